@@ -1,0 +1,404 @@
+"""Errors that a user can meet, typed and free of any language.
+
+Each error carries a stable ``code`` and plain *facts*; the words, in every language, are in
+``assets/locales`` under ``errors.<code>`` (``what`` happened, ``next`` step). Foreign errors are translated
+into these at one seam for each library.
+
+    StudioError
+    ├── DataError       what is wrong with the user's table or columns
+    ├── SpecError       settings that do not hold, all of them at once
+    ├── ModelError      a base model that cannot be found, read or used
+    ├── RunError        a run that cannot be created, stopped or deleted, or that ended badly
+    ├── SharingError    publishing a finished run
+    └── ServerError     starting the studio itself
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+_BY_CODE: dict[str, type[StudioError]] = {}
+
+
+@dataclass(eq=False)
+class StudioError(Exception):
+    """Base of all errors worded for the user. Subclasses are dataclasses whose fields are the facts."""
+
+    code: ClassVar[str] = "unexpected"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "code" in cls.__dict__:
+            assert cls.code not in _BY_CODE, f"two errors share the code {cls.code}"
+            _BY_CODE[cls.code] = cls
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The error's fields by name: plain JSON values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.facts}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{"code": …, "facts": {…}}``, the form errors have in events and exit files."""
+        return {"code": self.code, "facts": self.facts}
+
+    @staticmethod
+    def from_dict(document: dict[str, Any]) -> StudioError:
+        """The error that ``to_dict`` described; an unknown code gives `Unexpected`."""
+        kind = _BY_CODE.get(document.get("code", ""))
+        if kind is None:
+            return Unexpected(detail=str(document))
+        return kind(**document.get("facts", {}))
+
+    @classmethod
+    def all_codes(cls) -> list[str]:
+        """Every code that exists, sorted: what the locale files must word."""
+        return sorted(_BY_CODE)
+
+    def with_traceback_of(self, cause: BaseException) -> Self:
+        """This error, chained to the foreign error it translates."""
+        self.__cause__ = cause
+        return self
+
+
+@dataclass(eq=False)
+class Unexpected(StudioError):
+    """A fault of the studio itself; the log has the traceback."""
+
+    code = "unexpected"
+    detail: str
+
+
+# ------------------------------------------------------------------------------------------------ data
+
+
+class DataError(StudioError):
+    """What is wrong with the user's table or columns."""
+
+
+@dataclass(eq=False)
+class FileMissing(DataError):
+    code = "data.file_missing"
+    path: str
+
+
+@dataclass(eq=False)
+class FileEmpty(DataError):
+    code = "data.file_empty"
+    file: str
+
+
+@dataclass(eq=False)
+class NotATable(DataError):
+    code = "data.not_a_table"
+    file: str
+    detail: str
+
+
+@dataclass(eq=False)
+class FormatUnknown(DataError):
+    code = "data.format_unknown"
+    file: str
+    known: list[str]
+
+
+@dataclass(eq=False)
+class DatasetMissing(DataError):
+    code = "data.dataset_missing"
+    dataset: str
+
+
+@dataclass(eq=False)
+class TooLarge(DataError):
+    """The file needs more memory or time than a reading process may take."""
+
+    code = "data.too_large"
+    file: str
+    limit: str
+
+
+@dataclass(eq=False)
+class ColumnMissing(DataError):
+    code = "data.column_missing"
+    column: str
+    available: list[str]
+
+
+@dataclass(eq=False)
+class ColumnsUncertain(DataError):
+    """The text or the label column cannot be guessed with certainty."""
+
+    code = "data.columns_uncertain"
+    available: list[str]
+
+
+@dataclass(eq=False)
+class SameColumn(DataError):
+    code = "data.same_column"
+    column: str
+
+
+@dataclass(eq=False)
+class OneLabelOnly(DataError):
+    code = "data.one_label_only"
+    column: str
+    label: str
+
+
+@dataclass(eq=False)
+class NoLabels(DataError):
+    code = "data.no_labels"
+    column: str
+
+
+@dataclass(eq=False)
+class TooManyLabels(DataError):
+    """The label column has so many different values that it looks like a text or an id."""
+
+    code = "data.too_many_labels"
+    column: str
+    labels: int
+    rows: int
+
+
+@dataclass(eq=False)
+class LabelTooRare(DataError):
+    """Labels with fewer rows than the splits need: each split must hold at least one."""
+
+    code = "data.label_too_rare"
+    labels: list[str]
+    needed: int
+
+
+@dataclass(eq=False)
+class LabelNamesClash(DataError):
+    """Two labels were given the same name."""
+
+    code = "data.label_names_clash"
+    name: str
+    labels: list[str]
+
+
+@dataclass(eq=False)
+class LabelNamesUnknown(DataError):
+    """Names were given for labels that the column does not hold."""
+
+    code = "data.label_names_unknown"
+    labels: list[str]
+    available: list[str]
+
+
+@dataclass(eq=False)
+class NothingLeft(DataError):
+    """After blank texts and labels were left out, too few rows remain."""
+
+    code = "data.nothing_left"
+    rows: int
+    needed: int
+
+
+# ------------------------------------------------------------------------------------------------ settings
+
+
+@dataclass(eq=False)
+class SpecError(StudioError):
+    """Settings that do not hold: ``problems`` is a list of ``{"setting", "given", "rule"}``, all of them at once."""
+
+    code = "spec.invalid"
+    problems: list[dict[str, str]]
+
+
+@dataclass(eq=False)
+class SpecUnreadable(StudioError):
+    code = "spec.unreadable"
+    file: str
+    detail: str
+
+
+# ------------------------------------------------------------------------------------------------ models
+
+
+class ModelError(StudioError):
+    """A base model that cannot be found, read or used."""
+
+
+@dataclass(eq=False)
+class HubUnreachable(ModelError):
+    code = "model.hub_unreachable"
+    endpoint: str
+
+
+@dataclass(eq=False)
+class ModelUnknown(ModelError):
+    code = "model.unknown"
+    model: str
+
+
+@dataclass(eq=False)
+class ModelGated(ModelError):
+    code = "model.gated"
+    model: str
+
+
+@dataclass(eq=False)
+class NotAModelFolder(ModelError):
+    code = "model.not_a_folder"
+    folder: str
+    missing: list[str]
+
+
+@dataclass(eq=False)
+class ModelUnusable(ModelError):
+    """The model's files are there but it cannot classify text."""
+
+    code = "model.unusable"
+    model: str
+    detail: str
+
+
+# ------------------------------------------------------------------------------------------------ runs
+
+
+class RunError(StudioError):
+    """A run that cannot be created, stopped or deleted, or that ended badly."""
+
+
+@dataclass(eq=False)
+class RunMissing(RunError):
+    code = "run.missing"
+    run: str
+
+
+@dataclass(eq=False)
+class RunActive(RunError):
+    """A running run cannot be deleted."""
+
+    code = "run.active"
+    run: str
+
+
+@dataclass(eq=False)
+class RunNotFinished(RunError):
+    """The run has no model yet, so nothing can be predicted or shared."""
+
+    code = "run.not_finished"
+    run: str
+    state: str
+
+
+@dataclass(eq=False)
+class NameInvalid(RunError):
+    code = "run.name_invalid"
+    longest: int
+
+
+@dataclass(eq=False)
+class ProcessKilled(RunError):
+    code = "run.killed"
+    signal: str
+
+
+@dataclass(eq=False)
+class ProcessCrashed(RunError):
+    """The process ended with an error of its own; ``last_lines`` is the end of its log."""
+
+    code = "run.crashed"
+    exit_code: int
+    last_lines: list[str]
+
+
+@dataclass(eq=False)
+class DiskFull(RunError):
+    code = "run.disk_full"
+    folder: str
+    free_bytes: int
+    needed_bytes: int | None = None
+
+
+@dataclass(eq=False)
+class MemoryFull(RunError):
+    code = "run.memory_full"
+    device: str
+
+
+@dataclass(eq=False)
+class LossNotFinite(RunError):
+    code = "run.loss_not_finite"
+    step: int
+    learning_rate: float
+
+
+@dataclass(eq=False)
+class TextMissing(RunError):
+    """Nothing was given to predict."""
+
+    code = "predict.text_missing"
+
+
+@dataclass(eq=False)
+class PredictorFailed(RunError):
+    code = "predict.failed"
+    detail: str
+
+
+# ------------------------------------------------------------------------------------------------ sharing
+
+
+class SharingError(StudioError):
+    """Publishing a finished run."""
+
+
+@dataclass(eq=False)
+class TokenMissing(SharingError):
+    code = "share.token_missing"
+
+
+@dataclass(eq=False)
+class TokenRejected(SharingError):
+    code = "share.token_rejected"
+    endpoint: str
+
+
+@dataclass(eq=False)
+class RepositoryNameInvalid(SharingError):
+    code = "share.name_invalid"
+    name: str
+
+
+@dataclass(eq=False)
+class RepositoryTaken(SharingError):
+    code = "share.name_taken"
+    name: str
+
+
+@dataclass(eq=False)
+class PublishingRefused(SharingError):
+    """The Hub refused for a reason of its own (a plan, a quota, a missing right)."""
+
+    code = "share.refused"
+    name: str
+    detail: str
+
+
+# ------------------------------------------------------------------------------------------------ server
+
+
+class ServerError(StudioError):
+    """Starting the studio itself."""
+
+
+@dataclass(eq=False)
+class PortTaken(ServerError):
+    code = "server.port_taken"
+    first: int
+    last: int
+
+
+@dataclass(eq=False)
+class HomeUnusable(ServerError):
+    code = "server.home_unusable"
+    folder: str
+    detail: str

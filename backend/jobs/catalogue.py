@@ -1,0 +1,95 @@
+"""The index of the runs in SQLite: a cache of what their folders say, never the truth, rebuilt at any time.
+
+Several processes write it (the studio, commands), so it keeps SQLite's rollback journal: its write-ahead log has
+a reset bug with several writers before 3.51.3. See docs/decisions/002-catalogue.md.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from backend.jobs.directory import JobState
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+    id      TEXT PRIMARY KEY,
+    created REAL NOT NULL,
+    state   TEXT NOT NULL,
+    summary TEXT NOT NULL
+)
+"""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of the list of runs."""
+
+    id: str
+    name: str
+    state: JobState
+    created: float
+    ended: float | None
+    data: str
+    """The name of the file the texts came from."""
+    model: str
+    task: str
+    metrics: dict[str, float]
+    """Of the test split for a completed run, of the validation split for a stopped one; empty before."""
+    error: dict[str, object] | None
+    phase: str = ""
+    share_done: float = 0.0
+    """Of the current phase, 0 to 1."""
+
+    @property
+    def headline(self) -> tuple[str, float] | None:
+        """The one metric to show where there is room for one: F1."""
+        return ("f1", self.metrics["f1"]) if "f1" in self.metrics else None
+
+
+class Catalogue:
+    """The index file. Opened for each call, so no connection crosses threads or processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def put(self, summary: RunSummary) -> None:
+        """Add or replace one run."""
+        row = (summary.id, summary.created, summary.state, json.dumps(asdict(summary), ensure_ascii=False))
+        with self._connection() as connection:
+            connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", row)
+
+    def remove(self, run_id: str) -> None:
+        """Forget one run."""
+        with self._connection() as connection:
+            connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+    def all(self) -> dict[str, RunSummary]:
+        """Every run the index knows, by id."""
+        with self._connection() as connection:
+            rows = connection.execute("SELECT summary FROM runs").fetchall()
+        return {s.id: s for s in (_summary(text) for (text,) in rows)}
+
+    def clear(self) -> None:
+        """Forget everything, also where the file is damaged."""
+        self._path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self._path, timeout=10)
+        try:
+            connection.execute("PRAGMA journal_mode=DELETE")
+            connection.execute(_SCHEMA)
+            with connection:
+                yield connection
+        finally:
+            connection.close()
+
+
+def _summary(text: str) -> RunSummary:
+    document = json.loads(text)
+    return RunSummary(**{**document, "state": JobState(document["state"])})

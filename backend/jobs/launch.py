@@ -1,0 +1,42 @@
+"""Starting a job: a supervisor process in a session of its own, which outlives the studio and every browser."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from backend.jobs.directory import JobDirectory
+
+PROJECT = Path(__file__).resolve().parents[2]
+"""The folder that holds the ``backend`` package: where its modules are found by name."""
+
+
+def launch(job: JobDirectory, *, environ: Mapping[str, str] | None = None) -> None:
+    """Start the job's module under a supervisor and return at once.
+
+    ``environ`` adds to this process's environment: secrets a job needs go this way, never into its folder.
+    The job's lock is taken here and inherited, so the job counts as alive from this moment without a gap.
+    """
+    with job.locked() as descriptor, open(job.log_path, "ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "backend.jobs.supervisor", str(job.path), str(descriptor)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=job.path,
+            env=child_environment(environ or {}),
+            pass_fds=[descriptor],
+            start_new_session=True,
+        )
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with ``extra``, in which ``python -m backend.…`` is found from any folder."""
+    environment = {**os.environ, **extra}
+    paths = [str(PROJECT), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment

@@ -1,0 +1,119 @@
+"""The frame of every worker process: events, stopping, and a truthful last word.
+
+A worker module is a function from a `JobContext` to a result, and ``sys.exit(run_job(function))`` at its end.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from backend.errors import DiskFull, MemoryFull, StudioError, Unexpected
+from backend.jobs.directory import JobDirectory
+from backend.jobs.events import Event, EventLog, JobCompleted, JobFailed, JobStopped, PhaseStarted, Progressed
+
+PROGRESS_INTERVAL_S = 0.25
+
+
+class StopRequested(Exception):
+    """The user asked the job to stop; ``kept`` says what remains of it (None: nothing)."""
+
+    def __init__(self, kept: dict[str, Any] | None = None) -> None:
+        super().__init__("stop requested")
+        self.kept = kept
+
+
+class JobContext:
+    """What a worker needs of its job: its folder, its events, and whether it should stop."""
+
+    def __init__(self, job: JobDirectory) -> None:
+        self.job = job
+        self.path = job.path
+        self.spec = job.spec
+        self.seconds: dict[str, float] = {}
+        """Seconds spent in each phase so far."""
+        self.phase_name = ""
+        self._log = EventLog(job.events_path)
+        self._terminated = False
+        self._progressed_at = 0.0
+
+    def emit(self, event: Event) -> None:
+        """Record what happened."""
+        self._log.write(event)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Spend the block in phase ``name``, timed; a stop that was asked for is heard on entering."""
+        self.check_stop()
+        self.phase_name = name
+        self._progressed_at = 0.0
+        self.emit(PhaseStarted(name))
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+    def progress(self, done: float, total: float, *, unit: str = "", rate: float | None = None, **more: Any) -> None:
+        """Record how far the phase is, at most every quarter of a second, the last one always."""
+        now = time.monotonic()
+        if now - self._progressed_at >= PROGRESS_INTERVAL_S or (total and done >= total):
+            self._progressed_at = now
+            self.emit(Progressed(self.phase_name, done, total, unit, rate, **more))
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the user, or the system by SIGTERM, asked the job to stop."""
+        return self._terminated or self.job.stop_requested
+
+    def check_stop(self) -> None:
+        """Raise `StopRequested` if a stop was asked for."""
+        if self.stop_requested:
+            raise StopRequested
+
+    def hear_termination(self) -> None:
+        """Let SIGTERM and SIGINT ask for a stop instead of ending the process."""
+
+        def terminated(_number: int, _frame: object) -> None:
+            self._terminated = True
+
+        signal.signal(signal.SIGTERM, terminated)
+        signal.signal(signal.SIGINT, terminated)
+
+
+def run_job(body: Callable[[JobContext], dict[str, Any]], translate: Callable[[Exception], StudioError] | None = None) -> int:
+    """Do the job whose folder is the first argument; returns the process's exit status, 0 only when completed.
+
+    ``translate`` words foreign errors that the body lets through; it gives `Unexpected` for those it does not know.
+    """
+    context = JobContext(JobDirectory(Path(sys.argv[1])))
+    context.hear_termination()
+    try:
+        result = body(context)
+    except StopRequested as stop:
+        context.emit(JobStopped(stop.kept))
+        return 3
+    except Exception as error:
+        traceback.print_exc()
+        context.emit(JobFailed(_worded(error, context.path, translate).to_dict()))
+        return 1
+    context.emit(JobCompleted(result))
+    return 0
+
+
+def _worded(error: Exception, folder: Path, translate: Callable[[Exception], StudioError] | None) -> StudioError:
+    if isinstance(error, StudioError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(folder=str(folder), free_bytes=shutil.disk_usage(folder).free)
+    if isinstance(error, MemoryError):
+        return MemoryFull(device="cpu")
+    return translate(error) if translate else Unexpected(detail=f"{type(error).__name__}: {error}"[:1000])

@@ -1,0 +1,44 @@
+"""The training settings that each kind of model gets when the user leaves them open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.specs import STARTER, RunSpec, TrainingSpec
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Values for every training setting that a user may leave open."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    max_length: int
+    warmup_share: float
+    weight_decay: float
+    patience: int
+    """Evaluations without a better result after which training ends; 0 never ends early."""
+
+
+STARTER_RECIPE = Recipe(
+    epochs=8, batch_size=64, learning_rate=1e-3, max_length=128, warmup_share=0.1, weight_decay=0.01, patience=3
+)
+PRETRAINED_RECIPE = Recipe(
+    epochs=3, batch_size=64, learning_rate=2e-5, max_length=128, warmup_share=0.1, weight_decay=0.01, patience=0
+)
+
+
+def recipe_for(base: str) -> Recipe:
+    """The recipe of a base model: the starter's own, or the one for pretrained models."""
+    return STARTER_RECIPE if base == STARTER else PRETRAINED_RECIPE
+
+
+def with_recipe(spec: RunSpec) -> RunSpec:
+    """The spec with every open training setting filled in, so that it says exactly what will run."""
+    recipe = recipe_for(spec.model.base)
+    filled = {
+        name: getattr(recipe, name) if value is None and hasattr(recipe, name) else value
+        for name, value in spec.training.model_dump().items()
+    }
+    return spec.model_copy(update={"training": TrainingSpec(**filled)})
