@@ -1,0 +1,116 @@
+"""The words, in English and Simplified Chinese. Every sentence a person reads comes through here.
+
+``assets/locales/<language>.json`` holds flat keys; ``{fact}`` stands for a value. A key with a plural has the forms
+``<key>.one`` and ``<key>.other``, chosen by the fact ``count``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from backend.errors import StudioError
+from backend.specs import settings
+
+Language = Literal["en", "zh-CN"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh-CN")
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of one language."""
+
+    language: Language
+    texts: Mapping[str, str]
+
+    def __call__(self, key: str, **facts: Any) -> str:
+        """The text of ``key`` with its facts filled in. Raises ``KeyError`` for a key that does not exist."""
+        if key not in self.texts and "count" in facts:
+            key = f"{key}.{'one' if facts['count'] == 1 else 'other'}"
+        text = self.texts[key]
+        return text.format(**{name: self._shown(value) for name, value in facts.items()}) if facts else text
+
+    def has(self, key: str) -> bool:
+        """Whether the key exists."""
+        return key in self.texts
+
+    def error(self, error: StudioError) -> tuple[str, str]:
+        """What happened, and the next step."""
+        facts = {name: self._shown_fact(error, name, value) for name, value in error.facts.items()}
+        return self(f"errors.{error.code}.what", **facts), self(f"errors.{error.code}.next", **facts)
+
+    def _shown_fact(self, error: StudioError, name: str, value: Any) -> Any:
+        if error.code == "spec.invalid" and name == "problems":
+            return "; ".join(self._problem(problem) for problem in value)
+        if name.endswith("_bytes") and isinstance(value, int):
+            return size(value)
+        return value
+
+    def _problem(self, problem: Mapping[str, str]) -> str:
+        name = self.texts.get(f"setting.{problem['setting']}.name", problem["setting"])
+        return f"{name} = {problem['given']} ({self._rule(problem)})"
+
+    def _rule(self, problem: Mapping[str, str]) -> str:
+        known = {s.path: s for s in settings()}.get(problem["setting"])
+        if known is None:
+            return self("rule.unknown")
+        if known.kind == "choice":
+            return self("rule.choice", choices=list(known.choices))
+        if known.kind not in ("integer", "number"):
+            return problem["rule"]
+        least = known.least if known.least is not None else "−∞"
+        most = known.most if known.most is not None else "∞"
+        return self(f"rule.{known.kind}", least=least, most=most)
+
+    def _shown(self, value: Any) -> Any:
+        if isinstance(value, bool) or value is None:
+            return value
+        if isinstance(value, int):
+            return f"{value:,}"
+        if isinstance(value, float):
+            return f"{value:g}"
+        if isinstance(value, (list, tuple)):
+            separator = "、" if self.language == "zh-CN" else ", "
+            return separator.join(str(item) for item in value)
+        return value
+
+
+@cache
+def words(language: Language) -> Words:
+    """The words of a language."""
+    texts = json.loads((ASSETS / "locales" / f"{language}.json").read_text("utf-8"))
+    return Words(language, texts)
+
+
+def language_of(tag: str) -> Language:
+    """The language nearest to a tag of the system or a browser: ``zh_CN.UTF-8`` and ``zh-Hans`` are Chinese."""
+    return "zh-CN" if tag.lower().startswith("zh") else "en"
+
+
+def language_from(environ: Mapping[str, str]) -> Language:
+    """The language of a terminal: ``STUDIO_LANG``, else what the locale variables say."""
+    for name in ("STUDIO_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        if environ.get(name):
+            return language_of(environ[name])
+    return cast(Language, "en")
+
+
+def size(count: float) -> str:
+    """A number of bytes as people read it: ``1.2 GB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people read it: ``0:42``, ``12:05``, ``1:02:05``."""
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
