@@ -1,0 +1,1 @@
+"""How good a classifier is: metric modules, simple methods to compare with, and the run's report."""
