@@ -15,6 +15,7 @@ from __future__ import annotations
 import enum
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,14 @@ from typing import Any
 from backend.errors import StudioError
 from backend.jobs.events import Ended, Event, EventReader, JobFailed, JobStopped, PhaseStarted, Progressed
 from backend.jobs.files import read_json, write_bytes, write_json
+
+
+_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+
+
+def is_job_id(text: str) -> bool:
+    """Whether the text is the name of a job's folder: nothing else may become part of a path."""
+    return _ID.fullmatch(text) is not None
 
 
 class JobState(enum.StrEnum):

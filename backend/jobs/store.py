@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 import sqlite3
@@ -13,7 +12,7 @@ from typing import Any
 
 from backend.errors import DatasetMissing, NameInvalid, RunActive, RunMissing, RunNotFinished
 from backend.jobs.catalogue import Catalogue, RunSummary
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory, JobState, is_job_id
 from backend.jobs.events import Evaluated
 from backend.jobs.files import read_json
 from backend.jobs.launch import launch
@@ -23,7 +22,6 @@ from backend.specs import STARTER, RunSpec
 
 WORKER_MODULE = "backend.worker"
 NAME_LENGTH = 120
-_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
 class RunStore:
@@ -64,7 +62,7 @@ class RunStore:
         if run is not None and run.path.exists():
             return run
         path = self.home.runs / run_id
-        if not _ID.fullmatch(run_id) or not (path / "job.json").exists():
+        if not is_job_id(run_id) or not (path / "job.json").exists():
             raise RunMissing(run=run_id[:80])
         return self._remember(JobDirectory(path))
 
@@ -75,7 +73,7 @@ class RunStore:
         except sqlite3.DatabaseError:
             self._catalogue.clear()  # only an index: it is rebuilt from the folders right here
             known = {}
-        present = {path.name for path in self.home.runs.iterdir() if _ID.fullmatch(path.name)}
+        present = {path.name for path in self.home.runs.iterdir() if is_job_id(path.name)}
         for gone in known.keys() - present:
             self._catalogue.remove(gone)
         found = []

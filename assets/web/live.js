@@ -1,0 +1,191 @@
+/* A run as it happens: phases, progress, curves, and how it ended. Asks only for what is new since event n. */
+"use strict";
+
+Object.assign(Studio, (() => {
+  const { make, ask, repeat, parsed, fill, score, duration, count, rate, moving } = Studio;
+  const phases = ["reading", "splitting", "baselines", "tokenising", "training", "evaluating", "saving"];
+  const metrics = ["accuracy", "f1", "f1_macro"];
+  const smoothing = 0.9;
+
+  const colour = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
+  function chartLayout(title, extra = {}) {
+    const ink = colour("--body-text-color-subdued"), lines = colour("--border-color-primary");
+    return {
+      title: { text: title, font: { size: 13, color: colour("--body-text-color") }, x: 0, xanchor: "left", xref: "paper", pad: { t: 4 }, y: 0.97 },
+      margin: { l: 48, r: 12, t: 34, b: 36 }, height: 300, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
+      font: { family: colour("--font"), size: 12, color: ink }, hovermode: "x unified",
+      hoverlabel: { bgcolor: colour("--background-fill-primary"), font: { color: colour("--body-text-color") } },
+      legend: { orientation: "h", y: -0.2, x: 0 },
+      xaxis: { gridcolor: lines, zeroline: false, title: { text: extra.xTitle, standoff: 4 }, rangemode: "tozero" },
+      yaxis: { gridcolor: lines, zeroline: false, ...extra.y }, shapes: extra.shapes ?? [], annotations: extra.annotations ?? [],
+    };
+  }
+  const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"], displayModeBar: "hover" };
+  const palette = () => ({ train: colour("--studio-series-1"), smooth: colour("--studio-series-1"), validation: colour("--studio-series-2"), accuracy: colour("--studio-series-1"), f1: colour("--studio-series-2"), f1_macro: colour("--studio-series-3") });
+
+  /** The curves of one run: grows by what is new. */
+  function curves(words) {
+    const lossBox = make("div", { class: "chart loss" }), metricBox = make("div", { class: "chart metrics" });
+    const data = { loss: { x: [], y: [], smooth: [] }, validation: { x: [], y: [] }, accuracy: { x: [], y: [] }, f1: { x: [], y: [] }, f1_macro: { x: [], y: [] } };
+    const baselines = {};
+    let drawn = false, stale = false, log = false;
+
+    function take(event) {
+      if (event.type === "LossLogged") {
+        const { loss } = data, last = loss.smooth.at(-1) ?? event.loss;
+        loss.x.push(event.step); loss.y.push(event.loss);
+        loss.smooth.push(smoothing * last + (1 - smoothing) * event.loss);
+      } else if (event.type === "Evaluated" && event.split === "validation") {
+        data.validation.x.push(event.step); data.validation.y.push(event.loss);
+        for (const name of metrics) if (name in event.metrics) { data[name].x.push(event.step); data[name].y.push(event.metrics[name]); }
+      } else if (event.type === "BaselineMeasured") baselines[event.name] = event.metrics;
+      else return;
+      stale = true;
+    }
+    function traces() {
+      const c = palette();
+      const line = (name, x, y, color, more = {}) => ({ type: "scatter", mode: "lines", name, x, y, line: { color, width: 2, ...more.line }, ...more.trace });
+      const marked = (name, { x, y }, color) => line(name, x, y, color, { trace: { mode: "lines+markers", marker: { size: 7, color } } });
+      return {
+        loss: [
+          line(words["chart.train_loss"], data.loss.x, data.loss.y, c.train, { line: { width: 1 }, trace: { opacity: 0.4 } }),
+          line(words["chart.train_smooth"], data.loss.x, data.loss.smooth, c.smooth),
+          marked(words["chart.validation_loss"], data.validation, c.validation),
+        ],
+        metrics: metrics.map((name) => marked(words[`metric.${name}`], data[name], c[name])),
+      };
+    }
+    function baselineLines() {
+      const tfidf = baselines.tfidf?.f1, c = palette();
+      if (tfidf === undefined) return {};
+      return {
+        shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: tfidf, y1: tfidf, line: { dash: "dash", width: 1.5, color: c.f1 } }],
+        annotations: [{ xref: "paper", x: 0.01, y: tfidf, yanchor: "bottom", xanchor: "left", showarrow: false, font: { size: 11, color: c.f1 }, text: `${words["chart.baseline"]} ${score(tfidf)}` }],
+      };
+    }
+    function draw(force = false) {
+      if (!(stale || force) || typeof Plotly === "undefined" || !lossBox.isConnected || !lossBox.offsetWidth) return;
+      stale = false;
+      const { loss, metrics: scores } = traces(), act = drawn ? Plotly.react : Plotly.newPlot;
+      drawn = true;
+      act(lossBox, loss, chartLayout(words["chart.loss"], { xTitle: words["chart.step"], y: { type: log ? "log" : "linear", rangemode: log ? "normal" : "tozero" } }), options);
+      act(metricBox, scores, chartLayout(words["chart.metrics"], { xTitle: words["chart.step"], y: { tickformat: ".2f" }, ...baselineLines() }), options);
+    }
+    const logSwitch = make("label", { class: "switch" }, make("input", { type: "checkbox", onchange: (event) => { log = event.target.checked; draw(true); } }), make("span", { text: words["chart.log"] }));
+    document.addEventListener("studio-theme", () => draw(true));
+    new ResizeObserver(() => { if (!drawn) draw(true); }).observe(lossBox);
+    return { node: make("div", { class: "charts" }, make("div", { class: "card" }, lossBox, logSwitch), make("div", { class: "card" }, metricBox)), take, draw };
+  }
+
+  /** The seven phases in a row, each done, current or to come. */
+  function phaseRow(words) {
+    const node = make("ol", { class: "phases" }, ...phases.map((name) => make("li", { "data-phase": name }, make("span", { text: words[`phase.${name}`] }), make("small"))));
+    const started = {};
+    return {
+      node,
+      take(event) { if (event.type === "PhaseStarted" && !(event.phase in started)) started[event.phase] = event.time; },
+      draw(status, now) {
+        const reached = phases.indexOf(status.phase), end = status.ended ?? now;
+        phases.forEach((name, index) => {
+          const item = node.children[index], over = status.state === "completed" || index < reached;
+          item.className = over ? "done" : index === reached ? (status.final ? "ended" : "current") : "";
+          const from = started[name], to = phases.slice(index + 1).map((next) => started[next]).find(Boolean) ?? end;
+          item.querySelector("small").textContent = from && (over || index === reached) ? duration(to - from) : "";
+        });
+      },
+      since: (name) => started[name],
+    };
+  }
+
+  /** `value` is {"run": id}. */
+  function liveRun(element, props, watch) {
+    const words = props.words;
+    let cancel = () => {};
+    function show() {
+      cancel();
+      element.replaceChildren();
+      const given = parsed(props.value);
+      if (!given?.run) return;
+      const state = make("span", { class: "state" }), where = make("span", { class: "where" }), times = make("span", { class: "times" });
+      const fillBar = make("i"), bar = make("div", { class: "progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, fillBar);
+      const name = make("h2"), facts = make("p", { class: "facts muted" }), notes = make("ul", { class: "notes" }), ending = make("div", { class: "ending" });
+      const stop = make("button", { class: "stop", text: words["train.stop"], onclick: async () => {
+        stop.disabled = true;
+        try { await ask(`api/runs/${given.run}/stop`, { method: "POST" }); } catch (error) { ending.replaceChildren(make("p", { class: "problem", text: `${error.what} ${error.next}` })); stop.disabled = false; }
+      } });
+      const row = phaseRow(words), charts = curves(words);
+      element.append(make("section", { class: "live" },
+        make("div", { class: "live-head" }, name, state, make("span", { class: "grow" }), stop), row.node,
+        make("div", { class: "live-line" }, where, times), bar, facts, ending, charts.node, notes));
+      let since = 0, lost = false;
+
+      const takers = {
+        Noted: (event) => notes.append(make("li", { text: note(event) })),
+        ModelDescribed: (event) => { facts.textContent = fill(words["train.model_facts"], { parameters: count(event.parameters), trainable: count(event.trainable), device: event.device, precision: event.precision }); },
+      };
+      const note = (event) => fill(words[`note.${event.code}`] ?? words[`note.${event.code}.${event.facts.count === 1 ? "one" : "other"}`] ?? event.code, event.facts);
+      function drawLine(status, now) {
+        const { progress, phase } = status, share = status.state === "completed" ? 1 : progress?.total ? progress.done / progress.total : 0;
+        state.className = `state ${status.state}`; state.textContent = words[`state.${status.state}`];
+        document.title = `${moving(status.state) ? `${Math.round(share * 100)} % · ` : ""}Studio`;
+        const parts = [];
+        if (moving(status.state)) {
+          parts.push(words[`phase.${phase}`] ?? words["state.starting"]);
+          if (progress?.epochs) parts.push(fill(words["train.epoch"], { epoch: Math.min(progress.epochs, Math.floor(progress.epoch) + 1), epochs: progress.epochs }));
+          if (progress?.total) parts.push(`${count(progress.done)} / ${count(progress.total)}${progress.unit ? ` ${words[`unit.${progress.unit}`] ?? progress.unit}` : ""}`);
+        }
+        where.textContent = parts.join(" · ");
+        const elapsed = (status.ended ?? now) - status.created, begun = row.since(phase), clock = [];
+        if (status.ended || moving(status.state)) clock.push(fill(words["train.elapsed"], { time: duration(elapsed) }));
+        if (moving(status.state) && share > 0.02 && share < 1 && begun) clock.push(fill(words["train.left"], { time: duration(((progress.time - begun) * (1 - share)) / share) }));
+        if (moving(status.state) && progress?.rate) clock.push(fill(words["train.rate"], { rate: rate(progress.rate) }));
+        times.textContent = clock.join(" · ");
+        fillBar.style.width = `${share * 100}%`; bar.setAttribute("aria-valuenow", Math.round(share * 100));
+        bar.className = `progress ${status.state}${moving(status.state) && !progress?.total ? " unknown" : ""}`;
+        stop.hidden = !moving(status.state); stop.disabled = status.state === "stopping";
+        stop.textContent = status.state === "stopping" ? words["state.stopping"] : words["train.stop"];
+      }
+      async function showLog(box) {
+        const { lines } = await ask(`api/runs/${given.run}/log`);
+        box.textContent = lines.join("\n") || words["train.log_empty"];
+      }
+      function drawEnding(status) {
+        const log = make("pre", { class: "log" });
+        const details = make("details", { ontoggle: (event) => { if (event.target.open) showLog(log); } }, make("summary", { text: words["train.log"] }), log);
+        const link = (step, key, strong) => make("a", { class: strong ? "button primary" : "button", href: `?run=${given.run}&step=${step}`, "data-go": true, text: words[key] });
+        const box = [];
+        if (status.state === "completed") box.push(make("div", { class: "banner good" }, make("strong", { text: words["train.completed"] }), link("results", "train.see_results", true), link("try", "train.try")));
+        else if (status.state === "stopped") {
+          const kept = status.kept;
+          box.push(make("div", { class: "banner" }, make("strong", { text: words["train.stopped"] }),
+            make("span", { text: kept ? fill(words[kept.metrics?.f1 === undefined ? "train.kept_unmeasured" : "train.kept"], { step: count(kept.step), epoch: Number(kept.epoch ?? 0).toFixed(2), f1: score(kept.metrics?.f1), accuracy: score(kept.metrics?.accuracy) }) : words["train.kept_nothing"] }),
+            kept ? link("try", "train.try", true) : null));
+        } else box.push(make("div", { class: "banner bad", role: "alert" }, make("strong", { text: status.error?.what ?? words[`train.${status.state}`] }), make("span", { text: status.error?.next ?? words["train.interrupted_next"] })));
+        ending.replaceChildren(...box, details);
+      }
+      cancel = repeat(element, 1000, async () => {
+        let news;
+        try { news = await ask(`api/runs/${given.run}/events?since=${since}`); }
+        catch (error) {
+          if (error.what) { ending.replaceChildren(make("p", { class: "problem", role: "alert", text: `${error.what} ${error.next}` })); return false; }
+          if (!lost) { lost = true; ending.replaceChildren(make("div", { class: "banner", role: "status", text: words["train.offline"] })); }
+          return undefined; // the studio is away: keep asking, the run goes on without it
+        }
+        if (lost) { lost = false; ending.replaceChildren(); }
+        since += news.events.length;
+        name.textContent = news.name;
+        for (const event of news.events) { row.take(event); charts.take(event); takers[event.type]?.(event); }
+        row.draw(news.status, news.now);
+        drawLine(news.status, news.now);
+        charts.draw();
+        if (!news.status.final) return undefined;
+        drawEnding(news.status);
+        return false;
+      });
+    }
+    watch("value", show);
+    show();
+  }
+
+  return { liveRun };
+})());

@@ -1,0 +1,39 @@
+/* A plotly figure made by the server, in the colours of the page, light or dark. */
+"use strict";
+
+Object.assign(Studio, (() => {
+  const colour = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
+
+  function themed(layout) {
+    const ink = colour("--body-text-color-subdued"), lines = colour("--border-color-primary");
+    const axis = (given) => ({ gridcolor: lines, zerolinecolor: lines, automargin: true, ...given });
+    return {
+      ...layout, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
+      font: { family: colour("--font"), size: 12, color: ink },
+      colorway: [1, 2, 3].map((n) => colour(`--studio-series-${n}`)),
+      xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
+      hoverlabel: { bgcolor: colour("--background-fill-primary"), font: { color: colour("--body-text-color") } },
+    };
+  }
+
+  /** `value` is {"data": […], "layout": {…}}; marks without a colour take the page's. */
+  function plot(element, props, watch) {
+    const box = Studio.make("div", { class: "chart" });
+    element.replaceChildren(box);
+    let drawn = "";
+    function draw(force) {
+      const figure = Studio.parsed(props.value);
+      if (!figure) { drawn = ""; box.replaceChildren(); box.removeAttribute("style"); return; }
+      if (typeof Plotly === "undefined" || !box.offsetParent || (!force && drawn === props.value)) return;
+      drawn = props.value;
+      Plotly.react(box, figure.data, themed(figure.layout), { displayModeBar: false, responsive: true });
+    }
+    watch("value", () => draw());
+    document.addEventListener("studio-theme", () => draw(true));
+    new ResizeObserver(() => draw()).observe(element);
+    window.addEventListener("load", () => draw());
+    draw();
+  }
+
+  return { plot };
+})());

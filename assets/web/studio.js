@@ -1,0 +1,116 @@
+/* What the pages' live parts share: talking to the server, making elements, showing numbers, going to an address.
+   User texts only ever become text nodes. */
+"use strict";
+
+const Studio = (() => {
+  const language = () => (document.documentElement.lang.startsWith("zh") ? "zh-CN" : "en");
+
+  /** An element with classes, text or children: make("p", {class: "muted", text: "…"}, child…). */
+  function make(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name === "text") element.textContent = value;
+      else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+    }
+    element.append(...children.filter((child) => child !== null && child !== undefined));
+    return element;
+  }
+
+  const parsed = (text) => {
+    try { return text ? JSON.parse(text) : null; } catch { return null; }
+  };
+
+  /** The words of a component, with {facts} filled in. */
+  const fill = (text, facts = {}) => (text ?? "").replace(/\{(\w+)\}/g, (whole, name) => facts[name] ?? whole);
+
+  const duration = (seconds) => {
+    const whole = Math.max(0, Math.round(seconds));
+    const two = (n) => String(n).padStart(2, "0");
+    const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+    return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+  };
+  const count = (n) => Number(n).toLocaleString("en-US");
+  const score = (n) => (n === null || n === undefined ? "–" : Number(n).toFixed(3));
+  const rate = (n) => (n >= 100 ? count(Math.round(n)) : Number(n).toPrecision(3));
+
+  /** Ask the server; a worded error is thrown as {what, next}. */
+  async function ask(path, { method = "GET", body } = {}) {
+    const joined = `${path}${path.includes("?") ? "&" : "?"}lang=${language()}`;
+    const options = { method, headers: body ? { "Content-Type": "application/json" } : {}, body: body && JSON.stringify(body) };
+    const answer = await fetch(`/${joined}`, options);
+    const document = await answer.json();
+    if (!answer.ok) throw document.error ?? { what: `HTTP ${answer.status}`, next: "" };
+    return document;
+  }
+
+  /** Repeat `task` every `everyMs` while `element` is on the page and the tab is seen. `task` returns false to end. */
+  function repeat(element, everyMs, task) {
+    let busy = false, ended = false;
+    const tick = async () => {
+      if (ended) return;
+      if (!element.isConnected) { ended = true; clearInterval(timer); return; }
+      if (busy || document.hidden) return;
+      busy = true;
+      try { if ((await task()) === false) { ended = true; clearInterval(timer); } }
+      finally { busy = false; }
+    };
+    const timer = setInterval(tick, everyMs);
+    document.addEventListener("visibilitychange", tick);
+    tick();
+    return () => { ended = true; clearInterval(timer); };
+  }
+
+  // -- addresses: the URL says which run and which step are open
+
+  let navigate = () => {};
+  function go(query) {
+    history.pushState(null, "", query || location.pathname);
+    navigate(location.search);
+  }
+  /** The hidden component that tells the server which address is open. */
+  function router(element, props, trigger, watch) {
+    navigate = (query) => { props.value = JSON.stringify({ address: query, at: Date.now() }); trigger("navigate"); };
+    // The server sends {go: query} to lead somewhere: after an import, after a run was started.
+    watch("value", () => { const wish = parsed(props.value); if (wish?.go !== undefined) go(wish.go); });
+  }
+  /** Note in the address which step is open, without loading anything. */
+  function step(name) {
+    const query = new URLSearchParams(location.search);
+    if (query.get("step") === name) return;
+    query.set("step", name);
+    history.replaceState(null, "", `?${query}`);
+    switchLanguageLinks();
+  }
+  function switchLanguageLinks() {
+    for (const link of document.querySelectorAll("a.language"))
+      link.href = `${link.dataset.path}${location.search}`;
+  }
+  window.addEventListener("popstate", () => navigate(location.search));
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[data-go]");
+    if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
+      event.preventDefault();
+      go(link.getAttribute("href"));
+    }
+    const theme = event.target.closest?.("[data-theme-switch]");
+    if (theme) {
+      const dark = document.body.classList.toggle("dark");
+      try { localStorage.setItem("studio-theme", dark ? "dark" : "light"); } catch { /* storage is off: the choice lasts until reload */ }
+      document.dispatchEvent(new Event("studio-theme"));
+    }
+    const language = event.target.closest?.("a.language");
+    if (language) language.href = `${language.dataset.path}${location.search}`;
+  });
+  const wanted = new URLSearchParams(location.search).get("__theme") ?? (() => { try { return localStorage.getItem("studio-theme"); } catch { return null; } })();
+  if (wanted) new MutationObserver((_, observer) => {
+    if (!document.body) return;
+    document.body.classList.toggle("dark", wanted === "dark");
+    observer.disconnect();
+  }).observe(document.documentElement, { childList: true, subtree: true });
+
+  /** Names of states that are still moving. */
+  const moving = (state) => ["starting", "running", "stopping"].includes(state);
+
+  return { language, make, parsed, fill, duration, count, score, rate, ask, repeat, go, router, step, moving };
+})();

@@ -1,0 +1,119 @@
+"""The small HTTP interface beside the pages: what the live parts of a page ask for, and downloads.
+
+Reading asks *what is new since event n*, so a tick costs what is new, not what is old.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from backend.errors import RunActive, RunMissing, StudioError
+from backend.jobs.directory import JobDirectory, JobStatus
+from backend.jobs.supervisor import last_lines
+from backend.sharing.package import package_name, stream_zip
+from studio.i18n import language_of, words
+from studio.services import Services
+
+
+def build_router(services: Services) -> APIRouter:
+    """All routes under ``/api``."""
+    router = APIRouter(prefix="/api")
+    store = services.store
+
+    @router.get("/runs")
+    def list_runs() -> dict[str, Any]:
+        """Every run's line in the list, newest first."""
+        return {"runs": [asdict(summary) for summary in store.summaries()], "now": time.time()}
+
+    @router.get("/runs/{run_id}/events")
+    def run_events(run_id: str, since: int = 0, lang: str = "en") -> dict[str, Any]:
+        """Where the run stands, and its events from sequence number ``since`` on."""
+        return _news(store.get(run_id), since, lang)
+
+    @router.get("/runs/{run_id}/log")
+    def run_log(run_id: str) -> dict[str, Any]:
+        """The end of the run's log."""
+        return {"lines": last_lines(store.get(run_id).log_path, 200)}
+
+    @router.post("/runs/{run_id}/stop")
+    def stop_run(run_id: str) -> dict[str, str]:
+        """Ask the run to stop at its next step."""
+        store.stop(run_id)
+        return {"state": store.get(run_id).status().state}
+
+    @router.post("/runs/{run_id}/name")
+    async def rename_run(run_id: str, request: Request) -> dict[str, str]:
+        """Call the run what the body's ``name`` says."""
+        body = await request.json()
+        store.rename(run_id, str(body.get("name", "")) if isinstance(body, dict) else "")
+        return {"name": store.get(run_id).name}
+
+    @router.delete("/runs/{run_id}")
+    def delete_run(run_id: str) -> dict[str, str]:
+        """Remove the run and its files."""
+        store.delete(run_id)
+        services.predictors.forget(run_id)
+        return {"deleted": run_id}
+
+    @router.get("/runs/{run_id}/model.zip")
+    def download_model(run_id: str) -> StreamingResponse:
+        """The finished model with its model card, as a zip."""
+        run = store.get(run_id)
+        store.model_folder(run_id)
+        content: Iterator[bytes] = stream_zip(run)
+        name = quote(f"{package_name(run)}.zip")
+        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
+        return StreamingResponse(content, media_type="application/zip", headers=headers)
+
+    @router.get("/jobs/{job_id}/events")
+    def job_events(job_id: str, since: int = 0, lang: str = "en") -> dict[str, Any]:
+        """The same as for runs, for an import or an upload."""
+        return _news(services.job(job_id), since, lang)
+
+    @router.post("/jobs/{job_id}/stop")
+    def stop_job(job_id: str) -> dict[str, str]:
+        """Ask an import or an upload to stop."""
+        job = services.job(job_id)
+        job.request_stop()
+        return {"state": job.status().state}
+
+    return router
+
+
+def word_errors(app: FastAPI) -> None:
+    """Answer every typed error of the interface with its words, in the language the request names."""
+
+    @app.exception_handler(StudioError)
+    def worded(request: Request, error: StudioError) -> JSONResponse:
+        what, following = words(language_of(request.query_params.get("lang", "en"))).error(error)
+        status = 404 if isinstance(error, RunMissing) else 409 if isinstance(error, RunActive) else 400
+        return JSONResponse({"error": {"code": error.code, "what": what, "next": following}}, status)
+
+
+def _news(job: JobDirectory, since: int, lang: str) -> dict[str, Any]:
+    status = job.status()
+    return {
+        "id": job.id,
+        "name": job.name,
+        "now": time.time(),
+        "status": _status(status, lang),
+        "events": job.documents(max(0, since)),
+    }
+
+
+def _status(status: JobStatus, lang: str) -> dict[str, Any]:
+    document = asdict(status)
+    document["final"] = status.state.is_final
+    document["progress"] = status.progress.to_dict() if status.progress else None
+    document["error"] = None
+    if status.error:
+        what, following = words(language_of(lang)).error(status.error)
+        document["error"] = {"code": status.error.code, "what": what, "next": following}
+    return document

@@ -1,0 +1,80 @@
+"""The training form, made from the schema: one field for each setting, in order, and back to a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from backend.recipes import recipe_for
+from backend.specs import RunSpec, Setting, settings
+from studio.i18n import Words
+
+FORM_SECTIONS = ("split", "training")
+"""The sections whose settings are plain fields; the table and the model have pages of their own."""
+
+
+def form_settings() -> list[Setting]:
+    """The settings that the form shows, basic ones first."""
+    shown = [setting for setting in settings() if setting.section in FORM_SECTIONS]
+    return sorted(shown, key=lambda setting: setting.advanced)
+
+
+@dataclass(frozen=True)
+class Form:
+    """The fields on one page, in the order of `form_settings`."""
+
+    fields: tuple[Component, ...]
+
+    def updates(self, spec: RunSpec) -> dict[Component, Any]:
+        """What each field shows for a spec; settings left open show what the model's recipe says."""
+        return {
+            field: gr.update(value=shown_value(setting, spec))
+            for setting, field in zip(form_settings(), self.fields, strict=True)
+        }
+
+
+def build_form(t: Words, *, advanced: gr.Accordion | None = None) -> Form:
+    """Make the fields inside the open layout; those of the advanced settings go into ``advanced``."""
+    fields: list[Component] = []
+    chosen = form_settings()
+    with gr.Row(elem_classes="settings"):
+        fields.extend(_field(t, setting) for setting in chosen if not setting.advanced)
+    if advanced is not None:
+        with advanced, gr.Row(elem_classes="settings"):
+            fields.extend(_field(t, setting) for setting in chosen if setting.advanced)
+    return Form(tuple(fields))
+
+
+def form_document(values: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """The fields' values as sections of a spec, unchecked: `backend.specs.build_spec` checks them all at once."""
+    document: dict[str, dict[str, Any]] = {section: {} for section in FORM_SECTIONS}
+    for setting, value in zip(form_settings(), values, strict=True):
+        if value is None and not setting.optional:
+            continue
+        if setting.kind == "integer" and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        document[setting.section][setting.path.rpartition(".")[2]] = value
+    return document
+
+
+def shown_value(setting: Setting, spec: RunSpec) -> Any:
+    """The value of one setting in a spec, or what the recipe of its model says where it is open."""
+    section, _, name = setting.path.rpartition(".")
+    value = getattr(getattr(spec, section), name)
+    return getattr(recipe_for(spec.model.base), name) if value is None else value
+
+
+def _field(t: Words, setting: Setting) -> Component:
+    label, info = t(f"setting.{setting.path}.name"), t(f"setting.{setting.path}.help")
+    common: Mapping[str, Any] = {"label": label, "info": info, "min_width": 200, "elem_classes": "setting"}
+    if setting.kind == "choice":
+        choices = [(t(f"choice.{setting.path}.{choice}"), choice) for choice in setting.choices]
+        return gr.Dropdown(choices=choices, value=setting.default, filterable=False, **common)
+    if setting.kind in ("integer", "number"):
+        # No bounds here: the schema checks them, and its words are in the user's language.
+        return gr.Number(value=setting.default, precision=0 if setting.kind == "integer" else None, **common)
+    return gr.Textbox(value=setting.default, **common)

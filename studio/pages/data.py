@@ -1,0 +1,278 @@
+"""Data: drop a file or take a sample, see what is in it, choose the columns, name the labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from backend.data.choices import save_choices
+from backend.data.datasets import (
+    Sample,
+    load_report,
+    samples,
+    start_import,
+    start_report,
+    wait,
+)
+from backend.errors import DatasetMissing, StudioError
+from backend.specs import DataSpec
+from studio import components
+from studio.address import Opened, goto
+from studio.figures import label_chart, length_chart
+from studio.i18n import Words
+from studio.markup import empty_state, problem
+from studio.pages.data_view import findings, heading, label_warning, preview
+from studio.services import Services
+from studio.site import Site
+
+FILE_TYPES = [".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".gz", ".zip"]
+REPORT_TIMEOUT_S = 300.0
+MOST_LABELS_NAMED = 200
+
+
+@dataclass(frozen=True)
+class DataView:
+    """The components of the data page."""
+
+    problem: gr.HTML
+    nothing: gr.Column
+    file: gr.File
+    samples: tuple[tuple[Sample, gr.Button], ...]
+    importing: gr.HTML
+    table: gr.Column
+    heading: gr.HTML
+    text: gr.Dropdown
+    label: gr.Dropdown
+    task: gr.Dropdown
+    separator: gr.Textbox
+    names: gr.HTML
+    labels_chart: gr.HTML
+    lengths_chart: gr.HTML
+    findings: gr.HTML
+    preview: gr.HTML
+
+    def choices(self) -> list[Component]:
+        """The fields that make a `DataSpec`, in the order of `chosen`."""
+        return [self.text, self.label, self.task, self.separator, self.names]
+
+    def outputs(self) -> list[Any]:
+        """Everything an address can change."""
+        shown = [self.problem, self.nothing, self.file, self.importing, self.table, self.heading, *self.choices()]
+        return [*shown, self.labels_chart, self.lengths_chart, self.findings, self.preview]
+
+
+def layout(t: Words) -> DataView:
+    """Build the page inside the open tab."""
+    trouble = gr.HTML(elem_classes="slot")
+    with gr.Column(elem_classes="first-visit") as nothing:
+        gr.HTML(empty_state(t("data.first_title"), t("data.first_about")))
+        file = gr.File(label=t("data.drop"), file_types=FILE_TYPES, height=170, elem_id=f"drop-{t.language}")
+        gr.HTML(f"<h4>{t('data.or_sample')}</h4>")
+        with gr.Row(elem_classes="cards"):
+            cards = tuple((sample, _sample_card(t, sample)) for sample in samples())
+    importing = components.job_progress(t)
+    with gr.Column(visible=False) as table:
+        head = gr.HTML()
+        with gr.Row(elem_classes="roles"):
+            text = gr.Dropdown(
+                label=t("setting.data.text_column.name"),
+                info=t("setting.data.text_column.help"),
+                allow_custom_value=True,
+                min_width=200,
+            )
+            label = gr.Dropdown(
+                label=t("setting.data.label_column.name"),
+                info=t("setting.data.label_column.help"),
+                allow_custom_value=True,
+                min_width=200,
+            )
+            task = gr.Dropdown(
+                choices=[(t(f"task.{task}"), task) for task in ("auto", "binary", "multiclass", "multilabel")],
+                label=t("setting.data.task.name"),
+                info=t("setting.data.task.help"),
+                filterable=False,
+                min_width=200,
+            )
+            separator = gr.Textbox(
+                label=t("setting.data.label_separator.name"),
+                info=t("setting.data.label_separator.help"),
+                max_lines=1,
+                min_width=200,
+            )
+        with gr.Row(elem_classes="two"):
+            with gr.Column(min_width=320, elem_classes="card"):
+                gr.HTML(f"<h4>{t('data.labels')}</h4><p class='muted'>{t('data.labels_about')}</p>")
+                names = components.label_names(t)
+            with gr.Column(min_width=320, elem_classes="card"):
+                gr.HTML(f"<h4>{t('data.findings')}</h4>")
+                found = gr.HTML()
+        with gr.Row(elem_classes="two"):
+            with gr.Column(min_width=320, elem_classes="card"):
+                labels_chart = components.plot(t, name="labels-chart")
+            with gr.Column(min_width=320, elem_classes="card"):
+                lengths_chart = components.plot(t, name="lengths-chart")
+        with gr.Column(elem_classes="card"):
+            gr.HTML(f"<h4>{t('data.first_rows')}</h4>")
+            rows = gr.HTML()
+        gr.HTML(
+            f'<div class="next"><a class="button" href="?step=data" data-go>{t("data.other_file")}</a>'
+            f'<button class="button primary" data-step="model">{t("data.next")} →</button></div>'
+        )
+    return DataView(
+        trouble, nothing, file, cards, importing, table, head, text, label, task, separator, names,
+        labels_chart, lengths_chart, found, rows,
+    )  # fmt: skip
+
+
+def _sample_card(t: Words, sample: Sample) -> gr.Button:
+    with gr.Column(min_width=220, elem_classes="card sample"):
+        gr.HTML(f"<strong>{t(f'sample.{sample.id}.title')}</strong><p>{t(f'sample.{sample.id}.about')}</p>")
+        return gr.Button(t("data.try_sample"), size="sm", elem_id=f"sample-{sample.id}-{t.language}")
+
+
+# -- handlers
+
+
+def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[Any, Any]:
+    """What the page shows for an address."""
+    importing = opened.address.importing
+    empty = opened.profile is None
+    updates: dict[Any, Any] = {
+        view.problem: problem(t, opened.problem),
+        view.nothing: gr.update(visible=empty and not importing),
+        view.file: None,
+        view.importing: json.dumps({"job": importing, "then": "?data={dataset}"}) if importing else "",
+        view.table: gr.update(visible=not empty),
+    }
+    if opened.profile is None or opened.choices is None:
+        return updates
+    columns = [column["name"] for column in opened.profile["columns"]]
+    chosen = opened.choices
+    updates |= {
+        view.heading: heading(t, opened.profile),
+        view.text: gr.update(choices=columns, value=chosen.text_column or None),
+        view.label: gr.update(choices=columns, value=chosen.label_column or None),
+        view.task: chosen.task,
+        view.separator: gr.update(value=chosen.label_separator, visible=chosen.task == "multilabel"),
+        view.preview: preview(t, opened.profile, chosen),
+    }
+    report = load_report(services.home, chosen)
+    return updates | (_described(t, view, chosen, report) if report else {view.findings: t("data.describing")})
+
+
+def import_file(services: Services, path: str | None, name: str | None = None) -> str:
+    """Start reading a dropped file in a process of its own; leads to its progress.
+
+    Raises:
+        DatasetMissing: no file came.
+    """
+    if not path:
+        raise DatasetMissing(dataset="")
+    job = start_import(services.home, Path(path), name or Path(path).name)
+    return goto(importing=job.id)
+
+
+def chosen(opened: Opened, text: str | None, label: str | None, task: str, separator: str, names: str) -> DataSpec:
+    """The choices that the fields hold, for the open table.
+
+    Raises:
+        DatasetMissing: no table is open.
+    """
+    if opened.profile is None:
+        raise DatasetMissing(dataset="")
+    given = json.loads(names)["names"] if names else {}
+    return DataSpec(
+        source=opened.profile["file"],
+        dataset=opened.dataset,
+        text_column=text or "",
+        label_column=label or "",
+        task=task,
+        label_separator=(separator or "")[:3],
+        label_names={str(value)[:200]: str(name)[:80] for value, name in given.items()},
+    )
+
+
+def _keep(services: Services, opened: Opened, spec: DataSpec) -> None:
+    # A run's own table is shown with the run's choices; they are history and stay as they were.
+    if opened.run is None:
+        save_choices(services.home, spec)
+
+
+def describe(
+    services: Services, t: Words, view: DataView, opened: Opened, *fields: Any
+) -> Iterator[dict[Any, Any]]:
+    """Keep the chosen columns and report on them, in a process of its own."""
+    spec = chosen(opened, *fields)
+    assert opened.profile is not None
+    assert opened.choices is not None
+    if spec.label_column != opened.choices.label_column:
+        spec = spec.model_copy(update={"label_names": {}})
+    _keep(services, opened, spec)
+    yield {
+        view.problem: "",
+        view.preview: preview(t, opened.profile, spec),
+        view.separator: gr.update(visible=spec.task == "multilabel"),
+    }
+    if not spec.text_column or not spec.label_column:
+        return
+    report = load_report(services.home, spec)
+    if report is None:
+        yield {view.findings: t("data.describing")}
+        try:
+            wait(start_report(services.home, spec), timeout_s=REPORT_TIMEOUT_S)
+            report = load_report(services.home, spec)
+        except StudioError as error:
+            yield {view.problem: problem(t, error), view.findings: ""}
+            return
+    assert report is not None
+    yield _described(t, view, spec, report)
+
+
+def _described(t: Words, view: DataView, spec: DataSpec, report: dict[str, Any]) -> dict[Any, Any]:
+    labels = report["labels"][:MOST_LABELS_NAMED]
+    return {
+        view.names: json.dumps({"labels": labels, "names": spec.label_names}, ensure_ascii=False),
+        view.labels_chart: label_chart(t, report["labels"], spec.label_names),
+        view.lengths_chart: length_chart(t, report["lengths"]),
+        view.findings: findings(t, report) + label_warning(t, report, MOST_LABELS_NAMED),
+    }
+
+
+def rename_labels(services: Services, t: Words, opened: Opened, *fields: Any) -> Any:
+    """Keep the new names of the labels; gives their chart anew."""
+    spec = chosen(opened, *fields)
+    _keep(services, opened, spec)
+    report = load_report(services.home, spec)
+    return label_chart(t, report["labels"], spec.label_names) if report else gr.skip()
+
+
+def wire(view: DataView, site: Site) -> None:
+    """Connect the page's events."""
+    services, t = site.services, site.t
+
+    def dropped(file: str | None) -> str:
+        return import_file(services, file)
+
+    def taken(sample: Sample) -> Any:
+        return lambda: import_file(services, str(sample.path), sample.path.name)
+
+    def changed(address: str, *fields: Any) -> Iterator[dict[Any, Any]]:
+        yield from describe(services, t, view, site.opened(address), *fields)
+
+    def renamed(address: str, *fields: Any) -> Any:
+        return rename_labels(services, t, site.opened(address), *fields)
+
+    inputs = [site.router, *view.choices()]
+    site.on(view.file.upload, dropped, [view.file], [site.router])
+    for sample, button in view.samples:
+        site.on(button.click, taken(sample), [], [site.router])
+    for field in (view.text, view.label, view.task):
+        site.on(field.input, changed, inputs, view.outputs())
+    site.on(view.separator.blur, changed, inputs, view.outputs())
+    site.on(view.names.renamed, renamed, inputs, [view.labels_chart])

@@ -1,0 +1,72 @@
+"""What the data page says about a table: heading, findings and first rows, as HTML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backend.specs import DataSpec
+from studio.i18n import Words, size
+from studio.markup import table, tag, text
+
+PREVIEW_ROWS = 8
+CELL_LENGTH = 300
+MARKS = {"error": "✕", "warning": "▲", "note": "·", "ok": "✓"}
+
+
+def heading(t: Words, profile: dict[str, Any]) -> str:
+    """The file's name and how it was read."""
+    facts = [
+        t("data.rows", count=profile["rows"]),
+        t("data.columns", count=len(profile["columns"])),
+        size(profile["bytes"]),
+        (profile.get("encoding") or "").upper(),
+        {"\t": "TAB"}.get(profile.get("delimiter") or "", profile.get("delimiter") or ""),
+    ]
+    chips = (tag("span", text(fact), class_="chip") for fact in facts if fact)
+    return tag("div", tag("h2", text(profile["file"])), *chips, class_="file-head")
+
+
+def findings(t: Words, report: dict[str, Any]) -> str:
+    """What is wrong with the table, worst first, each with its examples behind a click."""
+    order = list(MARKS)
+    found = sorted(report["findings"], key=lambda finding: order.index(finding["severity"]))
+    return tag("ul", *(_finding(t, finding) for finding in found), class_="findings")
+
+
+def _finding(t: Words, finding: dict[str, Any]) -> str:
+    facts = {"count": finding["count"], "rows": finding["rows"], **finding.get("facts", {})}
+    words = text(t(f"finding.{finding['code']}", **facts))
+    mark = tag("span", MARKS[finding["severity"]], class_="mark", aria_hidden="true")
+    examples = finding.get("examples") or []
+    if examples:
+        shown = (tag("li", text(_example(example))) for example in examples)
+        words = tag("details", tag("summary", words), tag("ul", *shown, class_="examples"))
+    return tag("li", mark, words, class_=finding["severity"])
+
+
+def _example(example: Any) -> str:
+    if isinstance(example, dict):
+        return " · ".join(str(value) for value in example.values())
+    return str(example)
+
+
+def label_warning(t: Words, report: dict[str, Any], most: int) -> str:
+    """A line that says so when not all labels can be named here."""
+    if len(report["labels"]) <= most:
+        return ""
+    return tag("p", text(t("data.labels_cut", shown=most, count=len(report["labels"]))), class_="muted")
+
+
+def preview(t: Words, profile: dict[str, Any], choices: DataSpec) -> str:
+    """The first rows, with the chosen columns marked."""
+    roles = {choices.text_column: t("data.role_text"), choices.label_column: t("data.role_label")}
+    heads = [f"{name} · {roles[name]}" if name in roles else name for name in profile["preview"]["columns"]]
+    rows = ([_cell(cell) for cell in row] for row in profile["preview"]["rows"][:PREVIEW_ROWS])
+    return table(heads, rows, kind="figures rows")
+
+
+def _cell(value: str | None) -> str:
+    if value is None:
+        return tag("span", "∅", class_="muted")
+    cut = value if len(value) <= CELL_LENGTH else value[:CELL_LENGTH] + "…"
+    return tag("span", text(cut), title=value[:2000] if cut is not value else None)
