@@ -1,0 +1,1 @@
+"""Training: the trainer, batching, losses, checkpoints. Knows nothing of screens."""
