@@ -1,0 +1,70 @@
+"""A base model in a folder of the user's: what must lie there. Reads names and one JSON file, no weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.errors import NotAModelFolder
+from backend.specs import STARTER
+
+CONFIG = "config.json"
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+TOKENIZERS: tuple[tuple[str, ...], ...] = (
+    ("tokenizer.json",),
+    ("vocab.txt",),
+    ("vocab.json", "merges.txt"),
+    ("tokenizer.model",),
+    ("spiece.model",),
+    ("spm.model",),
+    ("sentencepiece.bpe.model",),
+)
+"""Any one of these sets is a tokenizer. Without one, Transformers makes up a tokenizer that knows no word at all."""
+_PATH_BEGINNINGS = ("/", "./", "../", "~", ".\\", "..\\", "\\\\")
+
+
+@dataclass(frozen=True)
+class FolderModel:
+    """A folder that holds a base model."""
+
+    path: Path
+    model_type: str
+    """The architecture as Transformers names it: ``bert``."""
+    bytes: int
+    """Of the weights."""
+
+
+def names_a_folder(base: str) -> bool:
+    """Whether this names a folder, rather than the starter or a model on the Hub."""
+    looks_like_a_path = base.startswith(_PATH_BEGINNINGS) or base[1:3] in (":\\", ":/") or base.count("/") > 1
+    return base != STARTER and (looks_like_a_path or Path(base).expanduser().is_dir())
+
+
+def settled(base: str) -> str:
+    """The base as a run keeps it: a folder by its full path, so that it means the same from anywhere."""
+    return str(Path(base).expanduser().resolve()) if names_a_folder(base) else base
+
+
+def check_folder(path: str | Path) -> FolderModel:
+    """What the folder holds.
+
+    Raises:
+        NotAModelFolder: naming each file that is missing; weights as ``.bin`` count as missing, since such a file
+            can run code when it is opened.
+    """
+    folder = Path(path).expanduser()
+    missing = []
+    if not (folder / CONFIG).is_file():
+        missing.append(CONFIG)
+    if not any(all((folder / name).is_file() for name in names) for names in TOKENIZERS):
+        missing.append(TOKENIZERS[0][0])
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        missing.append(WEIGHTS[0])
+    if missing:
+        raise NotAModelFolder(folder=str(folder), missing=missing)
+    try:
+        model_type = str(json.loads((folder / CONFIG).read_bytes())["model_type"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotAModelFolder(folder=str(folder), missing=[f"{CONFIG}: model_type"]) from error
+    return FolderModel(folder.resolve(), model_type, sum(file.stat().st_size for file in folder.glob("*.safetensors")))

@@ -1,0 +1,57 @@
+"""Asking a model: logits of encoded texts, batched by length. The one loop for evaluation, reports and predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from backend.models.encoding import EncodedTexts
+
+TOKENS_A_BATCH_CPU = 8_192
+TOKENS_A_BATCH_GPU = 65_536
+
+
+def choose_device() -> torch.device:
+    """The graphics card where there is one, else the processor."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    """``cpu``, or the kind and the name of the card."""
+    return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+
+
+def predict_logits(
+    model: Any,
+    encoded: EncodedTexts,
+    *,
+    autocast: torch.dtype | None = None,
+    step: Callable[[int], None] = lambda done: None,
+) -> npt.NDArray[np.float32]:
+    """Logits (n, k) in the order of the texts; in full precision, unless ``autocast`` names a shorter type.
+
+    ``step(done)`` is called before each batch: the place to report progress or to raise for a stop.
+    """
+    device = next(model.parameters()).device
+    most_tokens = TOKENS_A_BATCH_CPU if device.type == "cpu" else TOKENS_A_BATCH_GPU
+    logits = np.empty((len(encoded), model.config.num_labels), dtype=np.float32)
+    was_training, done = model.training, 0
+    model.eval()
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, autocast) if autocast else nullcontext():
+            for rows in encoded.batches(most_tokens):
+                step(done)
+                batch = {name: tensor.to(device) for name, tensor in encoded.batch(rows).items()}
+                logits[rows] = model(**batch).logits.float().cpu().numpy()
+                done += len(rows)
+    finally:
+        model.train(was_training)
+    step(done)
+    return logits

@@ -1,0 +1,126 @@
+"""Loading a base model for classification, from files on this machine only. The worker's side: imports torch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PretrainedConfig, set_seed
+
+from backend.errors import ModelUnusable
+from backend.models.folder import check_folder
+
+NO_LIMIT = 1_000_000
+"""A tokenizer that says nothing of its longest text says about 1e30."""
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length")
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text", "longformer")
+"""Architectures whose first two positions are no text's: of 514 positions a text may fill 512."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to be trained, with the tokenizer that fits it."""
+
+    tokenizer: Any
+    model: Any
+    max_length: int
+    """Tokens a text may have: what was asked, or what the model can take if that is less."""
+    new_parameters: list[str] = field(default_factory=list)
+    """Names of the parameters that the base model did not have and that begin at random values."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(p.numel() for p in self.model.parameters())
+
+
+def problem_type(task: str) -> str:
+    """What Transformers calls the task: it decides the model's own loss."""
+    return "multi_label_classification" if task == "multilabel" else "single_label_classification"
+
+
+def name_labels(config: Any, labels: Sequence[str], task: str) -> None:
+    """Write the user's label names and the task into a model's configuration."""
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: number for number, label in enumerate(labels)}
+    config.problem_type = problem_type(task)
+
+
+def load_base(folder: Path, *, name: str, labels: Sequence[str], task: str, max_length: int, seed: int) -> LoadedModel:
+    """The base model in ``folder`` with a head for these labels, in full precision.
+
+    Never runs code from the folder, never opens pickled weights, never asks the network. ``name`` is what the user
+    calls the model, for errors; ``seed`` draws the weights of what the base does not have.
+
+    Raises:
+        NotAModelFolder: files are missing.
+        ModelUnusable: Transformers cannot make a text classifier of it.
+    """
+    check_folder(folder)
+    set_seed(seed)
+    logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)  # tells of the new head: we do ourselves
+    try:
+        config = AutoConfig.from_pretrained(folder, num_labels=len(labels), trust_remote_code=False)
+        name_labels(config, labels, task)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as error:
+        raise ModelUnusable(model=name, detail=f"{type(error).__name__}: {error}"[:500]) from error
+    _give_padding(tokenizer, model, name)
+    missing = set(loading["missing_keys"]) | {entry[0] for entry in loading["mismatched_keys"]}
+    loaded = LoadedModel(tokenizer, model, longest_input(config, tokenizer, max_length), sorted(missing))
+    tokenizer.model_max_length = loaded.max_length
+    return loaded
+
+
+def longest_input(config: PretrainedConfig, tokenizer: Any, asked: int) -> int:
+    """Tokens a text may have: ``asked``, unless the tokenizer or the model's positions allow less."""
+    text_config = config.get_text_config()
+    limits = [getattr(text_config, name, None) for name in _POSITIONS]
+    positions = min((int(limit) for limit in limits if isinstance(limit, int) and limit > 0), default=NO_LIMIT)
+    if text_config.model_type in _OFFSET_POSITIONS:
+        positions -= 2
+    own = tokenizer.model_max_length
+    return int(min(asked, positions, own if own < NO_LIMIT else NO_LIMIT))
+
+
+def load_finished(folder: Path) -> LoadedModel:
+    """A finished model of this studio (or any like it) with its own labels, ready to be asked.
+
+    Raises:
+        NotAModelFolder: files are missing.
+        ModelUnusable: the files are there but cannot be loaded.
+    """
+    check_folder(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelUnusable(model=folder.name, detail=f"{type(error).__name__}: {error}"[:500]) from error
+    return LoadedModel(tokenizer, model.eval(), longest_input(model.config, tokenizer, NO_LIMIT))
+
+
+def _give_padding(tokenizer: Any, model: Any, name: str) -> None:
+    """Decoders often have no padding token: their end-of-text token serves, as the classifier looks before it."""
+    if tokenizer.pad_token_id is None:
+        substitute = tokenizer.eos_token or tokenizer.unk_token
+        if substitute is None:
+            raise ModelUnusable(model=name, detail="the tokenizer has no padding token and none that could serve")
+        tokenizer.pad_token = substitute
+    tokenizer.padding_side = "right"
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
