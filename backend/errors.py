@@ -93,9 +93,20 @@ class FileEmpty(DataError):
 
 @dataclass(eq=False)
 class NotATable(DataError):
+    """``detail`` is one of the reasons worded under ``errors.data.not_a_table.detail``."""
+
     code = "data.not_a_table"
     file: str
     detail: str
+
+
+@dataclass(eq=False)
+class QuoteNeverClosed(DataError):
+    """A quotation mark that opens at ``line`` would swallow the rest of the file."""
+
+    code = "data.quote_never_closed"
+    file: str
+    line: int
 
 
 @dataclass(eq=False)
@@ -162,6 +173,15 @@ class TooManyLabels(DataError):
     column: str
     labels: int
     rows: int
+
+
+@dataclass(eq=False)
+class NotBinary(DataError):
+    """A task with two labels was asked for, and the column has more."""
+
+    code = "data.not_binary"
+    column: str
+    labels: list[str]
 
 
 @dataclass(eq=False)
@@ -273,6 +293,15 @@ class RunMissing(RunError):
 
 
 @dataclass(eq=False)
+class RunAmbiguous(RunError):
+    """Several runs have this name, or ids that begin like this; ``found`` are their ids."""
+
+    code = "run.ambiguous"
+    run: str
+    found: list[str]
+
+
+@dataclass(eq=False)
 class RunActive(RunError):
     """A running run cannot be deleted."""
 
@@ -299,6 +328,14 @@ class NameInvalid(RunError):
 class ProcessKilled(RunError):
     code = "run.killed"
     signal: str
+
+
+@dataclass(eq=False)
+class RunLost(RunError):
+    """All processes of the run ended and none was left to note why: a power cut, or all were killed."""
+
+    code = "run.lost"
+    run: str
 
 
 @dataclass(eq=False)

@@ -47,6 +47,8 @@ class Words:
     def _shown_fact(self, error: StudioError, name: str, value: Any) -> Any:
         if error.code == "spec.invalid" and name == "problems":
             return "; ".join(self._problem(problem) for problem in value)
+        if isinstance(value, str) and self.has(worded := f"errors.{error.code}.{name}.{value}"):
+            return self(worded)
         if name.endswith("_bytes") and isinstance(value, int):
             return size(value)
         return value
@@ -61,6 +63,8 @@ class Words:
             return self("rule.unknown")
         if known.kind == "choice":
             return self("rule.choice", choices=list(known.choices))
+        if known.kind == "mapping":
+            return self("rule.mapping")
         if known.kind not in ("integer", "number"):
             return problem["rule"]
         least = known.least if known.least is not None else "−∞"

@@ -1,0 +1,183 @@
+"""The imported tables of a home, as the screens and the command line see them: import, profile, report.
+
+Never parses a user's file: that is done by `backend.data.importer` and `backend.data.describer` in processes of
+their own, started here as jobs. Knows nothing of torch; pyarrow is loaded only to read the studio's own table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backend.errors import DatasetMissing, FileMissing, ProcessKilled, StudioError
+from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.events import JobCompleted
+from backend.jobs.files import read_json
+from backend.jobs.launch import launch
+from backend.settings import Home
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+IMPORTER_MODULE = "backend.data.importer"
+DESCRIBER_MODULE = "backend.data.describer"
+PROFILE_VERSION = 1
+SAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "samples"
+POLL_S = 0.05
+_ID = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A table that comes with the studio. Its words are in the locales under ``sample.<id>.title`` and ``.about``."""
+
+    id: str
+    file: Path
+    language: str
+    task: str
+
+    @property
+    def title_key(self) -> str:
+        """The locale key of its title."""
+        return f"sample.{self.id}.title"
+
+    @property
+    def about_key(self) -> str:
+        """The locale key of its description."""
+        return f"sample.{self.id}.about"
+
+
+def samples() -> list[Sample]:
+    """The tables that come with the studio, so that a first run needs no file."""
+    return [
+        Sample("takeaway_reviews", SAMPLES_FOLDER / "takeaway_reviews_zh.csv", "zh", "binary"),
+        Sample("support_tickets", SAMPLES_FOLDER / "support_tickets_en.csv", "en", "multiclass"),
+        Sample("film_blurbs", SAMPLES_FOLDER / "film_blurbs_multilabel_en.csv", "en", "multilabel"),
+    ]
+
+
+def start_import(home: Home, source: Path, name: str | None = None) -> JobDirectory:
+    """Start the import of the file at ``source``, called ``name`` by the user; see `dataset_of`.
+
+    Raises:
+        FileMissing: there is no such file.
+    """
+    if not source.is_file():
+        raise FileMissing(path=name or str(source))
+    spec = {"source": str(source.resolve()), "name": name or source.name, "home": str(home.path)}
+    return _start(home, "import", IMPORTER_MODULE, spec)
+
+
+def start_report(
+    home: Home, dataset: str, text: str, label: str, task: str = "auto", separator: str = ""
+) -> JobDirectory:
+    """Start making the report on these columns; `load_report` has it when the job is completed.
+
+    Raises:
+        DatasetMissing: there is no such dataset.
+    """
+    dataset_folder(home, dataset)
+    columns = {"text": text, "label": label, "task": task, "separator": separator}
+    return _start(home, "report", DESCRIBER_MODULE, {"dataset": dataset, **columns, "home": str(home.path)})
+
+
+def _start(home: Home, kind: str, module: str, spec: dict[str, Any]) -> JobDirectory:
+    job = JobDirectory.create(home.jobs, kind=kind, module=module, spec=spec)
+    launch(job)
+    return job
+
+
+def wait(job: JobDirectory, timeout_s: float = 600.0) -> dict[str, Any]:
+    """Wait until the job has ended and return its result.
+
+    Raises:
+        StudioError: the error that the job ended with; `ProcessKilled` if it was stopped or just vanished.
+        TimeoutError: it has not ended in time; it goes on.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not (status := job.status()).state.is_final:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"job {job.id} has not ended after {timeout_s:g} s")
+        time.sleep(POLL_S)
+    if status.error is not None:
+        raise status.error
+    if status.state is not JobState.COMPLETED:
+        raise ProcessKilled(signal=status.state)
+    return result_of(job)
+
+
+def result_of(job: JobDirectory) -> dict[str, Any]:
+    """The result of a completed job; empty for any other."""
+    end = job.ended_event()
+    return end.result if isinstance(end, JobCompleted) else {}
+
+
+def dataset_of(job: JobDirectory) -> str:
+    """The id of the dataset that a completed import made.
+
+    Raises:
+        StudioError: the import failed.
+        DatasetMissing: it has not ended, or was stopped.
+    """
+    status = job.status()
+    if isinstance(status.error, StudioError):
+        raise status.error
+    result = result_of(job)
+    if "dataset" not in result:
+        raise DatasetMissing(dataset="")
+    return str(result["dataset"])
+
+
+def dataset_folder(home: Home, dataset: str) -> Path:
+    """The dataset's folder.
+
+    Raises:
+        DatasetMissing: there is none, or ``dataset`` is no id at all.
+    """
+    folder = home.datasets / dataset
+    if not _ID.fullmatch(dataset) or not (folder / "profile.json").exists():
+        raise DatasetMissing(dataset=dataset[:80])
+    return folder
+
+
+def list_datasets(home: Home) -> list[str]:
+    """The ids of all imported tables, the latest first."""
+    found = [path for path in home.datasets.iterdir() if _ID.fullmatch(path.name) and (path / "profile.json").exists()]
+    return [path.name for path in sorted(found, key=lambda path: (path / "profile.json").stat().st_mtime, reverse=True)]
+
+
+def load_profile(home: Home, dataset: str) -> dict[str, Any]:
+    """The dataset's profile, as ``docs/architecture.md`` describes it. Raises `DatasetMissing`."""
+    profile: dict[str, Any] = read_json(dataset_folder(home, dataset) / "profile.json")
+    return profile
+
+
+def report_key(text: str, label: str, task: str = "auto", separator: str = "") -> str:
+    """The name under which the report on these columns is kept."""
+    chosen = json.dumps([text, label, task, separator], ensure_ascii=False)
+    return hashlib.sha256(chosen.encode()).hexdigest()[:16]
+
+
+def load_report(
+    home: Home, dataset: str, text: str, label: str, task: str = "auto", separator: str = ""
+) -> dict[str, Any] | None:
+    """The report on these columns; None if it has not been made (`start_report`). Raises `DatasetMissing`."""
+    path = dataset_folder(home, dataset) / "reports" / f"{report_key(text, label, task, separator)}.json"
+    try:
+        report: dict[str, Any] = read_json(path)
+    except FileNotFoundError:
+        return None
+    return report
+
+
+def load_table(home: Home, dataset: str, columns: list[str] | None = None) -> pa.Table:
+    """The dataset's rows, or some columns of them: texts, missing cells null. Raises `DatasetMissing`."""
+    import pyarrow.parquet as pq  # only the processes that work on rows need it
+
+    path = dataset_folder(home, dataset) / "table.parquet"
+    return pq.read_table(path, columns=columns)

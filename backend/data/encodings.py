@@ -1,0 +1,173 @@
+"""In which encoding a file's bytes are. Runs in a child process only.
+
+Strict UTF-8 is tried first, then the Chinese encodings by what they would make of the bytes, and only then a
+statistical guess (charset-normalizer), because that one misjudges short samples.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from charset_normalizer import from_bytes
+
+HEAD_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 20
+CONTROL_BYTES = bytes(set(range(32)) - {9, 10, 12, 13}) + b"\x7f"
+BINARY_SHARE = 0.02
+BOMS = (  # UTF-32 first: its little-endian mark starts with UTF-16's
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+COMMON_HAN = frozenset(
+    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里"
+    "用道行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开但因只从想实很送吃味点店买"
+    "這個們來為國說時會對於著過發後裡種經麼學現當沒動還進樣開從實點買"
+)
+"""Frequent characters of running Chinese text; about a quarter of it, and next to none of bytes read wrongly."""
+
+Opener = Callable[[], BinaryIO]
+
+
+class BinaryContent(Exception):
+    """The bytes are no text in any encoding."""
+
+
+@dataclass(frozen=True)
+class TextFacts:
+    """How to decode a file, and what to clean on the way."""
+
+    encoding: str
+    undecodable: int
+    """Characters that had to be replaced by U+FFFD."""
+    has_nul: bool
+    has_return: bool
+
+
+def detect_text(open_bytes: Opener) -> TextFacts:
+    """The encoding of the whole stream, which is read once or more; never held in memory.
+
+    Raises:
+        BinaryContent: it is no text.
+    """
+    with open_bytes() as stream:
+        head = read_block(stream, HEAD_BYTES)
+    encoding = next((name for mark, name in BOMS if head.startswith(mark)), "") or _utf16_without_mark(head)
+    if not encoding and looks_binary(head):
+        raise BinaryContent
+    if not encoding:
+        encoding = _encoding_without_mark(open_bytes, head)
+    undecodable, has_nul, has_return = 0, False, False
+    valid = is_valid(open_bytes, encoding)
+    for text in decoded(open_bytes, encoding):
+        undecodable += 0 if valid else text.count("\ufffd")
+        has_nul = has_nul or "\0" in text
+        has_return = has_return or "\r" in text
+    return TextFacts(encoding, undecodable, has_nul, has_return)
+
+
+def looks_binary(head: bytes) -> bool:
+    """Whether there are more control bytes than a text has. A few stray NULs are not enough."""
+    head = head[: 1 << 16]
+    return len(head) - len(head.translate(None, CONTROL_BYTES)) > BINARY_SHARE * len(head)
+
+
+def is_valid(open_bytes: Opener, encoding: str) -> bool:
+    """Whether every byte of the stream decodes."""
+    try:
+        for _text in decoded(open_bytes, encoding, errors="strict"):
+            pass
+    except UnicodeError:
+        return False
+    return True
+
+
+def decoded(open_bytes: Opener, encoding: str, errors: str = "replace") -> Iterator[str]:
+    """The stream's text in blocks."""
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    with open_bytes() as stream:
+        while block := stream.read(BLOCK_BYTES):
+            yield decoder.decode(block)
+        yield decoder.decode(b"", final=True)
+
+
+def read_block(stream: BinaryIO, size: int) -> bytes:
+    """Up to ``size`` bytes, also from a stream that hands out less a call."""
+    buffer = io.BytesIO()
+    while buffer.tell() < size and (block := stream.read(size - buffer.tell())):
+        buffer.write(block)
+    return buffer.getvalue()
+
+
+def _utf16_without_mark(head: bytes) -> str:
+    if b"\0" not in head:
+        return ""
+    for encoding in ("utf-16-le", "utf-16-be"):
+        text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
+        plausible = sum((c.isascii() and (c.isprintable() or c.isspace())) or "\u2010" < c < "\u9fff" for c in text)
+        if "\n" in text and plausible > 0.95 * len(text):
+            return encoding
+    return ""
+
+
+def _encoding_without_mark(open_bytes: Opener, head: bytes) -> str:
+    if is_valid(open_bytes, "utf-8") or _is_nearly_utf8(head):
+        return "utf-8"
+    chinese = [
+        (score, encoding)
+        for encoding, score in (("gb18030", _chinese_score(head, "gb18030")), ("big5", _chinese_score(head, "big5")))
+        if score is not None
+    ]
+    if chinese:
+        return max(chinese)[1]
+    # Western texts have few letters beyond ASCII; the statistics take them for any of a dozen code pages.
+    beyond_ascii = sum(byte > 127 for byte in head)
+    if beyond_ascii < 0.15 * len(head) and _decodes(head, "cp1252"):
+        return "cp1252"
+    best = from_bytes(head[: 1 << 17]).best()
+    return best.encoding if best is not None else "cp1252"
+
+
+def _is_nearly_utf8(head: bytes) -> bool:
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(head)
+    beyond_ascii = sum(not c.isascii() for c in text)
+    return text.count("\ufffd") <= 0.02 * beyond_ascii
+
+
+def _decodes(head: bytes, encoding: str) -> bool:
+    try:
+        codecs.getincrementaldecoder(encoding)("strict").decode(head)
+    except UnicodeError:
+        return False
+    return True
+
+
+def _chinese_score(head: bytes, encoding: str) -> float | None:
+    """The share of frequent characters if these bytes are plausible Chinese in this encoding, else None.
+
+    Plausible: nine in ten characters beyond ASCII belong to the encoding's everyday part. Bytes of other
+    encodings fall into its extension areas.
+    """
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
+    beyond_ascii = [c for c in text if not c.isascii()]
+    if not beyond_ascii or text.count("\ufffd") > 0.01 * len(beyond_ascii):
+        return None
+    everyday = sum(_is_everyday(c, encoding) for c in beyond_ascii)
+    han = [c for c in beyond_ascii if "\u4e00" <= c <= "\u9fff"]
+    score = sum(c in COMMON_HAN for c in han) / max(1, len(han))
+    enough = score >= 0.05 or len(han) < 100
+    return score if enough and han and everyday >= 0.9 * len(beyond_ascii) else None
+
+
+def _is_everyday(character: str, encoding: str) -> bool:
+    try:
+        code = character.encode("gb2312" if encoding == "gb18030" else encoding)
+    except UnicodeEncodeError:
+        return False
+    return encoding == "gb18030" or 0xA1 <= code[0] <= 0xC6

@@ -1,0 +1,186 @@
+"""The import job: ``python -m backend.data.importer JOB``. Reads a user's file into ``home/datasets/<id>/``.
+
+It runs with a limit on its memory, so that a file made to burst it ends this process and nothing else. The dataset
+is built in a staging folder and renamed when it is whole: an import that dies leaves no half dataset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from backend.data.datasets import PROFILE_VERSION, report_key
+from backend.data.describing import describe
+from backend.data.labels import cell_counts
+from backend.data.profiling import ColumnProfile, Guess, guess_columns, profile_column
+from backend.data.reading import Reading, open_table, schema_of
+from backend.errors import FileMissing, StudioError, TooLarge, Unexpected
+from backend.jobs.directory import JobDirectory
+from backend.jobs.files import read_json, write_json
+from backend.jobs.process import JobContext, run_job
+from backend.settings import Home
+
+PREVIEW_ROWS = 50
+PREVIEW_CHARACTERS = 500
+LEAST_MEMORY_BYTES = 4 << 30
+STAGING = ".importing-"
+
+
+def import_table(context: JobContext) -> dict[str, Any]:
+    """Import ``spec["source"]``; the result is ``{"dataset": id}``."""
+    source, name = Path(context.spec["source"]), context.spec["name"]
+    home = Home(Path(context.spec["home"])).prepare()
+    limit_memory(context.spec.get("memory_bytes"))
+    try:
+        with context.phase("reading"):
+            dataset = content_id(source)
+            target = home.datasets / dataset
+            if _is_current(target):
+                return {"dataset": dataset}
+            with _staging(home, context.job) as staging:
+                reading = open_table(source, name)
+                rows = _write_table(context, reading, staging / "table.parquet")
+                with context.phase("profiling"):
+                    about = {"version": PROFILE_VERSION, "dataset": dataset, "file": name}
+                    about["bytes"] = source.stat().st_size
+                    _write_profile(context, staging, about, reading, rows)
+                _put(staging, target)
+    except MemoryError as error:
+        soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
+        raise TooLarge(file=name, limit=f"{soft / 1e9:.1f} GB") from error
+    return {"dataset": dataset}
+
+
+def limit_memory(limit_bytes: int | None = None) -> None:
+    """Let this process address no more than the limit: by default half of the machine's memory, at least 4 GiB."""
+    limit = limit_bytes or max(LEAST_MEMORY_BYTES, psutil.virtual_memory().total // 2)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def content_id(path: Path) -> str:
+    """The first 16 hex digits of the SHA-256 of the file's bytes. Raises `FileMissing`."""
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    except FileNotFoundError as error:
+        raise FileMissing(path=str(path)) from error
+
+
+def _is_current(folder: Path) -> bool:
+    try:
+        version = read_json(folder / "profile.json").get("version")
+    except (FileNotFoundError, ValueError):
+        return False
+    return bool(version == PROFILE_VERSION)
+
+
+@contextmanager
+def _staging(home: Home, job: JobDirectory) -> Iterator[Path]:
+    """A folder of this job's own, gone afterwards; those of dead imports are cleared away first."""
+    for left in home.datasets.glob(f"{STAGING}*"):
+        if not JobDirectory(home.jobs / left.name.removeprefix(STAGING)).is_alive:
+            shutil.rmtree(left, ignore_errors=True)
+    folder = home.datasets / f"{STAGING}{job.id}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_table(context: JobContext, reading: Reading, path: Path) -> int:
+    rows = 0
+    with pq.ParquetWriter(path, schema_of(reading.columns), compression="zstd") as writer:
+        for batch in reading.batches:
+            context.check_stop()
+            writer.write_batch(batch)
+            rows += batch.num_rows
+            context.progress(round(100 * reading.position(), 1), 100, unit="percent")
+    return rows
+
+
+def _write_profile(context: JobContext, folder: Path, about: dict[str, Any], reading: Reading, rows: int) -> None:
+    table = folder / "table.parquet"
+    profiles: list[ColumnProfile] = []
+    for number, name in enumerate(reading.columns, 1):
+        context.check_stop()
+        column = pq.read_table(table, columns=[name])[name]
+        profiles.append(profile_column(name, column, reading.facts.list_separators.get(name, "")))
+        context.progress(number, len(reading.columns), unit="columns")
+    guess = guess_columns(profiles, lambda name: cell_counts(pq.read_table(table, columns=[name])[name].to_pylist()))
+    facts = reading.facts
+    document = {
+        **about,
+        "format": facts.format,
+        "compression": facts.compression,
+        "encoding": facts.encoding,
+        "delimiter": facts.delimiter,
+        "rows": rows,
+        "columns": [_column_document(profile) for profile in profiles],
+        "guess": guess.to_dict(),
+        "notes": facts.notes,
+        "preview": _preview(table, reading.columns),
+    }
+    write_json(folder / "profile.json", document)
+    write_guessed_report(folder, guess, facts.notes)
+
+
+def write_guessed_report(folder: Path, guess: Guess, notes: list[dict[str, Any]]) -> None:
+    """Make the report on the guessed columns, so that the first screen needs no second job."""
+    (folder / "reports").mkdir()
+    if guess.text is None or guess.label is None:
+        return
+    table = pq.read_table(folder / "table.parquet", columns=[guess.text, guess.label])
+    write_report(folder, describe(table, guess.text, guess.label, guess.task, guess.separator, notes))
+
+
+def write_report(folder: Path, report: dict[str, Any], task: str = "auto", separator: str = "") -> None:
+    """Keep the report under what was asked, and under what that turned out to mean."""
+    text, label = report["text"], report["label"]
+    keys = {report_key(text, label, task, separator), report_key(text, label, report["task"], report["separator"])}
+    for key in sorted(keys):
+        write_json(folder / "reports" / f"{key}.json", report)
+
+
+def _column_document(profile: ColumnProfile) -> dict[str, Any]:
+    document: dict[str, Any] = {name: getattr(profile, name) for name in ("name", "kind", "distinct", "blank")}
+    return document | {"mean_length": profile.mean_length, "examples": profile.examples, "separator": profile.separator}
+
+
+def _preview(table: Path, columns: list[str]) -> dict[str, Any]:
+    first = next(pq.ParquetFile(table).iter_batches(batch_size=PREVIEW_ROWS), None)
+    cells = [] if first is None else zip(*(column.to_pylist() for column in first.columns), strict=True)
+    return {"columns": columns, "rows": [[cell and cell[:PREVIEW_CHARACTERS] for cell in row] for row in cells]}
+
+
+def _put(staging: Path, target: Path) -> None:
+    if target.exists():
+        # Either another import of the same file was quicker, or this one is of an older version of the studio.
+        if _is_current(target):
+            return
+        for kept in target.glob("*.json"):  # what the user chose for it
+            if not (staging / kept.name).exists():
+                shutil.copy2(kept, staging)
+        shutil.rmtree(target)
+    staging.rename(target)
+
+
+def _translate(error: Exception) -> StudioError:
+    if isinstance(error, pa.ArrowException):
+        return Unexpected(detail=f"pyarrow: {error}"[:1000])
+    return Unexpected(detail=f"{type(error).__name__}: {error}"[:1000])
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(import_table, _translate))

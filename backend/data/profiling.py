@@ -1,0 +1,165 @@
+"""What the columns of an imported table are, and which of them are probably the texts and the labels."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backend.data.labels import LONGEST_LABEL, cell_counts, guess_separator, label_counts
+
+LABEL_NAMES = (
+    ("label", "labels", "标签", "标记", "target", "y"),
+    ("class", "classes", "category", "categories", "cat", "类别", "分类", "类型", "genre", "genres", "tags", "tag"),
+    ("sentiment", "emotion", "emotions", "intent", "topic", "type", "polarity", "情感", "情绪", "意图", "主题"),
+    ("stars", "star", "rating", "score", "grade", "评分", "星级"),
+)
+"""Names of label columns; those of the first line are the surest."""
+TEXT_NAMES = (
+    *("text", "texts", "review", "reviews", "content", "sentence", "comment", "comments", "synopsis", "post", "posts"),
+    *("body", "message", "tweet", "document", "utterance", "question", "文本", "内容", "评论", "正文", "句子", "评价"),
+)
+ID_NAME = re.compile(r"(?i)(id|idx|index|uuid|guid|no|nr|key|序号|编号|unnamed: ?\d+)|.*[_ ]id|.*[a-z]Id")
+MOST_LABELS = 1000
+MOST_NUMBERS = 30
+NEAR = 1.5
+"""A column this many times as text-like as the next is surely the text."""
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """One column: ``blank`` cells are missing or hold white space only; lengths are in characters."""
+
+    name: str
+    kind: str
+    distinct: int
+    blank: int
+    mean_length: float
+    examples: list[str]
+    separator: str = ""
+    """What divides the labels of one cell, where cells hold several."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The probable text and label columns; None where no column will do."""
+
+    text: str | None
+    label: str | None
+    task: str
+    separator: str
+    certain: bool
+    reasons: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in ``profile.json``."""
+        return asdict(self)
+
+
+def profile_column(name: str, column: pa.ChunkedArray, list_separator: str = "") -> ColumnProfile:
+    """Count one column of texts. ``list_separator`` is known where the file held lists."""
+    trimmed = pc.utf8_trim_whitespace(column)
+    filled = trimmed.filter(pc.greater(pc.utf8_length(pc.fill_null(trimmed, "")), 0))
+    rows, blank = len(filled), len(column) - len(filled)
+    if not rows:
+        return ColumnProfile(name, "empty", 0, blank, 0.0, [])
+    distinct = int(pc.count_distinct(filled).as_py())
+    mean_length = float(pc.mean(pc.utf8_length(filled)).as_py())
+    examples = [text[:300] for text in dict.fromkeys(filled.slice(0, 1000).to_pylist())][:3]
+    # Cells as long as paragraphs are no labels, so theirs are never counted one by one.
+    cells = cell_counts(filled.to_pylist()) if mean_length <= 4 * LONGEST_LABEL else Counter[str]()
+    separator = list_separator or guess_separator(cells)
+    kind = _kind(name, cells, rows, distinct, mean_length, separator)
+    shown = separator if kind == "label" else ""
+    return ColumnProfile(name, kind, distinct, blank, round(mean_length, 2), examples, shown)
+
+
+def _kind(name: str, cells: Mapping[str, int], rows: int, distinct: int, mean_length: float, separator: str) -> str:
+    numbers = bool(cells) and all(_is_number(cell) for cell in cells)
+    if separator and not numbers:
+        return "label"
+    unique = distinct == rows and rows > 2
+    named_id = ID_NAME.fullmatch(name) is not None
+    codes = unique and len({len(cell) for cell in cells}) == 1 and mean_length >= 6 and not any(" " in c for c in cells)
+    whole = numbers and all(cell.lstrip("-").isdigit() for cell in cells)
+    if (named_id and (unique or numbers)) or (unique and whole) or (codes and all(c.isascii() for c in cells)):
+        return "id"
+    if numbers and distinct > MOST_NUMBERS:
+        return "number"
+    few = distinct <= 2 or (distinct <= rows / 2 if rows < 100 else distinct <= max(50, min(MOST_LABELS, rows / 10)))
+    return "label" if few and mean_length <= LONGEST_LABEL else "text"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def guess_columns(columns: Iterable[ColumnProfile], cells_of: Any) -> Guess:
+    """The probable text and label columns; their order in the table does not matter.
+
+    ``cells_of(name)`` gives a column's cell counts, asked for the label column only.
+    """
+    found = sorted(columns, key=lambda column: column.name)
+    text, text_reason, text_certain = _guess_text(found)
+    others = [column for column in found if text is None or column.name != text.name]
+    label, label_reason, label_certain = _guess_label(others)
+    task, separator = "auto", ""
+    if label is not None:
+        separator = label.separator
+        labels = label_counts(cells_of(label.name), separator)
+        task = "multilabel" if separator else "binary" if len(labels) == 2 else "multiclass"
+    return Guess(
+        text=text.name if text else None,
+        label=label.name if label else None,
+        task=task,
+        separator=separator,
+        certain=bool(text and label and text_certain and label_certain),
+        reasons={"text": text_reason, "label": label_reason},
+    )
+
+
+def _guess_text(columns: list[ColumnProfile]) -> tuple[ColumnProfile | None, str, bool]:
+    candidates = [c for c in columns if c.kind == "text"]
+    candidates = candidates or [c for c in columns if c.kind == "label" and _label_rank(c.name) is None]
+    if not candidates:
+        return None, "none", False
+
+    def likeness(column: ColumnProfile) -> float:
+        named = column.name.strip().lower() in TEXT_NAMES
+        return column.mean_length * (3 if named else 1)
+
+    ordered = sorted(candidates, key=likeness, reverse=True)
+    if len(ordered) == 1:
+        return ordered[0], "only_text", True
+    return ordered[0], "longest", likeness(ordered[0]) >= NEAR * likeness(ordered[1])
+
+
+def _guess_label(columns: list[ColumnProfile]) -> tuple[ColumnProfile | None, str, bool]:
+    candidates = [c for c in columns if c.kind == "label"]
+    named = [c for c in candidates if _label_rank(c.name) is not None]
+    if not candidates:
+        # In a small table every cell of the label column may differ: then only its name tells.
+        named = [c for c in columns if c.kind in ("text", "number", "id") and _label_rank(c.name) is not None]
+        return (min(named, key=_label_order), "name", False) if named else (None, "none", False)
+    if named:
+        return min(named, key=_label_order), "name", len(named) == 1
+    return min(candidates, key=_label_order), "few_values", len(candidates) == 1
+
+
+def _label_rank(name: str) -> int | None:
+    plain = name.strip().lower()
+    return next((rank for rank, names in enumerate(LABEL_NAMES) if plain in names), None)
+
+
+def _label_order(column: ColumnProfile) -> tuple[bool, int, int, str]:
+    rank = _label_rank(column.name)
+    return column.distinct < 2, len(LABEL_NAMES) if rank is None else rank, column.distinct, column.name
