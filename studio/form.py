@@ -37,16 +37,14 @@ class Form:
         }
 
 
-def build_form(t: Words, *, advanced: gr.Accordion | None = None) -> Form:
-    """Make the fields inside the open layout; those of the advanced settings go into ``advanced``."""
-    fields: list[Component] = []
+def build_form(t: Words) -> Form:
+    """Make the fields inside the open layout; the advanced ones stand in a part that opens on a click."""
     chosen = form_settings()
     with gr.Row(elem_classes="settings"):
-        fields.extend(_field(t, setting) for setting in chosen if not setting.advanced)
-    if advanced is not None:
-        with advanced, gr.Row(elem_classes="settings"):
-            fields.extend(_field(t, setting) for setting in chosen if setting.advanced)
-    return Form(tuple(fields))
+        basic = [_field(t, setting) for setting in chosen if not setting.advanced]
+    with gr.Accordion(t("model.advanced"), open=False), gr.Row(elem_classes="settings"):
+        advanced = [_field(t, setting) for setting in chosen if setting.advanced]
+    return Form((*basic, *advanced))
 
 
 def form_document(values: Sequence[Any]) -> dict[str, dict[str, Any]]:

@@ -99,6 +99,8 @@ const Studio = (() => {
       try { localStorage.setItem("studio-theme", dark ? "dark" : "light"); } catch { /* storage is off: the choice lasts until reload */ }
       document.dispatchEvent(new Event("studio-theme"));
     }
+    const goal = event.target.closest?.("[data-step]");
+    if (goal) document.getElementById(`step-${goal.dataset.step}-button`)?.click();
     const language = event.target.closest?.("a.language");
     if (language) language.href = `${language.dataset.path}${location.search}`;
   });

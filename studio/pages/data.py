@@ -11,15 +11,8 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from backend.data.choices import save_choices
-from backend.data.datasets import (
-    Sample,
-    load_report,
-    samples,
-    start_import,
-    start_report,
-    wait,
-)
+from backend.data.choices import report_on, save_choices, start_report_on
+from backend.data.datasets import Sample, samples, start_import, wait
 from backend.errors import DatasetMissing, StudioError
 from backend.specs import DataSpec
 from studio import components
@@ -162,7 +155,7 @@ def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[A
         view.separator: gr.update(value=chosen.label_separator, visible=chosen.task == "multilabel"),
         view.preview: preview(t, opened.profile, chosen),
     }
-    report = load_report(services.home, chosen)
+    report = report_on(services.home, chosen)
     return updates | (_described(t, view, chosen, report) if report else {view.findings: t("data.describing")})
 
 
@@ -221,12 +214,12 @@ def describe(
     }
     if not spec.text_column or not spec.label_column:
         return
-    report = load_report(services.home, spec)
+    report = report_on(services.home, spec)
     if report is None:
         yield {view.findings: t("data.describing")}
         try:
-            wait(start_report(services.home, spec), timeout_s=REPORT_TIMEOUT_S)
-            report = load_report(services.home, spec)
+            wait(start_report_on(services.home, spec), timeout_s=REPORT_TIMEOUT_S)
+            report = report_on(services.home, spec)
         except StudioError as error:
             yield {view.problem: problem(t, error), view.findings: ""}
             return
@@ -248,7 +241,7 @@ def rename_labels(services: Services, t: Words, opened: Opened, *fields: Any) ->
     """Keep the new names of the labels; gives their chart anew."""
     spec = chosen(opened, *fields)
     _keep(services, opened, spec)
-    report = load_report(services.home, spec)
+    report = report_on(services.home, spec)
     return label_chart(t, report["labels"], spec.label_names) if report else gr.skip()
 
 
@@ -260,7 +253,7 @@ def wire(view: DataView, site: Site) -> None:
         return import_file(services, file)
 
     def taken(sample: Sample) -> Any:
-        return lambda: import_file(services, str(sample.path), sample.path.name)
+        return lambda: import_file(services, str(sample.file), sample.file.name)
 
     def changed(address: str, *fields: Any) -> Iterator[dict[Any, Any]]:
         yield from describe(services, t, view, site.opened(address), *fields)

@@ -11,15 +11,15 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from backend.data.datasets import load_report
-from backend.errors import DatasetMissing, HubUnreachable, ModelUnknown, SpecError, StudioError
+from backend.data.choices import report_on
+from backend.errors import DatasetMissing, ModelUnknown, SpecError, StudioError
 from backend.models.catalogue import CatalogueModel, catalogue, suggested
 from backend.models.folder import check_folder
 from backend.models.hub import look_up
 from backend.recipes import recipe_for
 from backend.specs import STARTER, ModelSpec, RunSpec, build_spec, settings, spec_to_yaml
 from studio.address import Opened, goto
-from studio.form import Form, build_form, form_document
+from studio.form import Form, build_form, form_document, form_settings
 from studio.i18n import Words
 from studio.markup import empty_state, link, problem, tag, text
 from studio.pages.data import DataView, chosen
@@ -78,9 +78,7 @@ def layout(t: Words) -> ModelView:
         with gr.Column(elem_classes="card"):
             gr.HTML(f"<h4>{t('model.options')}</h4>")
             name = gr.Textbox(label=t("setting.name.name"), info=t("setting.name.help"), max_lines=1, max_length=120)
-            advanced = gr.Accordion(t("model.advanced"), open=False, render=False)
             form = build_form(t)
-            advanced.render()
         with gr.Accordion(t("model.same"), open=False):
             gr.HTML(f"<p class='muted'>{t('model.same_about')}</p>")
             command = gr.Code(language="shell", label=t("model.command"), interactive=False, wrap_lines=True)
@@ -92,3 +90,236 @@ def layout(t: Words) -> ModelView:
     return ModelView(
         nothing, options, kind, listed, hub_id, folder, check, facts, name, form, command, yaml, trouble, summary, start
     )
+
+
+# -- handlers
+
+
+def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[Any, Any]:
+    """What the page shows for an address: the open run's settings, or the defaults for the open table."""
+    spec = opened.spec or RunSpec()
+    base = spec.model.base
+    listed = [model.id for model in catalogue()]
+    kind = "starter" if base == STARTER else "list" if base in listed else "folder" if _is_path(base) else "hub"
+    updates: dict[Any, Any] = {
+        view.nothing: gr.update(visible=opened.profile is None),
+        view.options: gr.update(visible=opened.profile is not None),
+        view.kind: kind,
+        view.listed: gr.update(
+            choices=_listed_choices(t, _language(services, opened)),
+            value=base if kind == "list" else None,
+            visible=kind == "list",
+        ),
+        view.hub_id: gr.update(value=base if kind == "hub" else "", visible=kind == "hub"),
+        view.folder: gr.update(value=base if kind == "folder" else "", visible=kind == "folder"),
+        view.check: gr.update(visible=kind in ("hub", "folder")),
+        view.facts: model_facts(t, base),
+        view.name: "",
+        view.problem: "",
+        **view.form.updates(spec),
+    }
+    if opened.choices:
+        full = spec.model_copy(update={"data": opened.choices})
+        updates |= {view.command: command_of(full), view.yaml: spec_to_yaml(full), view.summary: _summary(t, opened, full)}
+    return updates
+
+
+def _language(services: Services, opened: Opened) -> str:
+    report = report_on(services.home, opened.choices) if opened.choices and opened.choices.text_column else None
+    shares: dict[str, float] = (report or {}).get("language", {})
+    return max(shares, key=lambda name: shares[name]) if shares else "en"
+
+
+def _is_path(base: str) -> bool:
+    return base.startswith(("/", ".", "~", "\\")) or re.match(r"^[A-Za-z]:[\\/]", base) is not None
+
+
+def _listed_choices(t: Words, language: str) -> list[tuple[str, str]]:
+    fitting = {model.id for model in suggested(language)}
+    ordered = sorted(catalogue(), key=lambda model: model.id not in fitting)
+    return [(_listed_name(t, model, model.id in fitting), model.id) for model in ordered]
+
+
+def _listed_name(t: Words, model: CatalogueModel, fits: bool) -> str:
+    facts = f"{model.id} · {model.parameters / 1e6:,.0f} M · {', '.join(model.languages)} · {model.licence}"
+    return f"{facts} · {t('model.fits_your_texts')}" if fits else facts
+
+
+def model_facts(t: Words, base: str) -> str:
+    """What is known of a model without asking anybody: the starter's advice, or the curated list's entry."""
+    if base == STARTER:
+        return tag("p", text(t("model.starter_about")), class_="muted")
+    known = next((model for model in catalogue() if model.id == base), None)
+    if known is None:
+        return ""
+    facts = (f"{known.parameters / 1e6:,.0f} M", ", ".join(known.languages), known.licence)
+    chips = (tag("span", text(fact), class_="chip") for fact in facts)
+    return tag("p", *chips, tag("span", text(known.advice[t.language]), class_="advice"))
+
+
+def chosen_model(kind: str, listed: str | None, hub_id: str | None, folder: str | None) -> ModelSpec:
+    """The model that the fields name.
+
+    Raises:
+        ModelUnknown: the field of the chosen kind is empty.
+    """
+    base = {"starter": STARTER, "list": listed, "hub": hub_id, "folder": folder}.get(kind)
+    base = (base or "").strip()
+    if not base:
+        raise ModelUnknown(model="")
+    return ModelSpec(base=base)
+
+
+def check_model(services: Services, t: Words, model: ModelSpec, kind: str) -> str:
+    """Look at a folder or ask the Hub, and say what was found.
+
+    Raises:
+        ModelError: no such model, no model in the folder, or the Hub cannot be reached (within three seconds).
+    """
+    if kind == "folder":
+        found = check_folder(model.base)
+        facts = [found.model_type, t("model.folder_good")]
+    else:
+        hub = look_up(model.base, token=services.hub_token, timeout_s=HUB_TIMEOUT_S)
+        size = f"{hub.parameters / 1e6:,.0f} M" if hub.parameters else ""
+        facts = [size, hub.licence or "", hub.sha[:12] if hub.sha else "", t("model.hub_good")]
+    return tag("p", *(tag("span", text(fact), class_="chip") for fact in facts if fact))
+
+
+def build_run_spec(opened: Opened, data_fields: Sequence[Any], model_fields: Sequence[Any], name: str, form: Sequence[Any]) -> RunSpec:
+    """The spec that everything on the pages asks for.
+
+    Raises:
+        DatasetMissing: no table is open.
+        SpecError: settings that do not hold, all of them.
+        ModelUnknown: no model was named.
+    """
+    if opened.profile is None:
+        raise DatasetMissing(dataset="")
+    model = chosen_model(*model_fields)
+    data = chosen(opened, *data_fields)
+    return build_spec({"name": (name or "").strip(), "data": data.model_dump(), "model": model.model_dump(), **form_document(form)})
+
+
+def start_run(services: Services, spec: RunSpec) -> str:
+    """Start the run in a process of its own; leads to it.
+
+    Raises:
+        ModelError: the model's folder holds no model, or the Hub does not have it or cannot be reached.
+    """
+    if _is_path(spec.model.base):
+        check_folder(spec.model.base)
+    elif spec.model.base != STARTER:
+        look_up(spec.model.base, token=services.hub_token, timeout_s=HUB_TIMEOUT_S)
+    run = services.store.create(spec)
+    services.store.start(run, environ={"HF_TOKEN": services.hub_token} if services.hub_token else None)
+    return goto(run=run.id, step="train")
+
+
+def command_of(spec: RunSpec) -> str:
+    """The command that does the same as a click on Train: flags only for what differs from the defaults."""
+    parts = ["python", "-m", "studio", "train", spec.data.source or "DATA.csv"]
+    for setting in settings():
+        if setting.path == "data.source":
+            continue
+        value: Any = spec
+        for name in setting.path.split("."):
+            value = getattr(value, name)
+        if value == setting.default or value in ("", {}, None):
+            continue
+        shown = ",".join(f"{k}={v}" for k, v in value.items()) if setting.kind == "mapping" else str(value)
+        parts += [setting.flag, shown]
+    return shlex.join(parts)
+
+
+def _open_where_recipe(spec: RunSpec) -> RunSpec:
+    # What the recipe says anyway is left open, so that command and file say only what was chosen.
+    recipe = recipe_for(spec.model.base)
+    training = {
+        name: None if value == getattr(recipe, name, object()) else value
+        for name, value in spec.training.model_dump().items()
+    }
+    return spec.model_copy(update={"training": type(spec.training)(**training)})
+
+
+def _summary(t: Words, opened: Opened, spec: RunSpec) -> str:
+    assert opened.profile is not None
+    rows = opened.profile["rows"]
+    test = round(rows * spec.split.test_share)
+    validation = round((rows - test) * spec.split.validation_share)
+    counts = t("model.split_summary", train=rows - test - validation, validation=validation, test=test)
+    return tag("p", text(counts), class_="muted")
+
+
+def wire(view: ModelView, data: DataView, site: Site) -> None:
+    """Connect the page's events."""
+    services, t = site.services, site.t
+    data_count, model_count = len(data.choices()), len(view.model_fields())
+
+    def spec_of(address: str, *values: Any) -> tuple[Opened, RunSpec]:
+        opened = site.opened(address)
+        data_fields, rest = values[:data_count], values[data_count:]
+        model_fields, name, form = rest[:model_count], rest[model_count], rest[model_count + 1 :]
+        return opened, build_run_spec(opened, data_fields, model_fields, name, form)
+
+    def kind_chosen(kind: str) -> dict[Any, Any]:
+        spec = RunSpec(model=ModelSpec(base=STARTER if kind == "starter" else "pretrained"))
+        return {
+            view.listed: gr.update(visible=kind == "list"),
+            view.hub_id: gr.update(visible=kind == "hub"),
+            view.folder: gr.update(visible=kind == "folder"),
+            view.check: gr.update(visible=kind in ("hub", "folder")),
+            view.facts: model_facts(t, STARTER) if kind == "starter" else "",
+            **_training_updates(view.form, spec),
+        }
+
+    def listed_chosen(base: str | None) -> str:
+        return model_facts(t, base or "")
+
+    def checked(*fields: Any) -> str:
+        try:
+            return check_model(services, t, chosen_model(*fields), fields[0])
+        except StudioError as error:
+            return problem(t, error)
+
+    def described(address: str, *values: Any) -> dict[Any, Any]:
+        try:
+            opened, spec = spec_of(address, *values)
+        except (SpecError, ModelUnknown) as error:
+            return {view.problem: problem(t, error) if isinstance(error, SpecError) else ""}
+        shown = _open_where_recipe(spec)
+        return {
+            view.problem: "",
+            view.command: command_of(shown),
+            view.yaml: spec_to_yaml(shown),
+            view.summary: _summary(t, opened, spec),
+        }
+
+    def started(address: str, *values: Any) -> dict[Any, Any]:
+        try:
+            _, spec = spec_of(address, *values)
+            return {site.router: start_run(services, spec), view.problem: ""}
+        except StudioError as error:
+            return {view.problem: problem(t, error)}
+
+    everything = [site.router, *data.choices(), *view.model_fields(), view.name, *view.form.fields]
+    told = [view.problem, view.command, view.yaml, view.summary]
+    site.on(view.kind.input, kind_chosen, [view.kind], view.outputs()).then(
+        described, everything, told, api_visibility="private", show_progress="hidden"
+    )
+    site.on(view.listed.input, listed_chosen, [view.listed], [view.facts])
+    site.on(view.check.click, checked, view.model_fields(), [view.facts])
+    site.on(view.hub_id.submit, checked, view.model_fields(), [view.facts])
+    site.on(view.folder.submit, checked, view.model_fields(), [view.facts])
+    for field in (view.listed, view.hub_id, view.folder, view.name, *view.form.fields):
+        site.on(field.change, described, everything, told, trigger_mode="always_last")
+    site.on(view.start.click, started, everything, [site.router, view.problem])
+
+
+def _training_updates(form: Form, spec: RunSpec) -> dict[Any, Any]:
+    updates = form.updates(spec)
+    return {
+        field: updates[field]
+        for setting, field in zip(form_settings(), form.fields, strict=True)
+        if setting.section == "training" and setting.optional
+    }

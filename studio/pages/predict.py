@@ -1,0 +1,159 @@
+"""Try it: type texts, see the label and the probability of each, after fine-tuning and before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from backend.errors import RunMissing, StudioError
+from studio.address import Opened
+from studio.i18n import Words
+from studio.markup import empty_state, link, problem, tag, text
+from studio.services import Services
+from studio.site import Site
+
+MOST_LINES = 200
+MOST_BARS = 12
+LONGEST_TEXT = 100_000
+
+
+@dataclass(frozen=True)
+class PredictView:
+    """The components of the page."""
+
+    nothing: gr.HTML
+    main: gr.Column
+    texts: gr.Textbox
+    before: gr.Checkbox
+    ask: gr.Button
+    answers: gr.HTML
+
+    def outputs(self) -> list[Any]:
+        """Everything an address can change."""
+        return [self.nothing, self.main, self.texts, self.answers]
+
+
+def layout(t: Words) -> PredictView:
+    """Build the page inside the open tab."""
+    nothing = gr.HTML()
+    with gr.Column(visible=False) as main:
+        with gr.Column(elem_classes="card"):
+            texts = gr.Textbox(
+                label=t("try.texts"),
+                info=t("try.texts_help"),
+                placeholder=t("try.placeholder"),
+                lines=3,
+                max_lines=12,
+                elem_id=f"try-{t.language}",
+            )
+            with gr.Row(elem_classes="start"):
+                before = gr.Checkbox(label=t("try.before"), value=True, container=False)
+                ask = gr.Button(t("try.ask"), variant="primary", scale=0, min_width=160, elem_id=f"ask-{t.language}")
+        answers = gr.HTML(elem_classes="slot")
+    return PredictView(nothing, main, texts, before, ask, answers)
+
+
+# -- handlers
+
+
+def show(services: Services, t: Words, view: PredictView, opened: Opened) -> dict[Any, Any]:
+    """What the page shows for an address."""
+    ready = has_model(services, opened)
+    if opened.run is None:
+        advice = empty_state(t("try.nothing"), t("try.nothing_next"), link("?step=data", t("step.data")))
+    else:
+        advice = empty_state(t("try.not_yet"), t("try.not_yet_next"), link(f"?run={opened.run.id}&step=train", t("step.train")))
+    return {
+        view.nothing: gr.update(value=advice, visible=not ready),
+        view.main: gr.update(visible=ready),
+        view.texts: "",
+        view.answers: "",
+    }
+
+
+def has_model(services: Services, opened: Opened) -> bool:
+    """Whether the open run has a model to ask or to share."""
+    if opened.run is None:
+        return False
+    try:
+        services.store.model_folder(opened.run.id)
+    except StudioError:
+        return False
+    return True
+
+
+def predict(services: Services, t: Words, opened: Opened, typed: str | None, before: bool) -> str:
+    """The answers to the typed lines, as HTML.
+
+    Raises:
+        RunMissing, RunNotFinished: there is no model to ask.
+        TextMissing, PredictorFailed: nothing was typed, or the model's process failed.
+    """
+    if opened.run is None:
+        raise RunMissing(run="")
+    services.store.model_folder(opened.run.id)
+    lines = [line.strip()[:LONGEST_TEXT] for line in (typed or "").splitlines() if line.strip()]
+    answers = services.predictors.predict(opened.run.path, lines[:MOST_LINES], before=before)
+    earlier: Sequence[Any] = answers.before or [None] * len(answers.answers)
+    cards = (answer_card(t, now, then) for now, then in zip(answers.answers, earlier, strict=True))
+    cut = tag("p", text(t("try.cut", count=len(lines), most=MOST_LINES)), class_="muted") if len(lines) > MOST_LINES else ""
+    return tag("div", *cards, class_="answers") + cut
+
+
+def answer_card(t: Words, answer: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
+    """One text with its label and the bars of all labels; beside it the same before fine-tuning, greyed."""
+    sides = [_side(t("try.after") if before else "", answer)]
+    if before:
+        sides.append(_side(t("baseline.before"), before, muted=True))
+    return tag("article", tag("p", text(answer["text"]), class_="asked"), tag("div", *sides, class_="sides"), class_="card")
+
+
+def _side(title: str, answer: Mapping[str, Any], *, muted: bool = False) -> str:
+    label = answer["label"]
+    chosen = label if isinstance(label, list) else [label]
+    scores = sorted(answer["scores"].items(), key=lambda item: -item[1])
+    bars = (_bar(name, score, name in chosen) for name, score in scores[:MOST_BARS])
+    rest = (_bar(name, score, name in chosen) for name, score in scores[MOST_BARS:])
+    more = tag("details", tag("summary", f"+ {len(scores) - MOST_BARS}"), *rest) if len(scores) > MOST_BARS else ""
+    heading = tag("h5", text(title)) if title else ""
+    said = tag("p", text(" · ".join(chosen) or "–"), class_="said")
+    return tag("div", heading, said, *bars, more, class_="side muted-side" if muted else "side")
+
+
+def _bar(name: str, score: float, chosen: bool) -> str:
+    width = f"width:{100 * score:.1f}%"
+    return tag(
+        "div",
+        tag("span", text(name), class_="name", title=name),
+        tag("span", tag("i", style=width), class_="bar"),
+        tag("span", f"{100 * score:.1f} %", class_="number"),
+        class_="score chosen" if chosen else "score",
+    )
+
+
+def wire(view: PredictView, tab: gr.Tab, site: Site) -> None:
+    """Connect the page's events."""
+    services, t = site.services, site.t
+
+    def waiting() -> str:
+        return tag("p", text(t("try.asking")), class_="muted asking", role="status")
+
+    def asked(address: str, typed: str, before: bool) -> str:
+        try:
+            return predict(services, t, site.opened(address), typed, before)
+        except StudioError as error:
+            return problem(t, error)
+
+    def warmed(address: str) -> None:
+        opened = site.opened(address)
+        if has_model(services, opened):
+            assert opened.run is not None
+            services.predictors.warm(opened.run.path)
+
+    site.on(tab.select, warmed, [site.router], [])
+    site.on(view.ask.click, waiting, [], [view.answers]).then(
+        asked, [site.router, view.texts, view.before], [view.answers], api_visibility="private", show_progress="hidden"
+    )
