@@ -1,0 +1,205 @@
+"""The command line: ``python -m studio`` serves the pages, its commands do the same work in a terminal.
+
+Exit statuses: 0 done (for ``train``: the run completed); 1 the run, or the studio itself, failed; 2 the command line
+or the input does not hold, nothing was started; 3 the run was stopped by the user; 4 its process was ended from
+outside; 130 Ctrl-C before an end was known. ``--json`` prints one JSON document on standard output and nothing else,
+for an error ``{"error": {"code", "what", "next", "facts"}}``. Never imports torch, and Gradio only for serving.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backend.errors import StudioError, Unexpected
+from backend.jobs.store import RunStore
+from backend.settings import home_at
+from studio import cli_runs
+from studio.cli_flags import with_setting_flags
+from studio.cli_help import WordedCommand, WordedGroup
+from studio.i18n import LANGUAGES, Language, language_from, language_of, words
+from studio.terminal import REFUSED, Terminal, build_terminal
+
+PROGRAM = "python -m studio"
+
+app = typer.Typer(cls=WordedGroup, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+# Help texts are keys of the locale files; `studio.cli_help` puts the terminal's language in their place.
+HomeFlag = Annotated[Path | None, typer.Option("--home", metavar="DIR", help="cli.home")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="cli.json")]
+LanguageFlag = Annotated[Language | None, typer.Option("--lang", metavar="|".join(LANGUAGES), help="cli.lang")]
+HostFlag = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="cli.serve.host")]
+PortFlag = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="cli.serve.port")]
+QuietFlag = Annotated[bool, typer.Option("--no-browser", help="cli.serve.no_browser")]
+ShareFlag = Annotated[bool, typer.Option("--share", help="cli.serve.share")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="cli.run")]
+
+
+@dataclass
+class Session:
+    """What ``main()`` read from the outside, handed to every command."""
+
+    terminal: Terminal
+    environ: Mapping[str, str]
+    home: Path | None = None
+
+    def store(self, home: Path | None) -> RunStore:
+        """The runs of the home that was given, before or after the command's name."""
+        return RunStore(home_at(home or self.home, self.environ).prepare())
+
+
+def _session(context: typer.Context) -> Session:
+    found = context.obj
+    assert isinstance(found, Session)
+    return found
+
+
+@app.callback(invoke_without_command=True, help="cli.about")
+def studio(
+    context: typer.Context,
+    host: HostFlag = "127.0.0.1",
+    port: PortFlag = 7860,
+    home: HomeFlag = None,
+    no_browser: QuietFlag = False,
+    share: ShareFlag = False,
+    lang: LanguageFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    _session(context).home = home
+    if context.invoked_subcommand is None:
+        serve(context, host, port, home, no_browser, share, lang)
+
+
+@app.command(cls=WordedCommand, help="cli.serve.help")
+def serve(
+    context: typer.Context,
+    host: HostFlag = "127.0.0.1",
+    port: PortFlag = 7860,
+    home: HomeFlag = None,
+    no_browser: QuietFlag = False,
+    share: ShareFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
+    # Imported here: the other commands start without the web application.
+    from studio.server import serve as serve_pages
+
+    session = _session(context)
+    terminal = session.terminal
+
+    def tell(key: str, facts: dict[str, object]) -> None:
+        terminal.say(key, **facts)
+
+    serve_pages(
+        home_at(home or session.home, session.environ).prepare(),
+        host=host,
+        port=port,
+        open_browser=not no_browser,
+        share=share,
+        language=terminal.words.language,
+        tell=tell,
+    )
+
+
+@app.command(cls=WordedCommand, help="cli.train.help")
+@with_setting_flags
+def train(
+    context: typer.Context,
+    data: Annotated[str | None, typer.Argument(metavar="DATA|run.yaml", help="cli.train.data")] = None,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+    **given: str | None,
+) -> None:
+    from studio.cli_train import train as train_here
+
+    session = _session(context)
+    home_flag = home or session.home
+    raise typer.Exit(train_here(session.terminal, session.store(home), session.environ, data, given, home_flag))
+
+
+@app.command(cls=WordedCommand, help="cli.predict.help")
+def predict(
+    context: typer.Context,
+    run: RunArgument,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="cli.predict.texts")] = None,
+    before: Annotated[bool, typer.Option("--before", help="cli.predict.before")] = False,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
+    from studio.cli_predict import predict as predict_here
+
+    session = _session(context)
+    raise typer.Exit(predict_here(session.terminal, session.store(home), run, texts or [], with_before=before))
+
+
+@app.command(cls=WordedCommand, help="cli.runs.help")
+def runs(context: typer.Context, home: HomeFlag = None, as_json: JsonFlag = False, lang: LanguageFlag = None) -> None:
+    session = _session(context)
+    raise typer.Exit(cli_runs.list_runs(session.terminal, session.store(home)))
+
+
+@app.command(cls=WordedCommand, help="cli.show.help")
+def show(
+    context: typer.Context,
+    run: RunArgument,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
+    session = _session(context)
+    raise typer.Exit(cli_runs.show_run(session.terminal, session.store(home), run))
+
+
+@app.command(cls=WordedCommand, help="cli.stop.help")
+def stop(
+    context: typer.Context,
+    run: RunArgument,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
+    session = _session(context)
+    raise typer.Exit(cli_runs.stop_run(session.terminal, session.store(home), run))
+
+
+@app.command(cls=WordedCommand, help="cli.repair.help")
+def repair(context: typer.Context, home: HomeFlag = None, as_json: JsonFlag = False, lang: LanguageFlag = None) -> None:
+    session = _session(context)
+    raise typer.Exit(cli_runs.repair(session.terminal, session.store(home)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point: reads environment and arguments, runs the command; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    flags = given[: given.index("--")] if "--" in given else given
+    terminal = build_terminal(words(_language(flags, os.environ)), as_json="--json" in flags)
+    command = typer.main.get_command(app)
+    try:
+        # Standalone, typer words its own usage errors and ends the process; with --json they become a document.
+        found = command.main(given, PROGRAM, standalone_mode=not terminal.as_json, obj=Session(terminal, os.environ))
+    except StudioError as error:
+        return terminal.fail(error)
+    except typer.TyperException as error:
+        usage = {"code": "usage", "what": error.format_message(), "next": terminal.words("cli.usage"), "facts": {}}
+        terminal.document({"error": usage})
+        return REFUSED
+    except Exception as error:  # noqa: BLE001 - the seam where a fault of our own becomes words
+        traceback.print_exc()
+        return terminal.fail(Unexpected(detail=f"{type(error).__name__}: {error}"[:1000]))
+    return found if isinstance(found, int) else 0
+
+
+def _language(flags: Sequence[str], environ: Mapping[str, str]) -> Language:
+    # Before parsing, since the help is built in this language.
+    tags = [after for flag, after in pairwise(flags) if flag == "--lang"]
+    tags += [flag.removeprefix("--lang=") for flag in flags if flag.startswith("--lang=")]
+    return language_of(tags[-1]) if tags else language_from(environ)

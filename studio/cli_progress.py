@@ -1,0 +1,235 @@
+"""Following a job in a terminal: a live display, or plain lines where standard error is no terminal."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol, Self
+
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from backend.jobs.directory import JobDirectory, JobStatus
+from backend.jobs.events import (
+    BaselineMeasured,
+    Evaluated,
+    Event,
+    LossLogged,
+    Noted,
+    PhaseStarted,
+    Progressed,
+    event_from_dict,
+)
+from studio.i18n import Words, duration
+from studio.terminal import Terminal, metric_text
+
+POLL_INTERVAL_S = 0.15
+LINE_INTERVAL_S = 5.0
+
+
+class Interrupts:
+    """Counts Ctrl-C instead of ending the process, as long as the block lasts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._pressed)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _pressed(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+
+
+class Left(Exception):
+    """Ctrl-C a second time: the user does not want to wait for the job's end."""
+
+
+class Watcher(Protocol):
+    """Shows what happens in a job."""
+
+    def show(self, event: Event) -> None:
+        """One event, in order."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+def follow(job: JobDirectory, watcher: Watcher, interrupts: Interrupts, on_stop: Callable[[], None]) -> JobStatus:
+    """Show the job's events until it has ended; how it ended.
+
+    The first Ctrl-C asks the job to stop (``on_stop`` is called to say so) and goes on waiting for it.
+
+    Raises:
+        Left: on the second Ctrl-C; the job is not touched further.
+    """
+    seen, asked = 0, False
+    try:
+        while True:
+            # Life first: what a job found dead has written is all there.
+            alive = job.is_alive
+            documents = job.documents(seen)
+            seen += len(documents)
+            for event in filter(None, map(event_from_dict, documents)):
+                watcher.show(event)
+            if not alive:
+                return job.status()
+            if interrupts.count and not asked:
+                asked = True
+                job.request_stop()
+                on_stop()
+            if interrupts.count > 1:
+                raise Left
+            time.sleep(POLL_INTERVAL_S)
+    finally:
+        watcher.close()
+
+
+def build_watcher(terminal: Terminal, *, phases: bool = True) -> Watcher:
+    """The display that suits standard error; without ``phases`` lines say only how far a long one is."""
+    return LiveWatcher(terminal) if terminal.err.is_terminal else LineWatcher(terminal, phases=phases)
+
+
+class _Figures:
+    """The newest figures of a run in one line: speed, training loss, the last evaluation."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+        self._parts: dict[str, str] = {}
+
+    def take(self, event: Event) -> None:
+        """Note what the event tells."""
+        if isinstance(event, Progressed) and event.phase == "training" and event.rate:
+            self._parts["rate"] = self._words("cli.rate", rate=f"{event.rate:,.0f}")
+        elif isinstance(event, LossLogged):
+            self._parts["loss"] = self._words("cli.loss", loss=f"{event.loss:.4f}")
+        elif isinstance(event, Evaluated):
+            self._parts["evaluated"] = evaluation_text(event, self._words)
+
+    def __str__(self) -> str:
+        return " · ".join(self._parts[name] for name in ("rate", "loss", "evaluated") if name in self._parts)
+
+
+def evaluation_text(event: Evaluated, words: Words) -> str:
+    """The figures of one evaluation: ``validation loss 0.312, accuracy 0.902, F1 0.866``."""
+    figures = [words("cli.evaluation_loss", loss=f"{event.loss:.4f}")]
+    figures += [
+        f"{words(f'metric.{n}')} {metric_text(event.metrics, n)}" for n in ("accuracy", "f1") if n in event.metrics
+    ]
+    return words("cli.figures", figures=figures)
+
+
+def phase_text(phase: str, words: Words) -> str:
+    """What a phase is called."""
+    return words(f"phase.{phase}") if words.has(f"phase.{phase}") else phase
+
+
+def _note_text(event: Event, words: Words) -> str:
+    if isinstance(event, Noted) and words.has(f"note.{event.code}"):
+        return words(f"note.{event.code}", **event.facts)
+    return ""
+
+
+class LiveWatcher:
+    """A bar a phase, with time spent and left, above the newest figures."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._words = terminal.words
+        self._figures = _Figures(terminal.words)
+        self._task: TaskID | None = None
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=30),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("{task.fields[figures]}", markup=False),
+            console=terminal.err,
+        )
+        self._progress.start()
+
+    def show(self, event: Event) -> None:
+        """Move the bars."""
+        self._figures.take(event)
+        if isinstance(event, PhaseStarted):
+            self._finish()
+            title = phase_text(event.phase, self._words)
+            self._task = self._progress.add_task(title, total=None, figures="", phase=event.phase)
+        elif isinstance(event, Progressed) and self._task is not None:
+            self._progress.update(self._task, total=event.total or None, completed=event.done)
+        elif note := _note_text(event, self._words):
+            self._progress.console.print(note)
+        if self._task is not None:
+            self._progress.update(self._task, figures=str(self._figures))
+
+    def close(self) -> None:
+        """Leave the last picture standing."""
+        self._finish()
+        self._progress.stop()
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            task = next(t for t in self._progress.tasks if t.id == self._task)
+            total = task.total or 1
+            self._progress.update(self._task, total=total, completed=total, figures="")
+            self._progress.stop_task(self._task)
+            self._task = None
+
+
+class LineWatcher:
+    """A line for each phase, evaluation and baseline, and one every few seconds in between."""
+
+    def __init__(self, terminal: Terminal, *, phases: bool = True) -> None:
+        self._terminal = terminal
+        self._phases = phases
+        self._words = terminal.words
+        self._figures = _Figures(terminal.words)
+        self._phase_began = self._line_written = time.monotonic()
+
+    def show(self, event: Event) -> None:
+        """Write a line if the event is worth one."""
+        self._figures.take(event)
+        if isinstance(event, PhaseStarted):
+            self._phase_began = time.monotonic()
+            if self._phases:
+                self._line(phase_text(event.phase, self._words))
+        elif isinstance(event, Evaluated) and event.split == "validation":
+            self._line(self._words("cli.evaluated", epoch=event.epoch, figures=evaluation_text(event, self._words)))
+        elif isinstance(event, BaselineMeasured):
+            name = self._words(f"baseline.{event.name}")
+            shown = (f"{self._words(f'metric.{n}')} {metric_text(event.metrics, n)}" for n in ("accuracy", "f1"))
+            self._line(f"{name}: {self._words('cli.figures', figures=list(shown))}")
+        elif isinstance(event, Progressed) and time.monotonic() - self._line_written >= LINE_INTERVAL_S:
+            self._line(self._progress_text(event))
+        elif note := _note_text(event, self._words):
+            self._line(note)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _line(self, text: str) -> None:
+        self._line_written = time.monotonic()
+        self._terminal.err.print(text, soft_wrap=True)
+
+    def _progress_text(self, event: Progressed) -> str:
+        spent = time.monotonic() - self._phase_began
+        facts: dict[str, Any] = {"phase": phase_text(event.phase, self._words), "spent": duration(spent)}
+        if event.total and event.done:
+            left = spent * (event.total - event.done) / event.done
+            text = self._words("cli.progress", share=f"{event.done / event.total:.0%}", left=duration(left), **facts)
+        else:
+            text = self._words("cli.progress_unknown", **facts)
+        figures = str(self._figures) if event.phase == "training" else ""
+        return f"{text} · {figures}" if figures else text

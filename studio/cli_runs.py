@@ -1,0 +1,180 @@
+"""The commands about runs that are there: list them, show one, stop one, rebuild the catalogue."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.text import Text
+
+from backend.errors import RunAmbiguous, RunLost, RunMissing, StudioError
+from backend.jobs.catalogue import RunSummary
+from backend.jobs.directory import JobDirectory, JobState, JobStatus
+from backend.jobs.store import RunStore, read_report, summarise
+from backend.jobs.supervisor import last_lines
+from backend.specs import settings
+from studio.i18n import Words, duration
+from studio.terminal import Terminal, build_table, error_document, metric_text, metrics_table, per_label_table
+
+LAST = "last"
+"""Stands for the newest run wherever a run is named."""
+
+
+def find_run(store: RunStore, given: str) -> JobDirectory:
+    """The run meant by ``last``, an id, a name, or the beginning of an id, in this order.
+
+    Raises:
+        RunMissing: there is none.
+        RunAmbiguous: several have this name or begin like this.
+    """
+    summaries = store.summaries()
+    if given == LAST:
+        found = summaries[:1]
+    else:
+        found = (
+            [s for s in summaries if s.id == given]
+            or [s for s in summaries if s.name == given]
+            or [s for s in summaries if given and s.id.startswith(given)]
+        )
+    if not found:
+        raise RunMissing(run=given[:80])
+    if len(found) > 1:
+        raise RunAmbiguous(run=given[:80], found=[s.id for s in found[:10]])
+    return store.get(found[0].id)
+
+
+def list_runs(terminal: Terminal, store: RunStore) -> int:
+    """Every run, newest first."""
+    summaries, words = store.summaries(), terminal.words
+    if terminal.as_json:
+        terminal.document([summary_document(s) for s in summaries])
+        return 0
+    if not summaries:
+        terminal.say("cli.no_runs", home=str(store.home.path))
+        return 0
+    columns = ("run", "name", "state", "data", "model")
+    headers = [words(f"cli.column.{name}") for name in columns]
+    headers += [words("metric.accuracy"), words("metric.f1"), words("cli.column.duration")]
+    table = build_table(*headers, numbers_from=len(columns))
+    for s in summaries:
+        spent = duration(s.ended - s.created) if s.ended else "–"
+        figures = (metric_text(s.metrics, "accuracy"), metric_text(s.metrics, "f1"), spent)
+        table.add_row(Text(s.id, no_wrap=True), s.name, _state_text(s, words), s.data, s.model, *figures)
+    terminal.show(table)
+    return 0
+
+
+def summary_document(summary: RunSummary) -> dict[str, Any]:
+    """A run as ``runs --json`` lists it."""
+    return {
+        "run": summary.id,
+        "name": summary.name,
+        "state": summary.state,
+        "created": iso_time(summary.created),
+        "metrics": summary.metrics,
+    }
+
+
+def show_run(terminal: Terminal, store: RunStore, given: str) -> int:
+    """All about one run: state, settings, figures, and the end of its log where it failed."""
+    run = find_run(store, given)
+    summary, status, report = summarise(run), run.status(), read_report(run)
+    words, error = terminal.words, error_of(run, status)
+    if terminal.as_json:
+        terminal.document(
+            {
+                **summary_document(summary),
+                "ended": None if status.ended is None else iso_time(status.ended),
+                "phase": status.phase,
+                "share_done": summary.share_done,
+                "error": error_document(error, words) if error else None,
+                "kept": status.kept,
+                "folder": str(run.path),
+                "spec": run.spec,
+                "report": report,
+            }
+        )
+        return 0
+    terminal.show(Text(summary.name, style="bold"), _state_text(summary, words), str(run.path), "")
+    terminal.show(_settings_text(run, words), "")
+    if report and report.get("metrics"):
+        terminal.show(metrics_table(report, words), "", per_label_table(report, words), "")
+    if status.kept:
+        terminal.show(kept_text(status.kept, words), "")
+    if error:
+        _show_end(terminal, run, error)
+    if (run.path / "model" / "config.json").exists():
+        terminal.show(words("cli.model", folder=str(run.path / "model")))
+    return 0
+
+
+def stop_run(terminal: Terminal, store: RunStore, given: str) -> int:
+    """Ask a run to stop at its next step; it keeps its best checkpoint."""
+    run = find_run(store, given)
+    store.stop(run.id)
+    state = run.status().state
+    if terminal.as_json:
+        terminal.document({"run": run.id, "state": state})
+    elif state.is_final:
+        terminal.say("cli.already_ended", run=run.name, state=terminal.words(f"state.{state}"))
+    else:
+        terminal.say("cli.stop_asked", run=run.name)
+    return 0
+
+
+def repair(terminal: Terminal, store: RunStore) -> int:
+    """Make the catalogue of runs anew from their folders."""
+    count = store.rebuild()
+    if terminal.as_json:
+        terminal.document({"runs": count})
+    else:
+        terminal.say("cli.repaired", count=count)
+    return 0
+
+
+def iso_time(seconds: float) -> str:
+    """A moment as ISO 8601 in UTC: ``2026-11-22T05:04:03Z``."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def kept_text(kept: dict[str, Any], words: Words) -> str:
+    """What a stopped run keeps."""
+    metrics = kept.get("metrics") or {}
+    figures = [f"{words(f'metric.{n}')} {metric_text(metrics, n)}" for n in ("accuracy", "f1") if n in metrics]
+    return words("cli.kept", step=kept.get("step"), figures=figures)
+
+
+def _state_text(summary: RunSummary, words: Words) -> str:
+    state = words(f"state.{summary.state}")
+    if summary.state.is_final or not summary.phase:
+        return state
+    phase = words(f"phase.{summary.phase}") if words.has(f"phase.{summary.phase}") else summary.phase
+    return f"{state} · {phase} {summary.share_done:.0%}"
+
+
+def _settings_text(run: JobDirectory, words: Words) -> Any:
+    table = build_table(words("cli.column.setting"), words("cli.column.value"))
+    for setting in settings():
+        value: Any = run.spec
+        for part in setting.path.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value in (None, "", {}):
+            continue
+        shown = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        table.add_row(words(f"setting.{setting.path}.name"), shown)
+    return table
+
+
+def error_of(run: JobDirectory, status: JobStatus) -> StudioError | None:
+    """Why the run did not come to its end; None for one that lives, completed, or was stopped."""
+    if status.state is JobState.INTERRUPTED and status.error is None:
+        return RunLost(run=run.name or run.id)
+    return status.error
+
+
+def _show_end(terminal: Terminal, run: JobDirectory, error: StudioError) -> None:
+    terminal.complain(error)
+    lines = last_lines(run.log_path)
+    if lines:
+        terminal.say("cli.log_end", path=str(run.log_path))
+        terminal.show(Text("\n".join(lines), style="dim"))

@@ -1,0 +1,184 @@
+"""``python -m studio train``: from a table and flags to an ended run, followed in the foreground."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from backend.errors import FileMissing, SpecUnreadable
+from backend.jobs.directory import JobDirectory, JobState, JobStatus
+from backend.jobs.store import RunStore, read_report
+from backend.settings import Home
+from backend.specs import STARTER, RunSpec, build_spec, spec_from_yaml
+from studio.cli_data import StoppedBefore, prepare_data
+from studio.cli_flags import apply_flags
+from studio.cli_progress import Interrupts, Left, build_watcher, follow
+from studio.cli_runs import error_of, kept_text
+from studio.terminal import LEFT, STATUS_OF_STATE, STOPPED, Terminal, error_document, metrics_table
+
+PROGRAM = "python -m studio"
+YAML_ENDINGS = (".yaml", ".yml")
+
+
+def train(
+    terminal: Terminal,
+    store: RunStore,
+    environ: Mapping[str, str],
+    data: str | None,
+    given: Mapping[str, str | None],
+    home_flag: Path | None,
+) -> int:
+    """Import the table, start a run and follow it to its end; returns the exit status.
+
+    Raises:
+        StudioError: the settings or the table do not hold; nothing was started.
+    """
+    spec = read_spec(terminal, data, given)
+    with Interrupts() as interrupts:
+        try:
+            spec = prepare_data(terminal, store.home, spec, interrupts)
+        except (StoppedBefore, Left):
+            terminal.say("cli.stopped")
+            if terminal.as_json:
+                terminal.document({"run": None, "state": JobState.STOPPED})
+            return STOPPED
+        token = _hub_token(store.home, environ)
+        run = store.create(spec)
+        store.start(run, environ=token)
+        terminal.say("cli.started", run=run.id, name=run.name, text=spec.data.text_column, label=spec.data.label_column)
+        terminal.say("cli.goes_on")
+        commands = _Commands(run, home_flag, terminal.words("cli.example_text"))
+        try:
+            status = follow(run, build_watcher(terminal), interrupts, lambda: terminal.say("cli.stopping"))
+        except Left:
+            terminal.say("cli.left", command=commands.show)
+            if terminal.as_json:
+                terminal.document(train_document(terminal, run, run.status()))
+            return LEFT
+    if terminal.as_json:
+        terminal.document(train_document(terminal, run, status))
+    else:
+        _show_end(terminal, run, status, commands)
+    return STATUS_OF_STATE[status.state]
+
+
+# ------------------------------------------------------------------------------------------------ what is asked
+
+
+def read_spec(terminal: Terminal, data: str | None, given: Mapping[str, str | None]) -> RunSpec:
+    """What the YAML file and the flags ask for; flags win. Relative paths count from where they were written.
+
+    Raises:
+        FileMissing, SpecUnreadable: the YAML file cannot be read.
+        SpecError: settings that do not hold.
+    """
+    flags = apply_flags({}, given)
+    _resolve_paths(flags, Path.cwd())
+    if data is not None and data.lower().endswith(YAML_ENDINGS):
+        document = read_yaml(Path(data).expanduser())
+    elif data is None or "source" not in flags.get("data", {}):
+        document = {"data": {"source": data}} if data is not None else {}
+        _resolve_paths(document, Path.cwd())
+    else:
+        raise typer.BadParameter(terminal.words("cli.train.two_sources"))
+    spec = build_spec(_merged(document, flags))
+    if not spec.data.source:
+        raise typer.BadParameter(terminal.words("cli.train.needs_data"))
+    return spec
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The settings of a YAML file as plain values, its relative paths made absolute.
+
+    Raises:
+        FileMissing, SpecUnreadable, SpecError: as they say.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise FileMissing(path=str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecUnreadable(file=str(path), detail=str(error)[:500]) from error
+    # Without what stands at its default, so that the flags are laid over what the file says and nothing else.
+    document = spec_from_yaml(text, str(path)).model_dump(exclude_defaults=True)
+    _resolve_paths(document, path.resolve().parent)
+    return document
+
+
+def _resolve_paths(document: dict[str, Any], folder: Path) -> None:
+    # The worker runs in a folder of its own: every path it is told must be absolute.
+    data, model = document.get("data", {}), document.get("model", {})
+    if data.get("source"):
+        data["source"] = str((folder / Path(data["source"]).expanduser()).resolve())
+    base = model.get("base", "")
+    looks_like_path = base.startswith((".", "~", "/"))
+    if looks_like_path or (base and base != STARTER and (folder / base).is_dir()):
+        model["base"] = str((folder / Path(base).expanduser()).resolve())
+
+
+def _merged(document: dict[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    return {**document, **{k: {**document.get(k, {}), **v} if isinstance(v, dict) else v for k, v in flags.items()}}
+
+
+# ------------------------------------------------------------------------------------------------ the end
+
+
+def train_document(terminal: Terminal, run: JobDirectory, status: JobStatus) -> dict[str, Any]:
+    """A run as ``train --json`` prints it; ``error`` where it failed or was ended, ``kept`` where it was stopped."""
+    report = read_report(run) or {}
+    folder = run.path / "model"
+    document: dict[str, Any] = {
+        "run": run.id,
+        "state": status.state,
+        "task": report.get("task", run.spec["data"]["task"]),
+        "labels": report.get("labels", []),
+        "metrics": report.get("metrics"),
+        "baselines": report.get("baselines") or {},
+        "model": str(folder) if (folder / "config.json").exists() else None,
+        "examples_per_second": report.get("examples_per_second"),
+        "seconds": report.get("seconds") or {},
+    }
+    if status.state is JobState.STOPPED:
+        document["kept"] = status.kept
+    if error := error_of(run, status):
+        document["error"] = error_document(error, terminal.words)
+    return document
+
+
+class _Commands:
+    """What to type next for a run."""
+
+    def __init__(self, run: JobDirectory, home_flag: Path | None, example: str) -> None:
+        home = f" --home {shlex.quote(str(home_flag))}" if home_flag else ""
+        self.show = f"{PROGRAM} show {run.id}{home}"
+        self.predict = f"{PROGRAM} predict {run.id}{home} {shlex.quote(example)}"
+        self.serve = f"{PROGRAM}{home}"
+
+
+def _show_end(terminal: Terminal, run: JobDirectory, status: JobStatus, commands: _Commands) -> None:
+    words, report = terminal.words, read_report(run) or {}
+    if error := error_of(run, status):
+        terminal.complain(error)
+        terminal.say("cli.next.show", command=commands.show)
+        return
+    if status.state is JobState.STOPPED:
+        terminal.show(words("cli.stopped"), kept_text(status.kept, words) if status.kept else words("cli.kept_nothing"))
+    if report.get("metrics"):
+        terminal.show("", metrics_table(report, words), "")
+    if (run.path / "model" / "config.json").exists():
+        terminal.show(words("cli.model", folder=str(run.path / "model")))
+        terminal.show(words("cli.next.try", command=commands.predict))
+    terminal.show(words("cli.next.show", command=commands.show))
+    terminal.show(words("cli.next.browser", command=commands.serve))
+
+
+def _hub_token(home: Home, environ: Mapping[str, str]) -> dict[str, str]:
+    # For a private or gated model: handed to the worker in its environment, never written.
+    from backend.sharing.tokens import find_token
+
+    found = find_token(environ, folders=(home.path,))
+    return {"HF_TOKEN": found.token} if found else {}

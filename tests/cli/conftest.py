@@ -1,0 +1,124 @@
+"""Real processes of ``python -m studio``, a small table, and one finished run that the tests share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.jobs.directory import JobDirectory
+from backend.jobs.store import RunStore
+from backend.settings import Home
+
+PROJECT = Path(__file__).resolve().parents[2]
+GOOD = ("很好吃", "味道不错", "送得很快", "分量十足", "强烈推荐", "包装精美")
+BAD = ("太咸了", "非常难吃", "送得太慢", "已经凉了", "不会再买", "缺斤少两")
+TIMEOUT_S = 120.0
+
+
+def write_reviews(path: Path, rows: int = 160) -> Path:
+    """A table ``label,review`` in which the words tell the label: 1 is praise, 0 is blame."""
+    lines = ["label,review"]
+    for number in range(rows):
+        words = GOOD if number % 2 else BAD
+        first, second = words[number // 2 % 6], words[number // 12 % 6]
+        lines.append(f"{number % 2},{first}，{second}，第{number}单")
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
+
+
+@dataclass
+class Studio:
+    """The commands of one home, each call a process of its own."""
+
+    home: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
+        """A command left running."""
+        outside = {k: v for k, v in os.environ.items() if not k.startswith(("STUDIO_", "LC_", "LANG", "HF_TOKEN"))}
+        environ = {**outside, "STUDIO_HOME": str(self.home), "LC_ALL": "C.UTF-8", **self.environ}
+        command = [sys.executable, "-m", "studio", *arguments]
+        pipe = subprocess.PIPE
+        streams = {"stdin": pipe, "stdout": pipe, "stderr": pipe, "encoding": "utf-8", **more}
+        return subprocess.Popen(command, cwd=PROJECT, env=environ, **streams)
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """A command to its end."""
+        process = self.start(*arguments)
+        out, err = process.communicate(stdin, timeout=TIMEOUT_S)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def document(self, *arguments: str, status: int = 0, stdin: str = "") -> Any:
+        """What the command prints with ``--json``; fails unless that is all of standard output."""
+        done = self.run(*arguments, "--json", stdin=stdin)
+        assert done.returncode == status, done.stderr + done.stdout
+        return json.loads(done.stdout)
+
+    @property
+    def store(self) -> RunStore:
+        """The runs of the home, seen from this process."""
+        return RunStore(Home(self.home).prepare())
+
+    def newest_run(self) -> JobDirectory:
+        """The run that was started last, once it is there."""
+        wait_for(self.store.summaries)
+        return self.store.get(self.store.summaries()[0].id)
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
+    """The condition's first true value."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Studio:
+    """The commands of a fresh home."""
+    return Studio(tmp_path / "home")
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """A small table of reviews."""
+    return write_reviews(tmp_path / "reviews.csv")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run made by ``train --json``."""
+
+    studio: Studio
+    document: dict[str, Any]
+    stdout: str
+    stderr: str
+    data: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return str(self.document["run"])
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """One finished run for all tests that only look at it."""
+    folder = tmp_path_factory.mktemp("cli")
+    studio = Studio(folder / "home")
+    data = write_reviews(folder / "外卖.csv")
+    names = "0=差评,1=好评"
+    flags = ("--label-names", names, "--name", "外卖评论", "--epochs", "4", "--max-length", "32", "--batch-size", "16")
+    done = studio.run("train", str(data), *flags, "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    return Trained(studio, json.loads(done.stdout), done.stdout, done.stderr, data)

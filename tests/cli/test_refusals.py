@@ -1,0 +1,86 @@
+"""What does not hold is refused before anything starts: status 2, two worded sentences, one JSON document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Studio, write_reviews
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "code"),
+    [
+        (None, (), "data.file_missing"),
+        ("", (), "data.file_empty"),
+        ("label,review\n" + "".join(f"1,好吃{n}\n" for n in range(50)), (), "data.one_label_only"),
+        ("reviews", ("--label", "sentiment"), "data.column_missing"),
+        ("reviews", ("--text", "label", "--label", "label"), "data.same_column"),
+        ("reviews", ("--label-names", "2=x"), "data.label_names_unknown"),
+        ("reviews", ("--label-names", "0=x,1=x"), "data.label_names_clash"),
+        ("reviews", ("--label-names", "x"), "spec.invalid"),
+        ("a,b,c\n" + "".join(f"{n},{n * 7},{n * 3}\n" for n in range(60)), (), "data.columns_uncertain"),
+        ("reviews", ("--no-such-flag", "x"), "usage"),
+        ("reviews", ("--data", "other.csv"), "usage"),
+    ],
+)
+def test_bad_input_is_refused_with_its_code_and_no_run(
+    studio: Studio, tmp_path: Path, content: str | None, flags: tuple[str, ...], code: str
+) -> None:
+    table = tmp_path / "table.csv"
+    if content == "reviews":
+        write_reviews(table)
+    elif content is not None:
+        table.write_text(content, "utf-8")
+    error = studio.document("train", str(table), *flags, status=2)["error"]
+    assert error["code"] == code
+    assert error["what"]
+    assert error["next"]
+    assert not studio.store.summaries()
+
+
+def test_all_settings_that_do_not_hold_are_named_at_once_in_the_language_of_the_terminal(
+    studio: Studio, reviews: Path
+) -> None:
+    done = studio.run("train", str(reviews), "--epochs", "0", "--seed", "x", "--task", "guess", "--lang", "zh-CN")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    for name in ("轮数", "随机种子", "任务"):
+        assert name in done.stderr
+    assert "错误" in done.stderr
+
+
+def test_train_without_a_table_is_a_usage_error(studio: Studio) -> None:
+    done = studio.run("train")
+    assert done.returncode == 2
+    assert "Usage" in done.stderr
+
+
+def test_a_run_that_is_not_there_is_refused_by_every_command(studio: Studio) -> None:
+    for command in (("show", "nothing"), ("stop", "nothing"), ("predict", "nothing", "text")):
+        assert studio.document(*command, status=2)["error"]["code"] == "run.missing"
+
+
+def test_a_home_that_cannot_be_made_is_refused(studio: Studio, reviews: Path) -> None:
+    error = studio.document("runs", "--home", str(reviews / "home"), status=2)["error"]
+    assert error["code"] == "server.home_unusable"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (None, "data.file_missing"),
+        ("- a\n- b\n", "spec.unreadable"),
+        ("training: {epoch: 3}\n", "spec.invalid"),
+        ("training: {epochs: 3}\n", "usage"),
+        ("data: {source: gone.csv}\n", "data.file_missing"),
+    ],
+)
+def test_a_settings_file_that_does_not_hold_is_refused(
+    studio: Studio, tmp_path: Path, text: str | None, code: str
+) -> None:
+    path = tmp_path / "run.yaml"
+    if text is not None:
+        path.write_text(text, "utf-8")
+    assert studio.document("train", str(path), status=2)["error"]["code"] == code

@@ -1,0 +1,50 @@
+"""The commands stay light: no torch, no Gradio, no parser of tables in their process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import PROJECT, Studio, Trained
+
+PROBE = """
+import sys
+from studio.cli import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as end:
+    status = end.code or 0
+heavy = {"torch", "gradio", "transformers", "pandas", "sklearn", "datasets", "pyarrow"} & set(sys.modules)
+print(status, sorted(heavy), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("command", [("runs",), ("show", "last"), ("predict", "last", "好吃"), ("train", "--help")])
+def test_a_command_imports_nothing_heavy(trained: Trained, command: tuple[str, ...]) -> None:
+    environ = {**os.environ, "STUDIO_HOME": str(trained.studio.home)}
+    arguments = [sys.executable, "-c", PROBE, *command]
+    done = subprocess.run(arguments, cwd=PROJECT, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.splitlines()[-1] == "0 []"
+
+
+def test_a_reader_that_goes_away_is_no_error(studio: Studio) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        process = studio.start("runs", "--json", stdout=writing)
+    finally:
+        os.close(writing)
+    _out, err = process.communicate(timeout=60)
+    assert err == ""
+
+
+def test_the_home_may_stand_before_or_after_the_command(studio: Studio, tmp_path: Path) -> None:
+    for arguments in (("--home", str(tmp_path / "one"), "runs"), ("runs", "--home", str(tmp_path / "two"))):
+        assert studio.document(*arguments) == []
+    assert (tmp_path / "one" / "runs").is_dir()
+    assert (tmp_path / "two" / "runs").is_dir()
+    assert not studio.home.exists()
