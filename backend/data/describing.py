@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def describe(
     findings = [
         *_on_file(notes or []),
         *_on_blanks(texts, cells, has_text, has_label),
-        *_on_labels(counts, len(texts_used), task),
+        *_on_labels(_counts_in_different_texts(texts_used, cells_used, counts, separator), len(texts_used), task),
         *_on_duplicates(texts_used, cells_used, separator, binary=task == "binary"),
         *_on_lengths(texts_used, lengths, language),
     ]
@@ -105,6 +105,20 @@ def _on_blanks(texts: pa.ChunkedArray, cells: pa.ChunkedArray, has_text: Any, ha
         examples = texts.filter(unlabelled).slice(0, EXAMPLES).to_pylist()
         found.append(_finding("blank_labels", "warning", blank, examples=examples))
     return found
+
+
+def _counts_in_different_texts(
+    texts: pa.ChunkedArray, cells: pa.ChunkedArray, counts: Counter[str], separator: str
+) -> dict[str, int]:
+    """The counts, where those of small labels count a repeated text once: it can stand in one part of a split only."""
+    small = {label for label, rows in counts.items() if rows < FEW_ROWS_A_LABEL}
+    if not small:
+        return dict(counts)
+    holding = [cell for cell in pc.unique(cells).to_pylist() if small.intersection(split_cell(cell, separator))]
+    among = pc.is_in(cells, value_set=pa.array(holding, pa.string()))
+    pairs = set(zip(texts.filter(among).to_pylist(), cells.filter(among).to_pylist(), strict=True))
+    different = label_counts(Counter(cell for _text, cell in pairs), separator)
+    return {label: different[label] if label in small else rows for label, rows in counts.items()}
 
 
 def _on_labels(counts: dict[str, int], rows: int, task: str) -> list[Finding]:
