@@ -1,0 +1,118 @@
+"""What a run tells while it trains, and when it hears that it should stop. Speaks in the job's events."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from backend.errors import LossNotFinite
+from backend.jobs.events import Evaluated, LossLogged
+from backend.jobs.process import JobContext
+
+MOST_LOSS_POINTS = 1400
+STEPS_TOLD_EACH = 20
+"""The first steps are told one by one, so that a curve is seen at once."""
+
+
+class Telling(TrainerCallback):
+    """Emits losses, evaluations and progress; fails the run at the first loss that is not finite."""
+
+    def __init__(self, context: JobContext, rows: int) -> None:
+        self._context, self._rows = context, rows
+        self._losses: list[float] = []
+        self._told_at_step = 0
+        self._seconds = 0.0
+        self._clock = 0.0
+        self._epochs_done = 0.0
+
+    @property
+    def examples_per_second(self) -> float:
+        """Texts learned from a second of training proper: evaluations and saving are left out."""
+        return self._epochs_done * self._rows / self._seconds if self._seconds else 0.0
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Start the clock."""
+        self._clock = time.monotonic()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Tell how far the run is."""
+        now = time.monotonic()
+        self._seconds += now - self._clock
+        self._clock = now
+        self._epochs_done = state.epoch or 0.0
+        self._context.progress(
+            state.global_step,
+            state.max_steps,
+            unit="steps",
+            rate=round(self.examples_per_second, 2),
+            epoch=round(self._epochs_done, 4),
+            epochs=float(args.num_train_epochs),
+        )
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
+    ) -> None:
+        """Tell the loss, every step at first and later the mean since the last time."""
+        state.log_history.clear()  # the events are the history; this list would only grow
+        if "loss" not in logs:
+            return
+        loss, step = float(logs["loss"]), state.global_step
+        if not math.isfinite(loss):
+            raise LossNotFinite(step=step, learning_rate=float(logs["learning_rate"]))
+        self._losses.append(loss)
+        interval = max(1, math.ceil(state.max_steps / MOST_LOSS_POINTS))
+        if step > STEPS_TOLD_EACH and step - self._told_at_step < interval and step < state.max_steps:
+            return
+        norm = logs.get("grad_norm")
+        self._context.emit(
+            LossLogged(
+                step=step,
+                epoch=round(state.epoch or 0.0, 4),
+                loss=sum(self._losses) / len(self._losses),
+                learning_rate=float(logs["learning_rate"]),
+                gradient_norm=float(norm) if norm is not None and math.isfinite(norm) else None,
+            )
+        )
+        self._losses.clear()
+        self._told_at_step = step
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
+    ) -> None:
+        """Tell how well the model does on the validation split."""
+        measured = {name.removeprefix("eval_"): value for name, value in metrics.items()}
+        loss = measured.pop("loss")
+        if not math.isfinite(loss):
+            raise LossNotFinite(step=state.global_step, learning_rate=args.learning_rate)
+        self._context.emit(Evaluated("validation", state.global_step, round(state.epoch or 0.0, 4), loss, measured))
+        self._clock = time.monotonic()
+
+
+class Stopping(TrainerCallback):
+    """Ends training at the step in which the stop that the user asked for is seen."""
+
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Look for the request."""
+        if self._context.stop_requested:
+            control.should_training_stop = True
+            control.should_evaluate = False
+
+
+class Evaluating(TrainerCallback):
+    """Has the model evaluated a number of times in each epoch, evenly, the last time at the epoch's end."""
+
+    def __init__(self, times_an_epoch: int, steps_an_epoch: int) -> None:
+        self._at = {round(part * steps_an_epoch / times_an_epoch) for part in range(1, times_an_epoch + 1)}
+        self._steps_an_epoch = steps_an_epoch
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Ask for an evaluation where one is due."""
+        within = (state.global_step - 1) % self._steps_an_epoch + 1
+        if within in self._at and not control.should_training_stop:
+            control.should_evaluate = True

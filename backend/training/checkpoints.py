@@ -1,0 +1,100 @@
+"""The best weights so far, on disk, and ending a run that no longer gets better."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_model, save_model
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from backend.errors import DiskFull
+from backend.jobs.events import CheckpointSaved
+from backend.jobs.process import JobContext
+
+SPARE_BYTES = 64 << 20
+"""Room that must remain on the disk for events, logs and the report."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The evaluation of the validation split that came out best."""
+
+    step: int
+    epoch: float
+    metrics: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{"step", "epoch", "metrics"}``."""
+        return asdict(self)
+
+
+def metric_for_best(task: str) -> str:
+    """What "best" means: macro F1, so that every label counts; for multi-label F1, as rare labels begin at nothing."""
+    return "f1" if task == "multilabel" else "f1_macro"
+
+
+def weights_bytes(model: Any) -> int:
+    """Bytes that the model's weights take on disk."""
+    return sum(p.numel() * p.element_size() for p in model.parameters())
+
+
+def check_disk(folder: Path, needed_bytes: int) -> None:
+    """Raise `DiskFull` if the disk of ``folder`` has less room than needed, and a little spare."""
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes + SPARE_BYTES:
+        raise DiskFull(folder=str(folder), free_bytes=free, needed_bytes=needed_bytes + SPARE_BYTES)
+
+
+class BestCheckpoint(TrainerCallback):
+    """Keeps the weights of the best evaluation, and ends training after ``patience`` evaluations without a better one.
+
+    Equal in the chosen metric, the lower loss is better. ``patience`` 0 never ends training.
+    """
+
+    def __init__(self, context: JobContext, folder: Path, metric: str, patience: int) -> None:
+        self.best: Best | None = None
+        self._context, self._folder, self._metric, self._patience = context, folder, metric, patience
+        self._rank = (float("-inf"), float("-inf"))
+        self._without_better = 0
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float],
+        model: Any,
+        **_: Any,
+    ) -> None:
+        """Keep the weights if they are the best so far."""
+        measured = {name.removeprefix("eval_"): value for name, value in metrics.items()}
+        rank = (measured[self._metric], -measured["loss"])
+        if rank > self._rank:
+            self._rank, self._without_better = rank, 0
+            self._save(model, state.global_step)
+            self.best = Best(state.global_step, round(state.epoch or 0.0, 4), measured)
+            self._context.emit(CheckpointSaved(step=state.global_step, best=True))
+            return
+        self._without_better += 1
+        if self._patience and self._without_better >= self._patience:
+            control.should_training_stop = True
+
+    def restore(self, model: Any) -> None:
+        """Put the best weights back into the model; without an evaluation so far it keeps those it has."""
+        if self.best is not None:
+            load_model(model, self._path(self.best.step))
+
+    def _save(self, model: Any, step: int) -> None:
+        check_disk(self._folder, weights_bytes(model))
+        written = self._folder / "writing.safetensors"
+        save_model(model, str(written))
+        os.replace(written, self._path(step))
+        if self.best is not None:
+            self._path(self.best.step).unlink(missing_ok=True)
+
+    def _path(self, step: int) -> Path:
+        return self._folder / f"step-{step:07d}.safetensors"

@@ -1,0 +1,56 @@
+"""Which number format a run computes in. Weights are always kept in full precision; only products are shortened."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+import torch
+
+SMALLEST_WIDTH_FOR_BF16 = 256
+"""Below this model width, products on a processor are too small for the shorter format to repay its conversions."""
+
+
+@dataclass(frozen=True)
+class ChosenPrecision:
+    """The format to use and, where that is not what was asked, what was."""
+
+    name: Literal["fp32", "bf16", "fp16"]
+    refused: str | None = None
+
+
+def choose_precision(asked: str, device: torch.device, width: int) -> ChosenPrecision:
+    """The format for a model ``width`` units wide: what was asked if the device can do it, for ``auto`` the fastest."""
+    possible = _possible(device)
+    if asked == "auto":
+        worth_it = device.type == "cuda" or width >= SMALLEST_WIDTH_FOR_BF16
+        return ChosenPrecision("bf16" if "bf16" in possible and worth_it else "fp32")
+    if asked == "bf16" and "bf16" in possible:
+        return ChosenPrecision("bf16")
+    if asked == "fp16" and "fp16" in possible:
+        return ChosenPrecision("fp16")
+    return ChosenPrecision("fp32", refused=None if asked == "fp32" else asked)
+
+
+def prepare_processor() -> None:
+    """Let torch use every physical core and treat vanishing numbers as zero, which would be slow to compute with."""
+    torch.set_flush_denormal(True)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(max(1, min(usable, psutil.cpu_count(logical=False) or usable)))
+
+
+def _possible(device: torch.device) -> set[str]:
+    if device.type == "cuda":
+        return {"fp16", "bf16"} if torch.cuda.is_bf16_supported(including_emulation=False) else {"fp16"}
+    return {"bf16"} if device.type == "cpu" and _processor_has_bf16() else set()
+
+
+def _processor_has_bf16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text("utf-8", "replace").split("flags", 2)[1].split("\n", 1)[0].split()
+    except (OSError, IndexError):  # no Linux, or a processor that is described otherwise
+        return False
+    return bool({"avx512_bf16", "amx_bf16"} & set(flags))
