@@ -23,7 +23,8 @@ from backend.errors import (
 from backend.jobs.directory import JobDirectory, JobState
 from backend.settings import Home
 from backend.specs import DataSpec, RunSpec
-from studio.cli_progress import Interrupts, build_watcher, follow
+from studio.cli_follow import Interrupts, follow
+from studio.cli_progress import build_watcher
 from studio.cli_runs import error_of
 from studio.terminal import Terminal
 

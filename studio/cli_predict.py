@@ -1,14 +1,19 @@
-"""``python -m studio predict``: texts to a finished run's model, in a process of its own."""
+"""``python -m studio predict``: texts to a finished run's model, which answers in a process of its own."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backend.inference.client import Predictor
 
 from backend.errors import TextMissing
 from backend.jobs.store import RunStore
 from studio.cli_runs import find_run
-from studio.terminal import Terminal
+from studio.terminal import Terminal, build_table
+
+SCORES_SHOWN = 5
 
 
 def predict(terminal: Terminal, store: RunStore, given: str, texts: Sequence[str], *, with_before: bool) -> int:
@@ -21,10 +26,20 @@ def predict(terminal: Terminal, store: RunStore, given: str, texts: Sequence[str
         PredictorFailed: the model's process could not answer.
     """
     run = find_run(store, given)
-    folder = store.model_folder(run.id)
+    store.model_folder(run.id)
     asked = [text for text in texts or _lines(terminal) if text.strip()]
     if not asked:
         raise TextMissing
+    with Predictor(run.path) as predictor:
+        found = predictor.predict(asked, before=with_before)
+    answers: list[dict[str, Any]] = [_answer(answer) for answer in found.answers]
+    if with_before:
+        for answer, earlier in zip(answers, found.before or [], strict=True):
+            answer["before"] = {"label": earlier["label"], "scores": earlier["scores"]}
+    if terminal.as_json:
+        terminal.document(answers)
+    else:
+        _show(terminal, answers, with_before)
     return 0
 
 
@@ -33,3 +48,27 @@ def _lines(terminal: Terminal) -> list[str]:
         terminal.say("cli.predict.type_lines")
     # As bytes: a file piped in may begin with a byte-order mark, or hold what is no text.
     return sys.stdin.buffer.read().decode("utf-8-sig", "replace").splitlines()
+
+
+def _answer(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: answer[name] for name in ("text", "label", "scores")}
+
+
+def _show(terminal: Terminal, answers: Sequence[Mapping[str, Any]], with_before: bool) -> None:
+    names = ["text", "label", "scores", *(["labels_before"] if with_before else [])]
+    table = build_table(*(terminal.words(f"cli.column.{name}") for name in names))
+    for answer in answers:
+        cells = [answer["text"], _label_text(answer["label"]), _scores_text(answer["scores"])]
+        table.add_row(*cells, *([_scores_text(answer["before"]["scores"])] if with_before else []))
+    terminal.show(table)
+
+
+def _label_text(label: str | Sequence[str]) -> str:
+    # Of a multi-label run an answer is a list, and may be empty.
+    return label if isinstance(label, str) else ", ".join(label) or "–"
+
+
+def _scores_text(scores: Mapping[str, float]) -> str:
+    likeliest = sorted(scores.items(), key=lambda pair: -pair[1])
+    shown = [f"{label} {score:.1%}" for label, score in likeliest[:SCORES_SHOWN]]
+    return " · ".join(shown + (["…"] if len(likeliest) > SCORES_SHOWN else []))

@@ -1,100 +1,37 @@
-"""Following a job in a terminal: a live display, or plain lines where standard error is no terminal."""
+"""What a job looks like while it runs: a live display, or plain lines where standard error is no terminal."""
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable
-from types import FrameType
-from typing import Any, Protocol, Self
+from typing import Any
 
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.text import Text
 
-from backend.jobs.directory import JobDirectory, JobStatus
 from backend.jobs.events import (
     BaselineMeasured,
     Evaluated,
     Event,
+    JobCompleted,
     LossLogged,
     Noted,
     PhaseStarted,
     Progressed,
-    event_from_dict,
 )
+from backend.jobs.phases import TRAINING
+from studio.cli_follow import Watcher
 from studio.i18n import Words, duration
 from studio.terminal import Terminal, metric_text
 
-POLL_INTERVAL_S = 0.15
 LINE_INTERVAL_S = 5.0
-
-
-class Interrupts:
-    """Counts Ctrl-C instead of ending the process, as long as the block lasts."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGINT, self._pressed)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _pressed(self, _number: int, _frame: FrameType | None) -> None:
-        self.count += 1
-
-
-class Left(Exception):
-    """Ctrl-C a second time: the user does not want to wait for the job's end."""
-
-
-class Watcher(Protocol):
-    """Shows what happens in a job."""
-
-    def show(self, event: Event) -> None:
-        """One event, in order."""
-
-    def close(self) -> None:
-        """Nothing more will come."""
-
-
-def follow(job: JobDirectory, watcher: Watcher, interrupts: Interrupts, on_stop: Callable[[], None]) -> JobStatus:
-    """Show the job's events until it has ended; how it ended.
-
-    The first Ctrl-C asks the job to stop (``on_stop`` is called to say so) and goes on waiting for it.
-
-    Raises:
-        Left: on the second Ctrl-C; the job is not touched further.
-    """
-    seen, asked = 0, False
-    try:
-        while True:
-            # Life first: what a job found dead has written is all there.
-            alive = job.is_alive
-            documents = job.documents(seen)
-            seen += len(documents)
-            for event in filter(None, map(event_from_dict, documents)):
-                watcher.show(event)
-            if not alive:
-                return job.status()
-            if interrupts.count and not asked:
-                asked = True
-                job.request_stop()
-                on_stop()
-            if interrupts.count > 1:
-                raise Left
-            time.sleep(POLL_INTERVAL_S)
-    finally:
-        watcher.close()
 
 
 def build_watcher(terminal: Terminal, *, phases: bool = True) -> Watcher:
@@ -111,7 +48,7 @@ class _Figures:
 
     def take(self, event: Event) -> None:
         """Note what the event tells."""
-        if isinstance(event, Progressed) and event.phase == "training" and event.rate:
+        if isinstance(event, Progressed) and event.phase == TRAINING and event.rate:
             self._parts["rate"] = self._words("cli.rate", rate=f"{event.rate:,.0f}")
         elif isinstance(event, LossLogged):
             self._parts["loss"] = self._words("cli.loss", loss=f"{event.loss:.4f}")
@@ -142,19 +79,34 @@ def _note_text(event: Event, words: Words) -> str:
     return ""
 
 
+class _Times(ProgressColumn):
+    """Time spent in the phase, and what is left of it: ``0:12 · 0:30 left``."""
+
+    def __init__(self, words: Words) -> None:
+        super().__init__()
+        self._words = words
+
+    def render(self, task: Task) -> Text:
+        """The column's text for one phase."""
+        spent = duration((task.finished_time if task.finished else task.elapsed) or 0)
+        if task.finished or task.time_remaining is None:
+            return Text(spent)
+        return Text(f"{spent} · {self._words('cli.left_time', left=duration(task.time_remaining))}")
+
+
 class LiveWatcher:
-    """A bar a phase, with time spent and left, above the newest figures."""
+    """A bar a phase, with time spent and left; beside the training's bar the newest figures."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._words = terminal.words
         self._figures = _Figures(terminal.words)
         self._task: TaskID | None = None
+        self._training: TaskID | None = None
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=False),
+            _Times(terminal.words),
             TextColumn("{task.fields[figures]}", markup=False),
             console=terminal.err,
         )
@@ -165,26 +117,28 @@ class LiveWatcher:
         self._figures.take(event)
         if isinstance(event, PhaseStarted):
             self._finish()
-            title = phase_text(event.phase, self._words)
-            self._task = self._progress.add_task(title, total=None, figures="", phase=event.phase)
+            self._task = self._progress.add_task(phase_text(event.phase, self._words), total=None, figures="")
+            if event.phase == TRAINING:
+                self._training = self._task
         elif isinstance(event, Progressed) and self._task is not None:
             self._progress.update(self._task, total=event.total or None, completed=event.done)
+        elif isinstance(event, JobCompleted):
+            self._finish()
         elif note := _note_text(event, self._words):
             self._progress.console.print(note)
-        if self._task is not None:
-            self._progress.update(self._task, figures=str(self._figures))
+        if self._training is not None:
+            self._progress.update(self._training, figures=str(self._figures))
 
     def close(self) -> None:
-        """Leave the last picture standing."""
-        self._finish()
+        """Leave the last picture standing: a phase that did not come to its end stays where it was."""
+        if self._task is not None:
+            self._progress.stop_task(self._task)
         self._progress.stop()
 
     def _finish(self) -> None:
         if self._task is not None:
-            task = next(t for t in self._progress.tasks if t.id == self._task)
-            total = task.total or 1
-            self._progress.update(self._task, total=total, completed=total, figures="")
-            self._progress.stop_task(self._task)
+            total = next(task.total for task in self._progress.tasks if task.id == self._task) or 1
+            self._progress.update(self._task, total=total, completed=total)
             self._task = None
 
 
@@ -231,5 +185,5 @@ class LineWatcher:
             text = self._words("cli.progress", share=f"{event.done / event.total:.0%}", left=duration(left), **facts)
         else:
             text = self._words("cli.progress_unknown", **facts)
-        figures = str(self._figures) if event.phase == "training" else ""
+        figures = str(self._figures) if event.phase == TRAINING else ""
         return f"{text} · {figures}" if figures else text

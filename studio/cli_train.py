@@ -16,7 +16,8 @@ from backend.settings import Home
 from backend.specs import STARTER, RunSpec, build_spec, spec_from_yaml
 from studio.cli_data import StoppedBefore, prepare_data
 from studio.cli_flags import apply_flags
-from studio.cli_progress import Interrupts, Left, build_watcher, follow
+from studio.cli_follow import Interrupts, Left, follow
+from studio.cli_progress import build_watcher
 from studio.cli_runs import error_of, kept_text
 from studio.terminal import LEFT, STATUS_OF_STATE, STOPPED, Terminal, error_document, metrics_table
 
