@@ -52,11 +52,11 @@ class Views:
 
 def _build_site(services: Services, t: Words, demo: gr.Blocks) -> None:
     gr.Navbar(visible=False)
-    site = Site(services, t, components.router(t))
+    site = Site(services, t, components.router())
     gr.HTML(_header(t), elem_classes="header-slot")
     with gr.Sidebar(width=250, elem_classes="runs-sidebar"):
         gr.HTML(f'<a class="button primary wide" href="?step=data" data-go>+ {t("nav.new_run")}</a>')
-        components.run_list(t)
+        components.run_list()
     tabs: dict[str, gr.Tab] = {}
     with gr.Tabs(elem_id=f"steps-{t.language}", elem_classes="steps") as steps:
         with _tab(t, tabs, "data"):
@@ -111,10 +111,23 @@ def show_address(services: Services, t: Words, views: Views, address: Address) -
 
 def _header(t: Words) -> str:
     other = next(language for language in LANGUAGES if language != t.language)
-    brand = tag("a", tag("img", src="/studio-assets/icon.svg", alt="", width=26), text("Studio"), class_="brand", href="?step=data", data_go=True)
-    chips = tag("span", text(machine(t)), class_="chip") + tag("span", class_="chip live-chip", data_running=True, hidden=True)
-    switch = tag("a", text(words(other)("header.this_language")), class_="language", href=PATHS[other], data_path=PATHS[other])
-    theme = tag("button", "◐", class_="icon", data_theme_switch=True, title=t("header.theme"), aria_label=t("header.theme"))
+    brand = tag(
+        "a",
+        tag("img", src="/studio-assets/icon.svg", alt="", width=26),
+        text("Studio"),
+        class_="brand",
+        href="?step=data",
+        data_go=True,
+    )
+    chips = tag("span", text(machine(t)), class_="chip") + tag(
+        "span", class_="chip live-chip", data_running=True, hidden=True
+    )
+    switch = tag(
+        "a", text(words(other)("header.this_language")), class_="language", href=PATHS[other], data_path=PATHS[other]
+    )
+    theme = tag(
+        "button", "◐", class_="icon", data_theme_switch=True, title=t("header.theme"), aria_label=t("header.theme")
+    )
     return tag("header", brand, chips, tag("span", class_="grow"), switch, theme, class_="studio-header")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import plotly.graph_objects as go
@@ -34,10 +35,10 @@ def length_chart(t: Words, lengths: dict[str, Any]) -> str:
     """How long the texts are, in characters: ``lengths["histogram"]`` is ``{"edges", "counts"}``."""
     edges, counts = lengths["histogram"]["edges"], lengths["histogram"]["counts"]
     bars = go.Bar(
-        x=[(low + high) / 2 for low, high in zip(edges, edges[1:], strict=False)],
+        x=[(low + high) / 2 for low, high in pairwise(edges)],
         y=counts,
-        width=[high - low for low, high in zip(edges, edges[1:], strict=False)],
-        customdata=[f"{low:g}–{high:g}" for low, high in zip(edges, edges[1:], strict=False)],
+        width=[high - low for low, high in pairwise(edges)],
+        customdata=[f"{low:g}–{high:g}" for low, high in pairwise(edges)],
         hovertemplate="%{customdata}: %{y:,}<extra></extra>",
     )
     figure = go.Figure(bars)
@@ -51,6 +52,7 @@ def confusion_chart(t: Words, labels: list[str], matrix: list[list[int]]) -> str
     """The confusion matrix: rows are what the texts are, columns what the model said; shade is the share of the row."""
     names = [_short(label) for label in labels]
     shares = [[cell / max(1, sum(row)) for cell in row] for row in matrix]
+    truth, said = t("results.truth"), t("results.said")
     heat = go.Heatmap(
         z=shares,
         x=names,
@@ -61,14 +63,12 @@ def confusion_chart(t: Words, labels: list[str], matrix: list[list[int]]) -> str
         colorscale=[[0, "rgba(15,118,110,0.04)"], [1, "rgba(15,118,110,0.85)"]],
         text=[[f"{cell:,}" for cell in row] for row in matrix],
         texttemplate="%{text}" if len(labels) <= 20 else None,
-        hovertemplate=f"{t('results.truth')}: %{{y}}<br>{t('results.said')}: %{{x}}<br>%{{text}} · %{{z:.1%}}<extra></extra>",
+        hovertemplate=f"{truth}: %{{y}}<br>{said}: %{{x}}<br>%{{text}} · %{{z:.1%}}<extra></extra>",
         xgap=2,
         ygap=2,
     )
     figure = go.Figure(heat)
-    figure.update_layout(
-        height=max(320, 90 + 34 * len(labels)), xaxis_title=t("results.said"), yaxis_title=t("results.truth")
-    )
+    figure.update_layout(height=max(320, 90 + 34 * len(labels)), xaxis_title=said, yaxis_title=truth)
     figure.update_yaxes(autorange="reversed", type="category")
     figure.update_xaxes(type="category")
     return _json(figure, t("results.confusion"))

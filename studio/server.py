@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -11,16 +12,16 @@ from collections.abc import Callable
 from contextlib import closing
 
 import uvicorn
+from backend.inference.client import PredictorPool
+from backend.sharing.tokens import find_token
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from backend.errors import PortTaken
-from backend.inference.client import PredictorPool
 from backend.jobs.store import RunStore
 from backend.settings import Home
-from backend.sharing.tokens import find_token
-from studio.i18n import ASSETS, Language
+from studio.i18n import ASSETS, LANGUAGES, Language, words
 from studio.security import LOCAL_HOSTS, OwnPagesOnly
 from studio.services import Services
 
@@ -59,6 +60,13 @@ def build_server(home: Home, *, hosts: tuple[str, ...] = LOCAL_HOSTS) -> FastAPI
         return PlainTextResponse(
             plotly_script, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"}
         )
+
+    words_script = _words_script()
+
+    @app.get("/words.js")
+    def words_js() -> PlainTextResponse:
+        """The words that the pages' scripts show, in every language."""
+        return PlainTextResponse(words_script, media_type="text/javascript")
 
     @app.get("/favicon.ico")
     def favicon() -> FileResponse:
@@ -127,6 +135,16 @@ def serve(
         server.run(sockets=[listener])
     finally:
         app.state.services.predictors.close()
+
+
+def _words_script() -> str:
+    from studio.components import SCRIPT_WORDS
+
+    def wanted(key: str) -> bool:
+        return any(key == name or (name.endswith(".") and key.startswith(name)) for name in SCRIPT_WORDS)
+
+    chosen = {language: {k: v for k, v in words(language).texts.items() if wanted(k)} for language in LANGUAGES}
+    return f"const StudioWords = {json.dumps(chosen, ensure_ascii=False)};"
 
 
 class _AnnouncingServer(uvicorn.Server):

@@ -36,7 +36,12 @@ class Site:
         return opened
 
     def on(
-        self, event: Callable[..., Any], handler: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], **more: Any
+        self,
+        event: Callable[..., Any],
+        handler: Callable[..., Any],
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        **more: Any,
     ) -> Any:
         """Connect an event; an error that the handler raises is shown in the user's words and changes nothing."""
         return event(

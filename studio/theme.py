@@ -10,6 +10,7 @@ HEAD = "".join(
     [
         '<link rel="icon" href="/studio-assets/icon.svg">',
         '<link rel="stylesheet" href="/studio-assets/studio.css">',
+        '<script src="/words.js"></script>',
         *(f'<script src="/studio-assets/{name}"></script>' for name in SCRIPTS),
         '<script src="/plotly.js" defer></script>',
     ]
@@ -32,6 +33,8 @@ def build_theme() -> gr.themes.Base:
     ).set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
         block_background_fill="white",
         block_background_fill_dark="*neutral_900",
         block_border_width="1px",
@@ -44,6 +47,9 @@ def build_theme() -> gr.themes.Base:
         button_primary_background_fill_dark="*primary_600",
         button_primary_background_fill_hover_dark="*primary_500",
         button_primary_text_color="white",
+        input_border_width="1px",
+        input_border_color="*neutral_300",
+        input_border_color_dark="*neutral_700",
         input_background_fill="white",
         input_background_fill_dark="*neutral_800",
         color_accent="*primary_600",

@@ -2,11 +2,10 @@
 "use strict";
 
 Object.assign(Studio, (() => {
-  const { make, ask, repeat, parsed, fill, duration, moving } = Studio;
+  const { words, make, ask, repeat, parsed, fill, duration, moving } = Studio;
 
   /** Shows one job; `value` is {"job": id, "then": "?data={dataset}"}: where to go when it is done, from its result. */
   function jobProgress(element, props, watch) {
-    const words = props.words;
     let cancel = () => {};
     function show() {
       cancel();
@@ -18,14 +17,15 @@ Object.assign(Studio, (() => {
       const stop = make("button", { class: "small", text: words["job.cancel"], onclick: () => ask(`api/jobs/${given.job}/stop`, { method: "POST" }) });
       const ending = make("div", { class: "ending" });
       element.append(make("div", { class: "job" }, make("div", { class: "job-line" }, phase, time, stop), bar, ending));
-      let since = 0;
+      let since = 0, result = null;
       cancel = repeat(element, 500, async () => {
         let news;
         try { news = await ask(`api/jobs/${given.job}/events?since=${since}`); }
         catch (error) { if (error.what) { ending.replaceChildren(make("p", { class: "problem", text: `${error.what} ${error.next}` })); return false; } return undefined; }
         since += news.events.length;
         const { state, progress, error, created, ended } = news.status;
-        const last = news.events.findLast((event) => event.type === "JobCompleted");
+        // The job's last word may come a tick before its process is gone.
+        result = news.events.findLast((event) => event.type === "JobCompleted")?.result ?? result;
         phase.textContent = words[`phase.${news.status.phase}`] && moving(state) ? words[`phase.${news.status.phase}`] : words[`state.${state}`];
         time.textContent = duration((ended ?? news.now) - created);
         const share = state === "completed" ? 1 : progress?.total ? progress.done / progress.total : 0;
@@ -36,8 +36,7 @@ Object.assign(Studio, (() => {
         if (moving(state)) return undefined;
         if (error) ending.append(make("p", { class: "problem", role: "alert", text: `${error.what} ${error.next}` }));
         if (state === "stopped") ending.append(make("p", { class: "muted", text: words["job.cancelled"] }));
-        const result = last?.result;
-        if (state === "completed" && given.then) Studio.go(fill(given.then, result));
+        if (state === "completed" && given.then && result) Studio.go(fill(given.then, result));
         if (state === "completed" && result?.url) {
           const link = /^https?:/.test(result.url) ? make("a", { href: result.url, target: "_blank", rel: "noopener noreferrer", text: result.url }) : make("code", { text: result.url });
           ending.append(make("p", {}, make("span", { text: `${words["job.published"]} ` }), link));

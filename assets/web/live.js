@@ -2,7 +2,7 @@
 "use strict";
 
 Object.assign(Studio, (() => {
-  const { make, ask, repeat, parsed, fill, score, duration, count, rate, moving } = Studio;
+  const { words, make, ask, repeat, parsed, fill, score, duration, count, rate, moving } = Studio;
   const phases = ["reading", "splitting", "baselines", "tokenising", "training", "evaluating", "saving"];
   const metrics = ["accuracy", "f1", "f1_macro"];
   const smoothing = 0.9;
@@ -24,7 +24,7 @@ Object.assign(Studio, (() => {
   const palette = () => ({ train: colour("--studio-series-1"), smooth: colour("--studio-series-1"), validation: colour("--studio-series-2"), accuracy: colour("--studio-series-1"), f1: colour("--studio-series-2"), f1_macro: colour("--studio-series-3") });
 
   /** The curves of one run: grows by what is new. */
-  function curves(words) {
+  function curves() {
     const lossBox = make("div", { class: "chart loss" }), metricBox = make("div", { class: "chart metrics" });
     const data = { loss: { x: [], y: [], smooth: [] }, validation: { x: [], y: [] }, accuracy: { x: [], y: [] }, f1: { x: [], y: [] }, f1_macro: { x: [], y: [] } };
     const baselines = {};
@@ -78,7 +78,7 @@ Object.assign(Studio, (() => {
   }
 
   /** The seven phases in a row, each done, current or to come. */
-  function phaseRow(words) {
+  function phaseRow() {
     const node = make("ol", { class: "phases" }, ...phases.map((name) => make("li", { "data-phase": name }, make("span", { text: words[`phase.${name}`] }), make("small"))));
     const started = {};
     return {
@@ -99,7 +99,6 @@ Object.assign(Studio, (() => {
 
   /** `value` is {"run": id}. */
   function liveRun(element, props, watch) {
-    const words = props.words;
     let cancel = () => {};
     function show() {
       cancel();
@@ -113,7 +112,7 @@ Object.assign(Studio, (() => {
         stop.disabled = true;
         try { await ask(`api/runs/${given.run}/stop`, { method: "POST" }); } catch (error) { ending.replaceChildren(make("p", { class: "problem", text: `${error.what} ${error.next}` })); stop.disabled = false; }
       } });
-      const row = phaseRow(words), charts = curves(words);
+      const row = phaseRow(), charts = curves();
       element.append(make("section", { class: "live" },
         make("div", { class: "live-head" }, name, state, make("span", { class: "grow" }), stop), row.node,
         make("div", { class: "live-line" }, where, times), bar, facts, ending, charts.node, notes));

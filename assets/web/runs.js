@@ -2,13 +2,13 @@
 "use strict";
 
 Object.assign(Studio, (() => {
-  const { make, ask, repeat, parsed, fill, score, duration, moving } = Studio;
+  const { words, make, ask, repeat, fill, score, duration, moving } = Studio;
   const marks = { starting: "●", running: "●", stopping: "●", completed: "✓", stopped: "■", failed: "!", interrupted: "!" };
 
   const openRun = () => new URLSearchParams(location.search).get("run");
   const address = (run) => `?run=${run.id}&step=${run.state === "completed" ? "results" : "train"}`;
 
-  function line(run, words) {
+  function line(run) {
     const status = run.state === "completed" && run.metrics.f1 !== undefined
       ? `${words["metric.f1"]} ${score(run.metrics.f1)}`
       : moving(run.state)
@@ -23,8 +23,8 @@ Object.assign(Studio, (() => {
   }
 
   /** The newest runs beside the page. */
-  function sidebar(element, props) {
-    const words = props.words, list = make("nav", { class: "run-list", "aria-label": words["nav.runs"] });
+  function sidebar(element) {
+    const list = make("nav", { class: "run-list", "aria-label": words["nav.runs"] });
     element.replaceChildren(list);
     let shown = "";
     repeat(element, 2000, async () => {
@@ -34,7 +34,7 @@ Object.assign(Studio, (() => {
       if (now === shown) return;
       shown = now;
       list.replaceChildren(
-        ...(runs.length ? runs.slice(0, 12).map((run) => line(run, words)) : [make("p", { class: "muted", text: words["nav.no_runs"] })]),
+        ...(runs.length ? runs.slice(0, 12).map((run) => line(run)) : [make("p", { class: "muted", text: words["nav.no_runs"] })]),
         ...(runs.length ? [make("a", { href: "?step=runs", "data-go": true, class: "all", text: fill(words["nav.all_runs"], { count: runs.length }) })] : []));
       const active = runs.filter((run) => moving(run.state)).length;
       for (const chip of document.querySelectorAll("[data-running]")) {
@@ -45,8 +45,7 @@ Object.assign(Studio, (() => {
   }
 
   /** The page with every run: open, rename, delete. */
-  function runsTable(element, props) {
-    const words = props.words;
+  function runsTable(element) {
     const body = make("tbody"), problem = make("p", { class: "problem", role: "alert", hidden: true }), empty = make("p", { class: "empty", text: words["nav.no_runs"], hidden: true });
     const heads = ["state", "name", "data", "model", "metric", "duration", "created", "actions"];
     const table = make("table", { class: "figures runs" }, make("thead", {}, make("tr", {}, ...heads.map((h) => make("th", { text: words[`runs.${h}`], scope: "col" })))), body);

@@ -3,7 +3,9 @@
 "use strict";
 
 const Studio = (() => {
-  const language = () => (document.documentElement.lang.startsWith("zh") ? "zh-CN" : "en");
+  const language = () => (/\/zh\/?$/.test(location.pathname) ? "zh-CN" : "en");
+  /** The words of this page, by key: served as /words.js. */
+  const words = new Proxy({}, { get: (_, key) => StudioWords[language()][key] });
 
   /** An element with classes, text or children: make("p", {class: "muted", text: "…"}, child…). */
   function make(tag, attributes = {}, ...children) {
@@ -69,8 +71,8 @@ const Studio = (() => {
     navigate(location.search);
   }
   /** The hidden component that tells the server which address is open. */
-  function router(element, props, trigger, watch) {
-    navigate = (query) => { props.value = JSON.stringify({ address: query, at: Date.now() }); trigger("navigate"); };
+  function router(props, trigger, watch) {
+    navigate = (query) => { props.value = JSON.stringify({ address: query, at: Date.now() }); trigger(); };
     // The server sends {go: query} to lead somewhere: after an import, after a run was started.
     watch("value", () => { const wish = parsed(props.value); if (wish?.go !== undefined) go(wish.go); });
   }
@@ -114,5 +116,5 @@ const Studio = (() => {
   /** Names of states that are still moving. */
   const moving = (state) => ["starting", "running", "stopping"].includes(state);
 
-  return { language, make, parsed, fill, duration, count, score, rate, ask, repeat, go, router, step, moving };
+  return { language, words, make, parsed, fill, duration, count, score, rate, ask, repeat, go, router, step, moving };
 })();

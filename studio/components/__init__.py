@@ -2,96 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import gradio as gr
 
-from studio.i18n import Words
+SCRIPT_WORDS = (
+    "nav.", "state.", "phase.", "metric.", "header.", "runs.", "model.starter", "job.", "train.", "chart.", "note.",
+    "unit.", "data.name_for",
+)  # fmt: skip
+"""The words that scripts show: keys, or prefixes that end in a dot. Served as one script by `studio.server`."""
 
 
-def live_component(script: str, t: Words, keys: Iterable[str], *, name: str, value: str = "") -> gr.HTML:
-    """A component whose content ``script`` builds from its ``value`` (JSON text) and its words.
+def live_component(script: str, *, name: str) -> gr.HTML:
+    """A component whose content ``script`` builds from its ``value`` (JSON text).
 
-    ``script`` is called with ``element, props, trigger, watch``; ``keys`` are the words (or prefixes ending in ``.``)
-    that it uses.
+    ``script`` is run once with ``element``, ``props``, ``trigger`` and ``watch``; the element stays the same for good.
     """
     return gr.HTML(
-        value=value,
+        value="",
         html_template=f'<div class="live-root {name}"></div>',
         js_on_load=script,
         apply_default_css=False,
         elem_classes=[f"component-{name}"],
-        words=chosen_words(t, keys),
     )
 
 
-def chosen_words(t: Words, keys: Iterable[str]) -> dict[str, str]:
-    """The words a script needs, by key; a key that ends in a dot takes all below it."""
-    wanted = tuple(keys)
-    return {
-        key: value
-        for key, value in t.texts.items()
-        if any(key == name or (name.endswith(".") and key.startswith(name)) for name in wanted)
-    }
-
-
-def run_list(t: Words) -> gr.HTML:
+def run_list() -> gr.HTML:
     """The newest runs, beside every page."""
-    return live_component(
-        "Studio.sidebar(element.firstElementChild ?? element, props)",
-        t,
-        ["nav.", "state.", "phase.", "metric.", "header.running"],
-        name="sidebar",
-    )
+    return live_component("Studio.sidebar(element.firstElementChild)", name="sidebar")
 
 
-def run_table(t: Words) -> gr.HTML:
+def run_table() -> gr.HTML:
     """Every run, with opening, renaming and deleting."""
-    return live_component(
-        "Studio.runsTable(element.firstElementChild ?? element, props)",
-        t,
-        ["nav.", "state.", "phase.", "metric.", "runs.", "model.starter"],
-        name="runs-table",
-    )
+    return live_component("Studio.runsTable(element.firstElementChild)", name="runs-table")
 
 
-def job_progress(t: Words) -> gr.HTML:
+def job_progress() -> gr.HTML:
     """The progress of one import or upload: value ``{"job": id, "then": address}``."""
-    return live_component(
-        "Studio.jobProgress(element.firstElementChild ?? element, props, watch)",
-        t,
-        ["state.", "phase.", "job."],
-        name="job-progress",
-    )
+    return live_component("Studio.jobProgress(element.firstElementChild, props, watch)", name="job-progress")
 
 
-def live_run(t: Words) -> gr.HTML:
+def live_run() -> gr.HTML:
     """A run as it happens: value ``{"run": id}``."""
-    return live_component(
-        "Studio.liveRun(element.firstElementChild ?? element, props, watch)",
-        t,
-        ["state.", "phase.", "metric.", "train.", "chart.", "note.", "unit."],
-        name="live-run",
-    )
+    return live_component("Studio.liveRun(element.firstElementChild, props, watch)", name="live-run")
 
 
-def label_names(t: Words) -> gr.HTML:
+def label_names() -> gr.HTML:
     """The labels with fields for their names: value ``{"labels": […], "names": {…}}``; event ``renamed``."""
-    return live_component(
-        "Studio.labelNames(element.firstElementChild ?? element, props, trigger, watch); void 'renamed'",
-        t,
-        ["data.name_for"],
-        name="label-names",
-    )
+    script = "Studio.labelNames(element.firstElementChild, props, () => trigger('renamed'), watch)"
+    return live_component(script, name="label-names")
 
 
-def plot(t: Words, *, name: str) -> gr.HTML:
+def plot(name: str) -> gr.HTML:
     """A plotly figure in the page's colours: value is the figure as JSON."""
-    return live_component("Studio.plot(element.firstElementChild ?? element, props, watch)", t, [], name=name)
+    return live_component("Studio.plot(element.firstElementChild, props, watch)", name=name)
 
 
-def router(t: Words) -> gr.HTML:
+def router() -> gr.HTML:
     """The unseen component that tells the server which address is open; event ``navigate``."""
-    component = live_component("Studio.router(element, props, trigger, watch); void 'navigate'", t, [], name="router")
-    component.visible = "hidden"
-    return component
+    return live_component("Studio.router(props, () => trigger('navigate'), watch)", name="router")

@@ -20,7 +20,7 @@ from studio.address import Opened, goto
 from studio.figures import label_chart, length_chart
 from studio.i18n import Words
 from studio.markup import empty_state, problem
-from studio.pages.data_view import findings, heading, label_warning, preview
+from studio.pages.data_view import findings, heading, label_warning, lengths, preview
 from studio.services import Services
 from studio.site import Site
 
@@ -47,6 +47,7 @@ class DataView:
     names: gr.HTML
     labels_chart: gr.HTML
     lengths_chart: gr.HTML
+    lengths_summary: gr.HTML
     findings: gr.HTML
     preview: gr.HTML
 
@@ -57,7 +58,8 @@ class DataView:
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
         shown = [self.problem, self.nothing, self.file, self.importing, self.table, self.heading, *self.choices()]
-        return [*shown, self.labels_chart, self.lengths_chart, self.findings, self.preview]
+        charts = [self.labels_chart, self.lengths_chart, self.lengths_summary]
+        return [*shown, *charts, self.findings, self.preview]
 
 
 def layout(t: Words) -> DataView:
@@ -69,7 +71,7 @@ def layout(t: Words) -> DataView:
         gr.HTML(f"<h4>{t('data.or_sample')}</h4>")
         with gr.Row(elem_classes="cards"):
             cards = tuple((sample, _sample_card(t, sample)) for sample in samples())
-    importing = components.job_progress(t)
+    importing = components.job_progress()
     with gr.Column(visible=False) as table:
         head = gr.HTML()
         with gr.Row(elem_classes="roles"):
@@ -101,15 +103,16 @@ def layout(t: Words) -> DataView:
         with gr.Row(elem_classes="two"):
             with gr.Column(min_width=320, elem_classes="card"):
                 gr.HTML(f"<h4>{t('data.labels')}</h4><p class='muted'>{t('data.labels_about')}</p>")
-                names = components.label_names(t)
+                names = components.label_names()
             with gr.Column(min_width=320, elem_classes="card"):
                 gr.HTML(f"<h4>{t('data.findings')}</h4>")
                 found = gr.HTML()
         with gr.Row(elem_classes="two"):
             with gr.Column(min_width=320, elem_classes="card"):
-                labels_chart = components.plot(t, name="labels-chart")
+                labels_chart = components.plot("labels-chart")
             with gr.Column(min_width=320, elem_classes="card"):
-                lengths_chart = components.plot(t, name="lengths-chart")
+                lengths_chart = components.plot("lengths-chart")
+                lengths_summary = gr.HTML()
         with gr.Column(elem_classes="card"):
             gr.HTML(f"<h4>{t('data.first_rows')}</h4>")
             rows = gr.HTML()
@@ -119,7 +122,7 @@ def layout(t: Words) -> DataView:
         )
     return DataView(
         trouble, nothing, file, cards, importing, table, head, text, label, task, separator, names,
-        labels_chart, lengths_chart, found, rows,
+        labels_chart, lengths_chart, lengths_summary, found, rows,
     )  # fmt: skip
 
 
@@ -197,9 +200,7 @@ def _keep(services: Services, opened: Opened, spec: DataSpec) -> None:
         save_choices(services.home, spec)
 
 
-def describe(
-    services: Services, t: Words, view: DataView, opened: Opened, *fields: Any
-) -> Iterator[dict[Any, Any]]:
+def describe(services: Services, t: Words, view: DataView, opened: Opened, *fields: Any) -> Iterator[dict[Any, Any]]:
     """Keep the chosen columns and report on them, in a process of its own."""
     spec = chosen(opened, *fields)
     assert opened.profile is not None
@@ -233,6 +234,7 @@ def _described(t: Words, view: DataView, spec: DataSpec, report: dict[str, Any])
         view.names: json.dumps({"labels": labels, "names": spec.label_names}, ensure_ascii=False),
         view.labels_chart: label_chart(t, report["labels"], spec.label_names),
         view.lengths_chart: length_chart(t, report["lengths"]),
+        view.lengths_summary: lengths(t, report["lengths"]),
         view.findings: findings(t, report) + label_warning(t, report, MOST_LABELS_NAMED),
     }
 
@@ -266,6 +268,6 @@ def wire(view: DataView, site: Site) -> None:
     for sample, button in view.samples:
         site.on(button.click, taken(sample), [], [site.router])
     for field in (view.text, view.label, view.task):
-        site.on(field.input, changed, inputs, view.outputs())
+        site.on(field.input, changed, inputs, view.outputs(), trigger_mode="always_last")
     site.on(view.separator.blur, changed, inputs, view.outputs())
-    site.on(view.names.renamed, renamed, inputs, [view.labels_chart])
+    site.on(view.names.renamed, renamed, inputs, [view.labels_chart], trigger_mode="always_last")

@@ -26,6 +26,12 @@ def heading(t: Words, profile: dict[str, Any]) -> str:
     return tag("div", tag("h2", text(profile["file"])), *chips, class_="file-head")
 
 
+def lengths(t: Words, found: dict[str, Any]) -> str:
+    """How long the texts are, in one line."""
+    facts = t("data.lengths_summary", median=found["median"], p95=found["p95"], longest=found["max"])
+    return tag("p", text(facts), class_="muted")
+
+
 def findings(t: Words, report: dict[str, Any]) -> str:
     """What is wrong with the table, worst first, each with its examples behind a click."""
     order = list(MARKS)

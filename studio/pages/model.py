@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from backend.models.catalogue import CatalogueModel, catalogue, suggested
 from gradio.components import Component
 
 from backend.data.choices import report_on
 from backend.errors import DatasetMissing, ModelUnknown, SpecError, StudioError
-from backend.models.catalogue import CatalogueModel, catalogue, suggested
-from backend.models.folder import check_folder
+from backend.models.folder import check_folder, names_a_folder
 from backend.models.hub import look_up
 from backend.recipes import recipe_for
 from backend.specs import STARTER, ModelSpec, RunSpec, build_spec, settings, spec_to_yaml
@@ -86,7 +85,9 @@ def layout(t: Words) -> ModelView:
         trouble = gr.HTML(elem_classes="slot")
         with gr.Row(elem_classes="start"):
             summary = gr.HTML()
-            start = gr.Button(t("model.train"), variant="primary", elem_id=f"train-{t.language}", scale=0, min_width=160)
+            start = gr.Button(
+                t("model.train"), variant="primary", elem_id=f"train-{t.language}", scale=0, min_width=160
+            )
     return ModelView(
         nothing, options, kind, listed, hub_id, folder, check, facts, name, form, command, yaml, trouble, summary, start
     )
@@ -100,7 +101,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
     spec = opened.spec or RunSpec()
     base = spec.model.base
     listed = [model.id for model in catalogue()]
-    kind = "starter" if base == STARTER else "list" if base in listed else "folder" if _is_path(base) else "hub"
+    kind = "starter" if base == STARTER else "list" if base in listed else "folder" if names_a_folder(base) else "hub"
     updates: dict[Any, Any] = {
         view.nothing: gr.update(visible=opened.profile is None),
         view.options: gr.update(visible=opened.profile is not None),
@@ -120,7 +121,11 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
     }
     if opened.choices:
         full = spec.model_copy(update={"data": opened.choices})
-        updates |= {view.command: command_of(full), view.yaml: spec_to_yaml(full), view.summary: _summary(t, opened, full)}
+        updates |= {
+            view.command: command_of(full),
+            view.yaml: spec_to_yaml(full),
+            view.summary: _summary(t, opened, full),
+        }
     return updates
 
 
@@ -128,10 +133,6 @@ def _language(services: Services, opened: Opened) -> str:
     report = report_on(services.home, opened.choices) if opened.choices and opened.choices.text_column else None
     shares: dict[str, float] = (report or {}).get("language", {})
     return max(shares, key=lambda name: shares[name]) if shares else "en"
-
-
-def _is_path(base: str) -> bool:
-    return base.startswith(("/", ".", "~", "\\")) or re.match(r"^[A-Za-z]:[\\/]", base) is not None
 
 
 def _listed_choices(t: Words, language: str) -> list[tuple[str, str]]:
@@ -186,7 +187,9 @@ def check_model(services: Services, t: Words, model: ModelSpec, kind: str) -> st
     return tag("p", *(tag("span", text(fact), class_="chip") for fact in facts if fact))
 
 
-def build_run_spec(opened: Opened, data_fields: Sequence[Any], model_fields: Sequence[Any], name: str, form: Sequence[Any]) -> RunSpec:
+def build_run_spec(
+    opened: Opened, data_fields: Sequence[Any], model_fields: Sequence[Any], name: str, form: Sequence[Any]
+) -> RunSpec:
     """The spec that everything on the pages asks for.
 
     Raises:
@@ -198,7 +201,9 @@ def build_run_spec(opened: Opened, data_fields: Sequence[Any], model_fields: Seq
         raise DatasetMissing(dataset="")
     model = chosen_model(*model_fields)
     data = chosen(opened, *data_fields)
-    return build_spec({"name": (name or "").strip(), "data": data.model_dump(), "model": model.model_dump(), **form_document(form)})
+    return build_spec(
+        {"name": (name or "").strip(), "data": data.model_dump(), "model": model.model_dump(), **form_document(form)}
+    )
 
 
 def start_run(services: Services, spec: RunSpec) -> str:
@@ -207,7 +212,7 @@ def start_run(services: Services, spec: RunSpec) -> str:
     Raises:
         ModelError: the model's folder holds no model, or the Hub does not have it or cannot be reached.
     """
-    if _is_path(spec.model.base):
+    if names_a_folder(spec.model.base):
         check_folder(spec.model.base)
     elif spec.model.base != STARTER:
         look_up(spec.model.base, token=services.hub_token, timeout_s=HUB_TIMEOUT_S)
@@ -312,7 +317,7 @@ def wire(view: ModelView, data: DataView, site: Site) -> None:
     site.on(view.hub_id.submit, checked, view.model_fields(), [view.facts])
     site.on(view.folder.submit, checked, view.model_fields(), [view.facts])
     for field in (view.listed, view.hub_id, view.folder, view.name, *view.form.fields):
-        site.on(field.change, described, everything, told, trigger_mode="always_last")
+        site.on(field.input, described, everything, told, trigger_mode="always_last")
     site.on(view.start.click, started, everything, [site.router, view.problem])
 
 

@@ -65,7 +65,9 @@ def show(services: Services, t: Words, view: PredictView, opened: Opened) -> dic
     if opened.run is None:
         advice = empty_state(t("try.nothing"), t("try.nothing_next"), link("?step=data", t("step.data")))
     else:
-        advice = empty_state(t("try.not_yet"), t("try.not_yet_next"), link(f"?run={opened.run.id}&step=train", t("step.train")))
+        advice = empty_state(
+            t("try.not_yet"), t("try.not_yet_next"), link(f"?run={opened.run.id}&step=train", t("step.train"))
+        )
     return {
         view.nothing: gr.update(value=advice, visible=not ready),
         view.main: gr.update(visible=ready),
@@ -99,7 +101,11 @@ def predict(services: Services, t: Words, opened: Opened, typed: str | None, bef
     answers = services.predictors.predict(opened.run.path, lines[:MOST_LINES], before=before)
     earlier: Sequence[Any] = answers.before or [None] * len(answers.answers)
     cards = (answer_card(t, now, then) for now, then in zip(answers.answers, earlier, strict=True))
-    cut = tag("p", text(t("try.cut", count=len(lines), most=MOST_LINES)), class_="muted") if len(lines) > MOST_LINES else ""
+    cut = (
+        tag("p", text(t("try.cut", count=len(lines), most=MOST_LINES)), class_="muted")
+        if len(lines) > MOST_LINES
+        else ""
+    )
     return tag("div", *cards, class_="answers") + cut
 
 
@@ -108,7 +114,9 @@ def answer_card(t: Words, answer: Mapping[str, Any], before: Mapping[str, Any] |
     sides = [_side(t("try.after") if before else "", answer)]
     if before:
         sides.append(_side(t("baseline.before"), before, muted=True))
-    return tag("article", tag("p", text(answer["text"]), class_="asked"), tag("div", *sides, class_="sides"), class_="card")
+    return tag(
+        "article", tag("p", text(answer["text"]), class_="asked"), tag("div", *sides, class_="sides"), class_="card"
+    )
 
 
 def _side(title: str, answer: Mapping[str, Any], *, muted: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Results: one honest sentence first, then the figures beside simple baselines, each label, and the confusion matrix."""
+"""Results: one honest sentence first, then the figures beside simple baselines, each label, the confusion matrix."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def layout(t: Words) -> ResultsView:
     """Build the page inside the open tab."""
     body = gr.HTML()
     with gr.Column(elem_classes="card", visible=False) as matrix_card:
-        matrix = components.plot(t, name="confusion")
+        matrix = components.plot("confusion")
     return ResultsView(body, matrix_card, matrix, gr.HTML())
 
 
@@ -65,7 +65,9 @@ def _not_yet(t: Words, opened: Opened) -> str:
     assert opened.run is not None
     state = opened.run.status().state
     key = "results.failed" if state in (JobState.FAILED, JobState.INTERRUPTED) else "results.not_yet"
-    return empty_state(t(key), t(f"{key}_next"), link(f"?run={opened.run.id}&step=train", t("step.train"), primary=True))
+    return empty_state(
+        t(key), t(f"{key}_next"), link(f"?run={opened.run.id}&step=train", t("step.train"), primary=True)
+    )
 
 
 def sentence(t: Words, report: Mapping[str, Any]) -> str:

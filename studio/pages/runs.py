@@ -11,4 +11,4 @@ from studio.i18n import Words
 def layout(t: Words) -> gr.HTML:
     """Build the page inside the open tab."""
     gr.HTML(f"<h2>{t('step.runs')}</h2>")
-    return components.run_table(t)
+    return components.run_table()

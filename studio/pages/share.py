@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-
-from backend.errors import RunMissing, StudioError, TokenMissing
 from backend.sharing.package import package_name
 from backend.sharing.publishing import TARGETS, Target, publications, start_publish
+
+from backend.errors import RunMissing, StudioError, TokenMissing
 from studio import components
 from studio.address import Opened
 from studio.i18n import Words
@@ -79,11 +79,14 @@ def _target_card(t: Words, target: Target) -> TargetView:
     with gr.Column(min_width=300, elem_classes="target"):
         gr.HTML(f"<h4>{t(f'share.{target}')}</h4><p class='muted'>{t(f'share.{target}_about')}</p>")
         repository = gr.Textbox(
-            label=t("share.repository"), info=t("share.repository_help"), max_lines=1, elem_id=f"{target}-name-{t.language}"
+            label=t("share.repository"),
+            info=t("share.repository_help"),
+            max_lines=1,
+            elem_id=f"{target}-name-{t.language}",
         )
         private = gr.Checkbox(label=t("share.private"), info=t("share.private_help"), value=True)
         publish = gr.Button(t(f"share.{target}_button"), elem_id=f"{target}-publish-{t.language}")
-        progress = components.job_progress(t)
+        progress = components.job_progress()
     return TargetView(target, repository, private, publish, progress)
 
 
@@ -102,7 +105,9 @@ def show(services: Services, t: Words, view: ShareView, opened: Opened) -> dict[
     if opened.run is None:
         advice = empty_state(t("share.nothing"), t("share.nothing_next"), link("?step=data", t("step.data")))
     else:
-        advice = empty_state(t("try.not_yet"), t("try.not_yet_next"), link(f"?run={opened.run.id}&step=train", t("step.train")))
+        advice = empty_state(
+            t("try.not_yet"), t("try.not_yet_next"), link(f"?run={opened.run.id}&step=train", t("step.train"))
+        )
     updates: dict[Any, Any] = {
         view.nothing: gr.update(value=advice, visible=not ready),
         view.main: gr.update(visible=ready),
@@ -113,7 +118,10 @@ def show(services: Services, t: Words, view: ShareView, opened: Opened) -> dict[
         return updates
     assert opened.run is not None
     path = opened.run.path / "model"
-    updates |= {view.folder: _folder_card(t, opened.run.id, str(path)), view.code: usage(str(path), _example_text(opened))}
+    updates |= {
+        view.folder: _folder_card(t, opened.run.id, str(path)),
+        view.code: usage(str(path), _example_text(opened)),
+    }
     latest = {card.target: "" for card in view.targets}
     for job in reversed(publications(services.home, opened.run)):
         latest[job.spec["target"]] = json.dumps({"job": job.id})
@@ -125,7 +133,11 @@ def show(services: Services, t: Words, view: ShareView, opened: Opened) -> dict[
 
 def _folder_card(t: Words, run_id: str, path: str) -> str:
     download = tag(
-        "a", text(t("share.folder_button")), href=f"/api/runs/{run_id}/model.zip", download=True, class_="button primary"
+        "a",
+        text(t("share.folder_button")),
+        href=f"/api/runs/{run_id}/model.zip",
+        download=True,
+        class_="button primary",
     )
     return "".join(
         [
@@ -151,7 +163,7 @@ def usage(path: str, example: str) -> str:
     """The lines of Python that use the model elsewhere."""
     return (
         "from transformers import pipeline\n\n"
-        f"classify = pipeline(\"text-classification\", model={path!r}, top_k=None)\n"
+        f'classify = pipeline("text-classification", model={path!r}, top_k=None)\n'
         f"print(classify({example!r}))\n"
     )
 
@@ -174,7 +186,12 @@ def publish(
     if not chosen:
         raise TokenMissing
     job = start_publish(
-        services.home, opened.run, target=target, repository=(repository or "").strip(), private=bool(private), token=chosen
+        services.home,
+        opened.run,
+        target=target,
+        repository=(repository or "").strip(),
+        private=bool(private),
+        token=chosen,
     )
     return json.dumps({"job": job.id})
 

@@ -29,7 +29,7 @@ class TrainView:
 def layout(t: Words) -> TrainView:
     """Build the page inside the open tab."""
     nothing = gr.HTML(empty_state(t("train.nothing"), t("train.nothing_next"), link("?step=data", t("step.data"))))
-    return TrainView(nothing, components.live_run(t))
+    return TrainView(nothing, components.live_run())
 
 
 def show(view: TrainView, opened: Opened) -> dict[Any, Any]:
