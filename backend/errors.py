@@ -420,6 +420,20 @@ class PublishingRefused(SharingError):
     detail: str
 
 
+@dataclass(eq=False)
+class LicenceInvalid(SharingError):
+    code = "share.licence_invalid"
+    licence: str
+
+
+@dataclass(eq=False)
+class HubNotReached(SharingError):
+    """The Hub did not answer before or during an upload."""
+
+    code = "share.hub_unreachable"
+    endpoint: str
+
+
 # ------------------------------------------------------------------------------------------------ server
 
 
