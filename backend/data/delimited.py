@@ -148,7 +148,7 @@ def read_rows(
         try:
             for row in reader:
                 start, line = line, reader.line_num
-                if not any(row):
+                if not row or (not row[0] and not any(row)):
                     continue
                 if header_is_next:
                     header, header_is_next = row, False

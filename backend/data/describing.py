@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 
 from backend.data.labels import (
     SAME_SPLIT_ROWS,
-    cell_counts,
     label_counts,
     label_order,
     looks_like_no_labels,
     resolve_task,
     split_cell,
 )
+from backend.data.profiling import count_cells, evenly
 from backend.errors import ColumnMissing, SameColumn
 
 HISTOGRAM_BINS = 40
@@ -54,8 +54,10 @@ def describe(
     cells = pc.fill_null(pc.utf8_trim_whitespace(table[label]), "")
     has_text, has_label = pc.not_equal(texts, ""), pc.not_equal(cells, "")
     usable = pc.and_(has_text, has_label)
-    texts_used, cells_used = texts.filter(usable), cells.filter(usable)
-    counts_of_cells = cell_counts(cells_used.to_pylist())
+    # A filter copies; in a large table without gaps that would be a gigabyte for nothing.
+    whole = bool(pc.all(usable).as_py())
+    texts_used, cells_used = (texts, cells) if whole else (texts.filter(usable), cells.filter(usable))
+    counts_of_cells = count_cells(cells_used)
     task, separator = resolve_task(counts_of_cells, task, separator)
     counts = label_counts(counts_of_cells, separator)
     lengths = pc.utf8_length(texts_used).to_numpy()
@@ -136,9 +138,12 @@ def _on_labels(counts: dict[str, int], rows: int, task: str) -> list[Finding]:
     few = [label for label in ordered if SAME_SPLIT_ROWS <= counts[label] < FEW_ROWS_A_LABEL]
     if rare:
         rare_rows = sum(counts[label] for label in rare)
-        # A text with several labels can still be learned from for its others.
-        severity = "warning" if task == "multilabel" else "error"
-        found.append(_finding("rare_labels", severity, len(rare), rare_rows, labels=rare[:20], needed=SAME_SPLIT_ROWS))
+        facts = {"labels": rare[:20], "needed": SAME_SPLIT_ROWS}
+        # A text with several labels can still be learned from for its others, so there it is no error.
+        code, severity = ("untested_labels", "warning") if task == "multilabel" else ("rare_labels", "error")
+        finding = _finding(code, severity, len(rare), rare_rows)
+        finding["facts"] |= facts
+        found.append(finding)
     if few:
         few_rows = sum(counts[label] for label in few)
         finding = _finding("few_rows_a_label", "warning", len(few), few_rows, fewer=FEW_ROWS_A_LABEL)
@@ -217,8 +222,7 @@ def _length_summary(lengths: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 def _languages(texts: pa.ChunkedArray) -> dict[str, float]:
     """The share of texts that are mostly Chinese characters, mostly Latin letters, or neither."""
-    step = max(1, len(texts) // LANGUAGE_SAMPLE)
-    sample = texts.take(pa.array(range(0, len(texts), step))).to_pylist()
+    sample = evenly(texts, LANGUAGE_SAMPLE).to_pylist()
     tally = {"zh": 0, "en": 0, "other": 0}
     for text in sample:
         han, latin = len(_HAN.findall(text)), len(_LATIN.findall(text))

@@ -21,8 +21,7 @@ import pyarrow.parquet as pq
 
 from backend.data.datasets import PROFILE_VERSION, report_key
 from backend.data.describing import describe
-from backend.data.labels import cell_counts
-from backend.data.profiling import ColumnProfile, Guess, guess_columns, profile_column
+from backend.data.profiling import ColumnProfile, Guess, count_cells, guess_columns, profile_column
 from backend.data.reading import Reading, open_table, schema_of
 from backend.errors import FileMissing, StudioError, TooLarge, Unexpected
 from backend.jobs.directory import JobDirectory
@@ -118,7 +117,7 @@ def _write_profile(context: JobContext, folder: Path, about: dict[str, Any], rea
         column = pq.read_table(table, columns=[name])[name]
         profiles.append(profile_column(name, column, reading.facts.list_separators.get(name, "")))
         context.progress(number, len(reading.columns), unit="columns")
-    guess = guess_columns(profiles, lambda name: cell_counts(pq.read_table(table, columns=[name])[name].to_pylist()))
+    guess = guess_columns(profiles, lambda name: count_cells(pq.read_table(table, columns=[name])[name]))
     facts = reading.facts
     document = {
         **about,

@@ -27,6 +27,7 @@ TEXT_NAMES = (
 ID_NAME = re.compile(r"(?i)(id|idx|index|uuid|guid|no|nr|key|序号|编号|unnamed: ?\d+)|.*[_ ]id|.*[a-z]Id")
 MOST_LABELS = 1000
 MOST_NUMBERS = 30
+KIND_SAMPLE = 100_000
 NEAR = 1.5
 """A column this many times as text-like as the next is surely the text."""
 
@@ -61,18 +62,34 @@ class Guess:
         return asdict(self)
 
 
+def evenly(column: pa.ChunkedArray, most: int) -> pa.ChunkedArray:
+    """At most about ``most`` cells of the column, evenly spread over it."""
+    step = len(column) // most + 1
+    return column if step == 1 else column.take(pa.array(range(0, len(column), step)))
+
+
+def count_cells(column: pa.ChunkedArray) -> Counter[str]:
+    """`backend.data.labels.cell_counts` of a whole column, counted where it lies: millions of cells, few labels."""
+    counts: Counter[str] = Counter()
+    for entry in pc.value_counts(pc.utf8_trim_whitespace(column.drop_null())).to_pylist():
+        if entry["values"]:
+            counts[entry["values"].strip()] += entry["counts"]
+    return counts
+
+
 def profile_column(name: str, column: pa.ChunkedArray, list_separator: str = "") -> ColumnProfile:
     """Count one column of texts. ``list_separator`` is known where the file held lists."""
-    trimmed = pc.utf8_trim_whitespace(column)
-    filled = trimmed.filter(pc.greater(pc.utf8_length(pc.fill_null(trimmed, "")), 0))
+    filled = pc.utf8_trim_whitespace(column.drop_null())
+    filled = filled.filter(pc.not_equal(filled, ""))
     rows, blank = len(filled), len(column) - len(filled)
     if not rows:
         return ColumnProfile(name, "empty", 0, blank, 0.0, [])
     distinct = int(pc.count_distinct(filled).as_py())
     mean_length = float(pc.mean(pc.utf8_length(filled)).as_py())
     examples = [text[:300] for text in dict.fromkeys(filled.slice(0, 1000).to_pylist())][:3]
-    # Cells as long as paragraphs are no labels, so theirs are never counted one by one.
-    cells = cell_counts(filled.to_pylist()) if mean_length <= 4 * LONGEST_LABEL else Counter[str]()
+    # Cells as long as paragraphs are no labels, so theirs are never looked at one by one; of the others, a sample.
+    sample = filled.slice(0, 0) if mean_length > 4 * LONGEST_LABEL else evenly(filled, KIND_SAMPLE)
+    cells = cell_counts(sample.to_pylist())
     separator = list_separator or guess_separator(cells)
     kind = _kind(name, cells, rows, distinct, mean_length, separator)
     shown = separator if kind == "label" else ""
