@@ -19,10 +19,7 @@ _SMALLEST = 1e-6
 
 def majority(task: str, truth: Array, classes: int, rows: int) -> Array:
     """Logits (rows, classes) of always answering how often each label stands in the training split."""
-    if task == "multilabel":
-        share = truth.mean(axis=0)
-    else:
-        share = np.bincount(truth, minlength=classes) / len(truth)
+    share = truth.mean(axis=0) if task == "multilabel" else np.bincount(truth, minlength=classes) / len(truth)
     return np.tile(_logits(task, share), (rows, 1))
 
 

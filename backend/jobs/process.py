@@ -50,9 +50,11 @@ class JobContext:
         self._log.write(event)
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Spend the block in phase ``name``, timed; a stop that was asked for is heard on entering."""
-        self.check_stop()
+    def phase(self, name: str, *, hears_stop: bool = True) -> Iterator[None]:
+        """Spend the block in phase ``name``, timed; a stop that was asked for is heard on entering, unless the phase
+        saves what the stop is to keep."""
+        if hears_stop:
+            self.check_stop()
         self.phase_name = name
         self._progressed_at = 0.0
         self.emit(PhaseStarted(name))

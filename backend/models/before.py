@@ -1,8 +1,8 @@
 """The model before fine-tuning: kept so that it can be rebuilt exactly, without storing the base model twice.
 
-    before/initial.safetensors   the weights that are not in the base model: the new head, or for the starter all
-    before/config.json           the model's configuration with the user's labels
-    before/source.json           {"base", "folder": path | null, "task", "labels"}; null: initial.safetensors is all
+before/initial.safetensors   the weights that are not in the base model: the new head, or for the starter all
+before/config.json           the model's configuration with the user's labels
+before/source.json           {"base", "folder": path | null, "task", "labels"}; null: initial.safetensors is all
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from backend.models.loading import LoadedModel, load_base, longest_input
 FOLDER = "before"
 
 
-def save_before(run: Path, loaded: LoadedModel, *, base: str, source: Path | None, task: str, labels: list[str]) -> None:
+def save_before(
+    run: Path, loaded: LoadedModel, *, base: str, source: Path | None, task: str, labels: list[str]
+) -> None:
     """Keep what rebuilds ``loaded`` as it is now. ``source`` is the base model's folder, None for a starter."""
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)

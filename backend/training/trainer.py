@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,10 +128,8 @@ def fine_tune(
         check_stop=context.check_stop,
         callbacks=[Evaluating(times, steps_an_epoch), Stopping(context), telling, keeping],
     )
-    try:
+    with suppress(StopRequested):  # heard in the middle of an evaluation; what follows is as after a step
         trainer.train()
-    except StopRequested:
-        pass  # heard in the middle of an evaluation; what follows is the same as after a step
     # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     keeping.restore(model)

@@ -1,0 +1,307 @@
+"""One training run, from the imported table to the finished model: ``python -m backend.worker RUN``.
+
+Read `train` from top to bottom. What needs torch is imported when it is needed, and begins to load in the background
+while the table is read and the baselines are measured: that is most of the wait before the first loss.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from backend.data.datasets import load_profile, load_table
+from backend.data.splitting import LabelledTexts, Splits, prepare, split
+from backend.errors import ColumnMissing, StudioError
+from backend.evaluation import baselines
+from backend.evaluation.metrics import Array, compute
+from backend.jobs import phases
+from backend.jobs.events import BaselineMeasured, DataSplit, Evaluated, ModelDescribed, Noted
+from backend.jobs.files import write_json
+from backend.jobs.process import JobContext, StopRequested, run_job
+from backend.recipes import with_recipe
+from backend.settings import Home
+from backend.specs import DataSpec, RunSpec, build_spec
+
+if TYPE_CHECKING:
+    from backend.training.setup import Prepared
+    from backend.training.trainer import Outcome
+
+HEAVY_MODULES = ("backend.training.setup", "backend.training.trainer", "backend.evaluation.report")
+
+Metrics = dict[str, float]
+Value = TypeVar("Value")
+
+
+def train(context: JobContext) -> dict[str, Any]:
+    """Do the run whose folder is ``context.path``; returns the metrics of the test split.
+
+    Raises:
+        StudioError: the data, the settings or the base model will not do, or the machine is too small.
+        StopRequested: the user stopped it; it says what was kept.
+    """
+    spec = with_recipe(build_spec(context.spec))
+    loading = load_in_background(HEAVY_MODULES)
+    with context.phase(phases.READING):
+        labelled = read(context, spec.data)
+    with context.phase(phases.SPLITTING):
+        splits = divide(context, labelled, spec)
+    with context.phase(phases.BASELINES):
+        measured = measure_baselines(context, labelled, splits)
+    with context.phase(phases.TOKENISING):
+        loading.join()
+        prepared = prepare_model(context, spec, labelled, splits)
+        measured["before"] = measure_before(context, prepared, labelled.task)
+    with context.phase(phases.TRAINING):
+        outcome = fine_tune(context, spec, prepared, labelled.task)
+    run = TrainedRun(context, spec, labelled, splits, prepared, outcome, measured)
+    try:
+        with context.phase(phases.EVALUATING):
+            logits = run.ask_test_split()
+    except StopRequested:
+        raise StopRequested(run.keep_stopped()) from None
+    return run.complete(logits)
+
+
+def load_in_background(modules: tuple[str, ...]) -> threading.Thread:
+    """Begin to import what takes seconds; whoever needs it joins the thread and imports it again, at no cost."""
+
+    def load() -> None:
+        for module in modules:
+            importlib.import_module(module)
+
+    thread = threading.Thread(target=load, name="imports", daemon=True)
+    thread.start()
+    return thread
+
+
+def read(context: JobContext, data: DataSpec) -> LabelledTexts:
+    """The texts and labels of the chosen columns; says which rows could not be used."""
+    home = Home(context.path.parents[1])
+    available = [column["name"] for column in load_profile(home, data.dataset)["columns"]]
+    for column in (data.text_column, data.label_column):
+        if column not in available:
+            raise ColumnMissing(column=column, available=available)
+    columns = list(dict.fromkeys([data.text_column, data.label_column]))
+    labelled = prepare(load_table(home, data.dataset, columns), data)
+    for reason, rows in labelled.left_out.items():
+        if rows:
+            context.emit(Noted(reason, {"rows": rows}))
+    return labelled
+
+
+def divide(context: JobContext, labelled: LabelledTexts, spec: RunSpec) -> Splits:
+    """The training, validation and test rows."""
+    splits = split(labelled, spec.split)
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    counts = {name: labelled.counts(rows) for name, rows in parts.items()}
+    sizes = {name: len(rows) for name, rows in parts.items()}
+    context.emit(DataSplit(**sizes, labels=labelled.labels, counts=counts))
+    return splits
+
+
+def measure_baselines(context: JobContext, labelled: LabelledTexts, splits: Splits) -> dict[str, Metrics]:
+    """How well two simple methods do on the test split."""
+
+    def step(done: int, total: int) -> None:
+        context.check_stop()
+        context.progress(done, total, unit="labels")
+
+    task, classes, truth = labelled.task, len(labelled.labels), labelled.targets[splits.test]
+    known, asked = ([labelled.texts[i] for i in rows] for rows in (splits.train, splits.test))
+    learned = labelled.targets[splits.train]
+    measured = {"majority": compute(task, baselines.majority(task, learned, classes, len(truth)), truth)}
+    context.emit(BaselineMeasured("majority", measured["majority"]))
+    measured["tfidf"] = compute(task, baselines.tfidf(task, known, learned, classes, asked, step), truth)
+    context.emit(BaselineMeasured("tfidf", measured["tfidf"]))
+    return measured
+
+
+def prepare_model(context: JobContext, spec: RunSpec, labelled: LabelledTexts, splits: Splits) -> Prepared:
+    """The model, its tokenizer and the encoded splits; says what will be trained and on what."""
+    from backend.models.forward import describe_device
+    from backend.training.precision import prepare_processor
+    from backend.training.setup import prepare_training
+
+    prepare_processor()
+    prepared = prepare_training(
+        context,
+        labelled,
+        splits,
+        model=spec.model,
+        max_length=required(spec.training.max_length),
+        precision=spec.training.precision,
+        seed=spec.split.seed,
+    )
+    weights = prepared.loaded.parameters
+    device = describe_device(prepared.device)
+    context.emit(ModelDescribed(spec.model.base, weights, weights, device, prepared.precision.name))
+    return prepared
+
+
+def measure_before(context: JobContext, prepared: Prepared, task: str) -> Metrics:
+    """How well the model does on the test split before it has learned anything."""
+    from backend.models.forward import predict_logits
+    from backend.training.trainer import measure
+
+    logits = predict_logits(prepared.loaded.model, prepared.test.texts, step=lambda _done: context.check_stop())
+    metrics = measure(task, logits, prepared.test.targets)
+    context.emit(BaselineMeasured("before", metrics))
+    return metrics
+
+
+def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str) -> Outcome:
+    """Train until the end, until nothing gets better, or until the user stops it."""
+    from backend.training.arguments import build_arguments
+    from backend.training.trainer import fine_tune
+
+    checkpoints = context.path / "checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    settings = spec.training
+    arguments = build_arguments(
+        checkpoints,
+        epochs=required(settings.epochs),
+        batch_size=required(settings.batch_size),
+        learning_rate=required(settings.learning_rate),
+        warmup_share=required(settings.warmup_share),
+        weight_decay=required(settings.weight_decay),
+        precision=prepared.precision.name,
+        device=prepared.device,
+        seed=spec.split.seed,
+    )
+    return fine_tune(
+        context,
+        prepared.loaded,
+        task=task,
+        train=prepared.train,
+        validation=prepared.validation,
+        arguments=arguments,
+        patience=required(settings.patience),
+        loss=prepared.loss,
+        checkpoints=checkpoints,
+    )
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run whose training is over: what remains is to measure, save and report."""
+
+    context: JobContext
+    spec: RunSpec
+    labelled: LabelledTexts
+    splits: Splits
+    prepared: Prepared
+    outcome: Outcome
+    baselines: dict[str, Metrics]
+
+    def ask_test_split(self) -> Array:
+        """The trained model's logits (n, k) for the test split."""
+        from backend.models.forward import predict_logits
+
+        rows = self.prepared.test
+
+        def step(done: int) -> None:
+            self.context.check_stop()
+            self.context.progress(done, len(rows), unit="texts")
+
+        return predict_logits(self.prepared.loaded.model, rows.texts, step=step)
+
+    def complete(self, logits: Array) -> dict[str, Any]:
+        """Save the model, its predictions and the report of a completed run; returns its metrics."""
+        from backend.evaluation.report import test_figures, write_predictions
+
+        task, labels, truth = self.labelled.task, self.labelled.labels, self.prepared.test.targets
+        figures = test_figures(task, labels, logits, truth)
+        metrics = {name: value for name, value in figures["metrics"].items() if name != "loss"}
+        self.context.emit(Evaluated("test", self.outcome.step, self.outcome.epoch, figures["metrics"]["loss"], metrics))
+        self.save_model()
+        about = {"task": task, "labels": labels, "logits": logits, "truth": truth}
+        rows = self.splits.test
+        texts = [self.labelled.texts[i] for i in rows]
+        write_predictions(
+            self.context.path / "predictions.parquet", rows=self.labelled.rows[rows], texts=texts, **about
+        )
+        self.write_report("completed", figures, kept=None)
+        return {"metrics": figures["metrics"]}
+
+    def keep_stopped(self) -> dict[str, Any]:
+        """Save the best model so far and the report of a stopped run; returns what was kept."""
+        from backend.evaluation.report import no_test_figures
+
+        self.save_model()
+        outcome = self.outcome
+        kept = outcome.best.to_dict() if outcome.best else {"step": outcome.step, "epoch": outcome.epoch, "metrics": {}}
+        self.write_report("stopped", no_test_figures(), kept)
+        return kept
+
+    def save_model(self) -> None:
+        """Write ``model/`` whole or not at all, and clear away the checkpoints."""
+        from backend.training.checkpoints import check_disk, weights_bytes
+
+        loaded, path = self.prepared.loaded, self.context.path
+        with self.context.phase(phases.SAVING, hears_stop=False):
+            check_disk(path, weights_bytes(loaded.model))
+            unfinished = path / "model.saving"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            loaded.model.save_pretrained(unfinished)
+            loaded.tokenizer.save_pretrained(unfinished)
+            unfinished.rename(path / "model")
+            shutil.rmtree(path / "checkpoints", ignore_errors=True)
+
+    def write_report(self, state: str, figures: dict[str, Any], kept: dict[str, Any] | None) -> None:
+        """Write ``report.json`` as docs/architecture.md describes it."""
+        from backend.models.forward import describe_device
+
+        splits, prepared, outcome = self.splits, self.prepared, self.outcome
+        document = {
+            "run": self.context.job.id,
+            "state": state,
+            "task": self.labelled.task,
+            "labels": self.labelled.labels,
+            "positive_label": self.labelled.labels[1] if self.labelled.task == "binary" else None,
+            **figures,
+            "baselines": self.baselines,
+            "rows": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+            "best": outcome.best.to_dict() if outcome.best else None,
+            "kept": kept,
+            "model": str(self.context.path / "model"),
+            "base": self.spec.model.base,
+            "parameters": prepared.loaded.parameters,
+            "device": describe_device(prepared.device),
+            "precision": prepared.precision.name,
+            "examples_per_second": outcome.examples_per_second,
+            "seconds": {phase: round(seconds, 3) for phase, seconds in self.context.seconds.items()},
+        }
+        write_json(self.context.path / "report.json", document)
+
+
+def required(value: Value | None) -> Value:
+    """A setting that the recipe has filled in."""
+    assert value is not None
+    return value
+
+
+def translate(error: Exception) -> StudioError:
+    """The worded error for a foreign one."""
+    from backend.training.errors import translate
+
+    return translate(error)
+
+
+def prepare_environment() -> None:
+    """What must be set before torch and Transformers are imported: one card, no telemetry, no chatter."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    # With several cards Trainer would quietly spread each batch over all of them, which is slower and not the same.
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+
+
+if __name__ == "__main__":
+    prepare_environment()
+    sys.exit(run_job(train, translate))
