@@ -1,0 +1,491 @@
+"""A small Hub on 127.0.0.1 that the real ``huggingface_hub`` client, Transformers and datasets can talk to.
+
+It keeps repositories in memory and speaks the part of the Hub's interface that pushing and loading a model needs:
+sign-in, creation, preupload, LFS, commits, listings, downloads. Point a process at it with ``HubStandIn.environ()``:
+
+    with HubStandIn() as hub:
+        hub.serve_folder("someone/model", folder)
+        subprocess.run([...], env={**os.environ, **hub.environ()})
+
+Source: what huggingface_hub 2.4 sends and expects (``hf_api``, ``_commit_api``, ``lfs``, ``file_download``).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
+
+KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
+LFS_SUFFIXES = (".safetensors", ".parquet", ".zip", ".onnx")
+LFS_FROM_BYTES = 10 << 20
+CHUNK_BYTES = 1 << 16
+
+
+@dataclass
+class Repository:
+    """A repository: its files by path, and every commit that made them."""
+
+    id: str
+    kind: str
+    private: bool = False
+    gated: bool = False
+    sdk: str | None = None
+    files: dict[str, bytes] = field(default_factory=dict)
+    commits: list[str] = field(default_factory=list)
+    """The message of each commit, the oldest first."""
+
+    @property
+    def sha(self) -> str:
+        """The id of the last commit."""
+        content = "".join(f"{name}{git_oid(data)}" for name, data in sorted(self.files.items()))
+        return hashlib.sha1(f"{self.kind}{self.id}{len(self.commits)}{content}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request that arrived."""
+
+    method: str
+    path: str
+    token: str
+    body: Any
+    """The JSON, the lines of JSON, or None for other content."""
+
+
+class Refusal(Exception):
+    """An answer other than success: the Hub tells its reason in headers as well as in the body."""
+
+    def __init__(self, status: int, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.status, self.message, self.code = status, message, code
+
+
+class HubStandIn:
+    """The server. ``writers`` and ``readers`` give the user of each token it knows."""
+
+    def __init__(self) -> None:
+        self.token = "hf_standInWriteToken0123456789"
+        self.read_token = "hf_standInReadToken9876543210"
+        self.user = "tester"
+        self.writers = {self.token: self.user}
+        self.readers = {self.read_token: self.user}
+        self.repositories: dict[tuple[str, str], Repository] = {}
+        self.objects: dict[str, bytes] = {}
+        """What was uploaded by LFS, by SHA-256."""
+        self.asked: list[Asked] = []
+        self.spaces_refusal: Refusal | None = None
+        """Set to refuse new Spaces, as the Hub does without a paid plan: ``Refusal(402, "…")``."""
+        self.upload_bytes_per_second: float | None = None
+        self.upload_started = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.daemon_threads = True
+        self._server.hub = self  # type: ignore[attr-defined]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    # -- what tests use
+
+    @property
+    def endpoint(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def environ(self, *, token: str | None = None) -> dict[str, str]:
+        """Variables that point a process at this Hub, signed in with ``token`` if one is given."""
+        variables = {"HF_ENDPOINT": self.endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        return {**variables, "HF_TOKEN": token} if token else variables
+
+    def serve_folder(
+        self, repository: str, folder: Path, *, kind: str = "model", private: bool = False, gated: bool = False
+    ) -> Repository:
+        """Make a repository of the files in a local folder."""
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return self.add(Repository(repository, kind, private, gated, files=files, commits=["initial commit"]))
+
+    def add(self, repository: Repository) -> Repository:
+        """Keep a repository."""
+        self.repositories[repository.kind, repository.id] = repository
+        return repository
+
+    def model(self, repository: str) -> Repository:
+        """A model repository by its id."""
+        return self.repositories["model", repository]
+
+    def space(self, repository: str) -> Repository:
+        """A Space by its id."""
+        return self.repositories["space", repository]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    # -- rights
+
+    def user_of(self, token: str) -> str:
+        """Who sent the request; empty for nobody."""
+        if token and token not in self.writers and token not in self.readers:
+            raise Refusal(401, "Invalid credentials in Authorization header")
+        return self.writers.get(token) or self.readers.get(token, "")
+
+    def writable(self, kind: str, repository_id: str, token: str) -> Repository:
+        """A repository that the token may write to."""
+        repository = self.readable(kind, repository_id, token)
+        if token not in self.writers:
+            raise Refusal(403, "You must use a write token to push to a repository.")
+        if repository_id.partition("/")[0] != self.user_of(token):
+            raise Refusal(403, f"You don't have the rights to push to {repository_id}.")
+        return repository
+
+    def readable(self, kind: str, repository_id: str, token: str) -> Repository:
+        """A repository that the token may see."""
+        user = self.user_of(token)
+        repository = self.repositories.get((kind, repository_id))
+        hidden = repository is not None and repository.private and repository_id.partition("/")[0] != user
+        if repository is None or hidden:
+            raise Refusal(404 if user else 401, "Repository not found", "RepoNotFound")
+        return repository
+
+    # -- the interface
+
+    def who(self, request: _Request) -> Any:
+        """Who the token belongs to."""
+        user = self.user_of(request.token)
+        if not user:
+            raise Refusal(401, "Invalid username or password.")
+        return {"type": "user", "name": user, "fullname": user, "orgs": [], "auth": {"type": "access_token"}}
+
+    def create(self, request: _Request) -> Any:
+        """A new repository, with the files that the Hub puts there itself."""
+        asked = request.json()
+        user, kind = self.user_of(request.token), asked.get("type", "model")
+        if not user:
+            raise Refusal(401, "Invalid username or password.")
+        owner = asked.get("organization") or user
+        if request.token not in self.writers or owner != user:
+            raise Refusal(403, f'You don\'t have the rights to create a {kind} under the namespace "{owner}".')
+        if (kind, f"{owner}/{asked['name']}") in self.repositories:
+            raise Refusal(409, f"You already created this {kind} repo")
+        if kind == "space" and self.spaces_refusal is not None:
+            raise self.spaces_refusal
+        private = asked.get("visibility") == "private" or bool(asked.get("private"))
+        repository = Repository(
+            f"{owner}/{asked['name']}", kind, private, sdk=asked.get("sdk"), commits=["initial commit"]
+        )
+        repository.files[".gitattributes"] = b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
+        if kind == "space":
+            repository.files["README.md"] = f"---\ntitle: {asked['name']}\nsdk: {asked['sdk']}\n---\n".encode()
+        self.add(repository)
+        return {"url": f"{self.endpoint}/{_prefix(kind)}{repository.id}", "name": repository.id, "private": private}
+
+    def settings(self, request: _Request, kind: str, repository: str) -> Any:
+        """Change who can see a repository."""
+        found = self.writable(kind, repository, request.token)
+        found.private = request.json().get("visibility") == "private"
+        return {"private": found.private}
+
+    def validate_yaml(self, request: _Request) -> Any:
+        """Whether a card's front matter is a YAML mapping."""
+        front = re.match(r"---\n(.*?)\n---\n", request.json()["content"], re.DOTALL)
+        try:
+            sound = front is None or isinstance(yaml.safe_load(front[1]), dict)
+        except yaml.YAMLError:
+            sound = False
+        return {"errors": [] if sound else [{"message": "Invalid YAML metadata"}], "warnings": []}
+
+    def preupload(self, request: _Request, kind: str, repository: str, revision: str) -> Any:
+        """How each file is to be uploaded, and what is there already."""
+        found = self.writable(kind, repository, request.token)
+        return {"files": [self._upload_mode(found, file) for file in request.json()["files"]], "revision": revision}
+
+    def _upload_mode(self, repository: Repository, file: dict[str, Any]) -> dict[str, Any]:
+        large = file["path"].endswith(LFS_SUFFIXES) or file["size"] >= LFS_FROM_BYTES
+        there = repository.files.get(file["path"])
+        oid = None if there is None else hashlib.sha256(there).hexdigest() if large else git_oid(there)
+        mode = "lfs" if large else "regular"
+        return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid}
+
+    def lfs_batch(self, request: _Request, prefix: str, repository: str) -> Any:
+        """Where large files are to be put; none for those that are known."""
+        self.writable(KINDS[prefix.strip("/") or "models"], repository, request.token)
+        objects = []
+        for wanted in request.json()["objects"]:
+            known = wanted["oid"] in self.objects
+            actions = {"upload": {"href": f"{self.endpoint}/lfs/{wanted['oid']}"}}
+            objects.append({**wanted, **({} if known else {"actions": actions})})
+        return {"transfer": "basic", "objects": objects}
+
+    def lfs_put(self, request: _Request, oid: str) -> Any:
+        """The bytes of a large file."""
+        self.upload_started.set()
+        content = request.read(self.upload_bytes_per_second)
+        if hashlib.sha256(content).hexdigest() != oid:
+            raise Refusal(400, "the content is not what was announced")
+        self.objects[oid] = content
+        return {}
+
+    def commit(self, request: _Request, kind: str, repository: str, revision: str) -> Any:
+        """Files added and deleted, all at once."""
+        found = self.writable(kind, repository, request.token)
+        files = dict(found.files)
+        message = ""
+        for line in request.json_lines():
+            value = line["value"]
+            match line["key"]:
+                case "header":
+                    message = value["summary"]
+                case "file":
+                    files[value["path"]] = base64.b64decode(value["content"])
+                case "lfsFile":
+                    if value["oid"] not in self.objects:
+                        raise Refusal(400, f"LFS object {value['oid']} was never uploaded")
+                    files[value["path"]] = self.objects[value["oid"]]
+                case "deletedFile":
+                    if files.pop(value["path"], None) is None:
+                        raise Refusal(404, "A file with this name doesn't exist", "EntryNotFound")
+        found.files = files
+        found.commits.append(message)
+        url = f"{self.endpoint}/{_prefix(kind)}{repository}/commit/{found.sha}"
+        return {"success": True, "commitOid": found.sha, "commitUrl": url, "hookOutput": ""}
+
+    def info(self, request: _Request, kind: str, repository: str, revision: str = "main") -> Any:
+        """What the Hub knows about a repository."""
+        found = self.readable(kind, repository, request.token)
+        _check_revision(found, revision)
+        known = {"id": found.id, "modelId": found.id, "author": found.id.partition("/")[0], "sha": found.sha}
+        siblings = [{"rfilename": name} for name in sorted(found.files)]
+        gated = "manual" if found.gated else False
+        rest = {"private": found.private, "gated": gated, "disabled": False, "tags": [], "siblings": siblings}
+        return {
+            **known,
+            **rest,
+            "sdk": found.sdk,
+            "lastModified": "2026-01-01T00:00:00.000Z",
+            "downloads": 0,
+            "likes": 0,
+        }
+
+    def tree(self, request: _Request, kind: str, repository: str, revision: str, folder: str = "") -> Any:
+        """The files under a folder, and the folders between."""
+        found = self.readable(kind, repository, request.token)
+        _check_revision(found, revision)
+        prefix = f"{folder}/" if folder else ""
+        recursive = request.query.get("recursive", ["false"])[0].lower() == "true"
+        entries: dict[str, dict[str, Any]] = {}
+        for name, content in sorted(found.files.items()):
+            if not name.startswith(prefix):
+                continue
+            parts = name.removeprefix(prefix).split("/")
+            for depth in range(1, len(parts) if recursive else min(2, len(parts))):
+                path = prefix + "/".join(parts[:depth])
+                entries[path] = {"type": "directory", "path": path, "oid": git_oid(path.encode()), "size": 0}
+            if recursive or len(parts) == 1:
+                entries[name] = _described(name, content)
+        if folder and not entries:
+            raise Refusal(404, f'{folder} does not exist on "{revision}"', "EntryNotFound")
+        return list(entries.values())
+
+    def paths_info(self, request: _Request, kind: str, repository: str, revision: str) -> Any:
+        """What is at some paths."""
+        found = self.readable(kind, repository, request.token)
+        paths = request.form().get("paths", [])
+        return [_described(path, found.files[path]) for path in paths if path in found.files]
+
+    def resolve(self, request: _Request, prefix: str, repository: str, revision: str, path: str) -> _Download:
+        """A file's content."""
+        found = self.readable(KINDS[prefix.strip("/") or "models"], repository, request.token)
+        if found.gated and repository.partition("/")[0] != self.user_of(request.token):
+            raise Refusal(403 if request.token else 401, f"Access to model {repository} is restricted.", "GatedRepo")
+        _check_revision(found, revision)
+        if path not in found.files:
+            raise Refusal(404, "Entry not found", "EntryNotFound")
+        return _Download(found.files[path], _is_large(path, found.files[path]), found.sha)
+
+
+@dataclass(frozen=True)
+class _Download:
+    content: bytes
+    large: bool
+    sha: str
+
+
+_REPO = r"([^/]+(?:/[^/]+)?)"
+_API = rf"/api/(models|datasets|spaces)/{_REPO}"
+_ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
+    ("GET", r"/", lambda hub, request: {}),
+    ("GET", r"/api/whoami-v2", HubStandIn.who),
+    ("POST", r"/api/repos/create", HubStandIn.create),
+    ("POST", r"/api/validate-yaml", HubStandIn.validate_yaml),
+    ("PUT", rf"{_API}/settings", HubStandIn.settings),
+    ("POST", rf"{_API}/preupload/([^/]+)", HubStandIn.preupload),
+    ("POST", rf"{_API}/commit/([^/]+)", HubStandIn.commit),
+    ("POST", rf"{_API}/paths-info/([^/]+)", HubStandIn.paths_info),
+    ("GET", rf"{_API}/tree/([^/]+)(?:/(.+))?", HubStandIn.tree),
+    ("GET", rf"{_API}/revision/([^/]+)", HubStandIn.info),
+    ("GET", _API, HubStandIn.info),
+    ("POST", rf"/(datasets/|spaces/)?{_REPO}\.git/info/lfs/objects/batch", HubStandIn.lfs_batch),
+    ("PUT", r"/lfs/([0-9a-f]{64})", HubStandIn.lfs_put),
+    ("GET", rf"/(datasets/|spaces/)?{_REPO}/resolve/([^/]+)/(.+)", HubStandIn.resolve),
+]
+
+
+class _Request:
+    """One request as the handlers see it; the body is read once, when it is wanted."""
+
+    def __init__(self, handler: BaseHTTPRequestHandler) -> None:
+        self._handler = handler
+        url = urlsplit(handler.path)
+        self.path = unquote(url.path)
+        self.query = parse_qs(url.query)
+        scheme, _, token = handler.headers.get("Authorization", "").partition(" ")
+        self.token = token.strip() if scheme == "Bearer" else ""
+        self.body: Any = None
+        self._unread = True
+
+    def read(self, bytes_per_second: float | None = None) -> bytes:
+        """The whole body, no faster than this."""
+        if not self._unread:
+            return b""
+        self._unread = False
+        if "chunked" in self._handler.headers.get("Transfer-Encoding", ""):
+            return self._read_chunked()
+        left = int(self._handler.headers.get("Content-Length") or 0)
+        content = bytearray()
+        while left:
+            piece = self._handler.rfile.read(min(CHUNK_BYTES, left))
+            if not piece:
+                raise ConnectionError("the client went away")
+            content += piece
+            left -= len(piece)
+            if bytes_per_second:
+                time.sleep(len(piece) / bytes_per_second)
+        return bytes(content)
+
+    def _read_chunked(self) -> bytes:
+        content = bytearray()
+        while size := int(self._handler.rfile.readline().split(b";")[0], 16):
+            content += self._handler.rfile.read(size)
+            self._handler.rfile.readline()
+        self._handler.rfile.readline()
+        return bytes(content)
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        self.body = json.loads(self.read())
+        return self.body
+
+    def json_lines(self) -> list[Any]:
+        """The body as lines of JSON."""
+        self.body = [json.loads(line) for line in self.read().splitlines()]
+        return list(self.body)
+
+    def form(self) -> dict[str, list[str]]:
+        """The body as a form."""
+        self.body = parse_qs(self.read().decode())
+        return dict(self.body)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def _answer(self) -> None:
+        hub: HubStandIn = self.server.hub  # type: ignore[attr-defined]
+        request = _Request(self)
+        method = "GET" if self.command == "HEAD" else self.command
+        try:
+            answer = self._routed(hub, request, method)
+        except Refusal as refusal:
+            request.read()
+            headers = {"X-Error-Message": refusal.message, "X-Error-Code": refusal.code}
+            self._send(refusal.status, json.dumps({"error": refusal.message}).encode(), headers)
+        except ConnectionError:
+            self.close_connection = True
+        else:
+            request.read()
+            self._send_answer(answer)
+        finally:
+            hub.asked.append(Asked(self.command, request.path, request.token, request.body))
+
+    def _routed(self, hub: HubStandIn, request: _Request, method: str) -> Any:
+        for wanted, pattern, answer in _ROUTES:
+            match = re.fullmatch(pattern, request.path)
+            if match and wanted == method:
+                parts = [KINDS.get(part, part or "") for part in match.groups()]
+                return answer(hub, request, *parts)
+        raise Refusal(404, f"this stand-in knows no {method} {request.path}")
+
+    def _send_answer(self, answer: Any) -> None:
+        if not isinstance(answer, _Download):
+            self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+            return
+        etag = hashlib.sha256(answer.content).hexdigest() if answer.large else git_oid(answer.content)
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": answer.sha, "Accept-Ranges": "bytes"}
+        if answer.large:
+            headers |= {"X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(len(answer.content))}
+        start = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if start:
+            size = len(answer.content)
+            headers["Content-Range"] = f"bytes {start[1]}-{size - 1}/{size}"
+            self._send(206, answer.content[int(start[1]) :], headers)
+        else:
+            self._send(200, answer.content, headers)
+
+    def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        try:
+            self.send_response(status)
+            for name, value in headers.items():
+                if value:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+        except ConnectionError:
+            self.close_connection = True  # the client went away; what it asked was done all the same
+
+    do_GET = do_HEAD = do_POST = do_PUT = _answer
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Say nothing: `HubStandIn.asked` has it all."""
+
+
+def git_oid(content: bytes) -> str:
+    """The id git gives to a file's content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _check_revision(repository: Repository, revision: str) -> None:
+    if revision not in ("main", repository.sha):
+        raise Refusal(404, "Revision not found", "RevisionNotFound")
+
+
+def _is_large(path: str, content: bytes) -> bool:
+    return path.endswith(LFS_SUFFIXES) or len(content) >= LFS_FROM_BYTES
+
+
+def _described(path: str, content: bytes) -> dict[str, Any]:
+    entry: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": git_oid(content)}
+    if _is_large(path, content):
+        entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+    return entry
+
+
+def _prefix(kind: str) -> str:
+    return "" if kind == "model" else f"{kind}s/"
