@@ -52,18 +52,17 @@ def train(
         store.start(run, environ=token)
         terminal.say("cli.started", run=run.id, name=run.name, text=spec.data.text_column, label=spec.data.label_column)
         terminal.say("cli.goes_on")
-        commands = _Commands(run, home_flag, terminal.words("cli.example_text"))
         try:
             status = follow(run, build_watcher(terminal), interrupts, lambda: terminal.say("cli.stopping"))
         except Left:
-            terminal.say("cli.left", command=commands.show)
+            terminal.say("cli.left", command=_Commands(run, home_flag, "").show)
             if terminal.as_json:
                 terminal.document(train_document(terminal, run, run.status()))
             return LEFT
     if terminal.as_json:
         terminal.document(train_document(terminal, run, status))
     else:
-        _show_end(terminal, run, status, commands)
+        show_end(terminal, run, status, home_flag)
     return STATUS_OF_STATE[status.state]
 
 
@@ -160,8 +159,10 @@ class _Commands:
         self.serve = f"{PROGRAM}{home}"
 
 
-def _show_end(terminal: Terminal, run: JobDirectory, status: JobStatus, commands: _Commands) -> None:
+def show_end(terminal: Terminal, run: JobDirectory, status: JobStatus, home_flag: Path | None) -> None:
+    """How an ended run came out, for people, and what to type next."""
     words, report = terminal.words, read_report(run) or {}
+    commands = _Commands(run, home_flag, words("cli.example_text"))
     if error := error_of(run, status):
         terminal.complain(error)
         terminal.say("cli.next.show", command=commands.show)

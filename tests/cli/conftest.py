@@ -21,7 +21,12 @@ from backend.settings import Home
 PROJECT = Path(__file__).resolve().parents[2]
 GOOD = ("很好吃", "味道不错", "送得很快", "分量十足", "强烈推荐", "包装精美")
 BAD = ("太咸了", "非常难吃", "送得太慢", "已经凉了", "不会再买", "缺斤少两")
-TIMEOUT_S = 120.0
+TIMEOUT_S = 240.0
+SETTINGS_FILE = """
+name: 外卖评论
+data: {source: 外卖.csv, label_names: {0: 差评, 1: 好评}}
+training: {epochs: 5, max_length: 32, batch_size: 16}
+"""
 
 
 def write_reviews(path: Path, rows: int = 160) -> Path:
@@ -97,7 +102,7 @@ def reviews(tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run made by ``train --json``."""
+    """A finished run made by ``train run.yaml --epochs 3 --json``."""
 
     studio: Studio
     document: dict[str, Any]
@@ -117,8 +122,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("cli")
     studio = Studio(folder / "home")
     data = write_reviews(folder / "外卖.csv")
-    names = "0=差评,1=好评"
-    flags = ("--label-names", names, "--name", "外卖评论", "--epochs", "4", "--max-length", "32", "--batch-size", "16")
-    done = studio.run("train", str(data), *flags, "--json")
+    settings = folder / "run.yaml"
+    settings.write_text(SETTINGS_FILE, "utf-8")
+    done = studio.run("train", str(settings), "--epochs", "3", "--json")
     assert done.returncode == 0, done.stderr + done.stdout
     return Trained(studio, json.loads(done.stdout), done.stdout, done.stderr, data)

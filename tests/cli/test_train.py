@@ -15,9 +15,10 @@ from rich.console import Console
 from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.events import LossLogged
 from studio.cli_progress import LineWatcher, LiveWatcher
+from studio.cli_train import show_end
 from studio.i18n import words
 from studio.terminal import Terminal
-from tests.cli.conftest import Studio, Trained, wait_for
+from tests.cli.conftest import TIMEOUT_S, Studio, Trained, wait_for
 
 ENDLESS = ("--epochs", "1000", "--patience", "0", "--max-length", "16")
 SHAPE = {"run", "state", "task", "labels", "metrics", "baselines", "model", "examples_per_second", "seconds"}
@@ -48,17 +49,23 @@ def test_standard_output_holds_the_document_alone_and_progress_goes_to_standard_
     assert "\x1b" not in trained.stderr
 
 
-def test_a_settings_file_trains_with_its_own_table_and_flags_win(studio: Studio, reviews: Path) -> None:
-    settings = reviews.with_name("run.yaml")
-    text = "data: {source: reviews.csv, label_names: {0: 差评, 1: 好评}}\ntraining: {epochs: 5, max_length: 24}\n"
-    settings.write_text(text, "utf-8")
-    done = studio.run("train", str(settings), "--epochs", "1", "--lang", "zh-CN")
-    assert done.returncode == 0, done.stderr
-    for word in ("准确率", "宏平均 F1", "MCC", "TF-IDF", "试一试", str(studio.newest_run().path / "model")):
-        assert word in done.stdout
-    spec = studio.newest_run().spec
-    assert spec["data"]["source"] == str(reviews)
-    assert (spec["training"]["epochs"], spec["training"]["max_length"]) == (1, 24)
+def test_a_settings_file_names_its_table_beside_it_and_flags_win(trained: Trained) -> None:
+    spec = trained.studio.store.get(trained.id).spec
+    assert spec["data"]["source"] == str(trained.data)
+    assert spec["data"]["label_names"] == {"0": "差评", "1": "好评"}
+    assert (spec["training"]["epochs"], spec["training"]["max_length"]) == (3, 32)
+    assert (spec["data"]["text_column"], spec["data"]["label_column"]) == ("review", "label")
+
+
+def test_the_end_for_people_compares_with_the_baselines_and_says_what_to_type_next(trained: Trained) -> None:
+    run = trained.studio.store.get(trained.id)
+    stream = io.StringIO()
+    console = Console(file=stream, width=100, markup=False)
+    show_end(Terminal(words("zh-CN"), as_json=False, out=console, err=console), run, run.status(), Path("/a home"))
+    shown = stream.getvalue()
+    for word in ("准确率", "宏平均 F1", "MCC", "TF-IDF", "本模型", str(run.path / "model")):
+        assert word in shown
+    assert f"python -m studio predict {run.id} --home '/a home'" in shown
 
 
 def _losses(run: JobDirectory) -> list[LossLogged]:
@@ -74,7 +81,7 @@ def test_a_run_is_seen_live_from_outside_and_stopped_by_another_command(studio: 
     assert summary.phase == "training"
     assert studio.document("show", "last")["state"] == "running"
     assert studio.document("stop", run.id)["run"] == run.id
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 3, err
     document = json.loads(out)
     assert document["state"] == "stopped"
@@ -82,24 +89,48 @@ def test_a_run_is_seen_live_from_outside_and_stopped_by_another_command(studio: 
     assert set(document["kept"]) >= {"step", "epoch", "metrics"} if document["kept"] else document["model"] is None
 
 
+def _begun(studio: Studio) -> JobDirectory:
+    """The newest run, once its worker is at work."""
+    run = studio.newest_run()
+    wait_for(lambda: run.status().phase)
+    return run
+
+
 def test_ctrl_c_stops_the_run_and_says_so(studio: Studio, reviews: Path) -> None:
     process = studio.start("train", str(reviews), *ENDLESS)
-    run = studio.newest_run()
-    wait_for(lambda: _losses(run))
+    run = _begun(studio)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 3, err
     assert "Stopping at the next step" in err
     assert "The run was stopped." in out
     assert run.status().state is JobState.STOPPED
 
 
+def test_ctrl_c_twice_leaves_without_waiting(studio: Studio, reviews: Path) -> None:
+    process = studio.start("train", str(reviews), *ENDLESS, "--json")
+    run = _begun(studio)
+    worker = _worker_of(run)
+    os.kill(worker, signal.SIGSTOP)  # so that it cannot hear the stop before the second Ctrl-C
+    try:
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: run.stop_requested)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert process.returncode == 130, err
+    assert json.loads(out)["state"] == "stopping"
+    assert f"python -m studio show {run.id}" in err
+    assert wait_for(lambda: run.status().state.is_final)
+    assert run.status().state is JobState.STOPPED
+
+
 def test_a_killed_worker_ends_the_command_as_interrupted(studio: Studio, reviews: Path) -> None:
     process = studio.start("train", str(reviews), *ENDLESS, "--json")
-    run = studio.newest_run()
-    wait_for(lambda: _losses(run))
+    run = _begun(studio)
     os.kill(_worker_of(run), signal.SIGKILL)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 4, err
     document = json.loads(out)
     assert document["state"] == "interrupted"
@@ -115,12 +146,12 @@ def _worker_of(run: JobDirectory) -> int:
 
 def test_a_closed_terminal_leaves_the_run_alive(studio: Studio, reviews: Path) -> None:
     process = studio.start("train", str(reviews), *ENDLESS)
-    run = studio.newest_run()
-    wait_for(lambda: run.status().phase)
+    run = _begun(studio)
     process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=60)
+    process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == -signal.SIGHUP
     assert run.is_alive
+    assert not run.stop_requested
     run.request_stop()
     assert wait_for(lambda: run.status().state.is_final)
     assert run.status().state is JobState.STOPPED
