@@ -123,8 +123,7 @@ def measure_baselines(context: JobContext, labelled: LabelledTexts, splits: Spli
 
 def prepare_model(context: JobContext, spec: RunSpec, labelled: LabelledTexts, splits: Splits) -> Prepared:
     """The model, its tokenizer and the encoded splits; says what will be trained and on what."""
-    from backend.models.forward import describe_device
-    from backend.training.precision import prepare_processor
+    from backend.models.forward import describe_device, prepare_processor
     from backend.training.setup import prepare_training
 
     prepare_processor()
@@ -249,6 +248,8 @@ class TrainedRun:
             shutil.rmtree(unfinished, ignore_errors=True)
             loaded.model.save_pretrained(unfinished)
             loaded.tokenizer.save_pretrained(unfinished)
+            for file in unfinished.iterdir():
+                file.chmod(0o644)  # weights are written for the owner alone, but a model is made to be passed on
             unfinished.rename(path / "model")
             shutil.rmtree(path / "checkpoints", ignore_errors=True)
 

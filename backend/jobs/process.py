@@ -21,6 +21,9 @@ from backend.jobs.directory import JobDirectory
 from backend.jobs.events import Event, EventLog, JobCompleted, JobFailed, JobStopped, PhaseStarted, Progressed
 
 PROGRESS_INTERVAL_S = 0.25
+LONGEST_PROGRESS_INTERVAL_S = 10.0
+PROGRESS_SHARE = 2000
+"""The interval grows to this part of the phase's time. A phase reports the more rarely the longer it takes: its events stay a few thousand, be it minutes or days."""
 
 
 class StopRequested(Exception):
@@ -44,6 +47,7 @@ class JobContext:
         self._log = EventLog(job.events_path)
         self._terminated = False
         self._progressed_at = 0.0
+        self._phase_started = time.monotonic()
 
     def emit(self, event: Event) -> None:
         """Record what happened."""
@@ -58,16 +62,17 @@ class JobContext:
         self.phase_name = name
         self._progressed_at = 0.0
         self.emit(PhaseStarted(name))
-        started = time.monotonic()
+        self._phase_started = started = time.monotonic()
         try:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
     def progress(self, done: float, total: float, *, unit: str = "", rate: float | None = None, **more: Any) -> None:
-        """Record how far the phase is, at most every quarter of a second, the last one always."""
+        """Record how far the phase is, at most every quarter of a second, later more rarely, the last one always."""
         now = time.monotonic()
-        if now - self._progressed_at >= PROGRESS_INTERVAL_S or (total and done >= total):
+        longer = min(LONGEST_PROGRESS_INTERVAL_S, (now - self._phase_started) / PROGRESS_SHARE)
+        if now - self._progressed_at >= max(PROGRESS_INTERVAL_S, longer) or (total and done >= total):
             self._progressed_at = now
             self.emit(Progressed(self.phase_name, done, total, unit, rate, **more))
 
@@ -91,7 +96,9 @@ class JobContext:
         signal.signal(signal.SIGINT, terminated)
 
 
-def run_job(body: Callable[[JobContext], dict[str, Any]], translate: Callable[[Exception], StudioError] | None = None) -> int:
+def run_job(
+    body: Callable[[JobContext], dict[str, Any]], translate: Callable[[Exception], StudioError] | None = None
+) -> int:
     """Do the job whose folder is the first argument; returns the process's exit status, 0 only when completed.
 
     ``translate`` words foreign errors that the body lets through; it gives `Unexpected` for those it does not know.

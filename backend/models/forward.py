@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import torch
 
 from backend.models.encoding import EncodedTexts
@@ -26,6 +28,13 @@ def choose_device() -> torch.device:
 def describe_device(device: torch.device) -> str:
     """``cpu``, or the kind and the name of the card."""
     return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+
+
+def prepare_processor() -> None:
+    """Let torch use every physical core and treat vanishing numbers as zero, which would be slow to compute with."""
+    torch.set_flush_denormal(True)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(max(1, min(usable, psutil.cpu_count(logical=False) or usable)))
 
 
 def predict_logits(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
 import torch
 
 SMALLEST_WIDTH_FOR_BF16 = 256
@@ -33,13 +31,6 @@ def choose_precision(asked: str, device: torch.device, width: int) -> ChosenPrec
     if asked == "fp16" and "fp16" in possible:
         return ChosenPrecision("fp16")
     return ChosenPrecision("fp32", refused=None if asked == "fp32" else asked)
-
-
-def prepare_processor() -> None:
-    """Let torch use every physical core and treat vanishing numbers as zero, which would be slow to compute with."""
-    torch.set_flush_denormal(True)
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, min(usable, psutil.cpu_count(logical=False) or usable)))
 
 
 def _possible(device: torch.device) -> set[str]:
