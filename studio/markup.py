@@ -12,7 +12,7 @@ from studio.i18n import Words
 def tag(name: str, *children: str, **attributes: str | int | bool | None) -> str:
     """An element around finished HTML; attributes are escaped (``class_`` is ``class``, ``data_x`` is ``data-x``)."""
     shown = "".join(
-        f' {key.rstrip("_").replace("_", "-")}' + ("" if value is True else f'="{escape(str(value))}"')
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(str(value))}"')
         for key, value in attributes.items()
         if value is not None and value is not False
     )

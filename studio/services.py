@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.errors import RunMissing
 from backend.inference.client import PredictorPool
+
+from backend.errors import RunMissing
 from backend.jobs.directory import JobDirectory, is_job_id
 from backend.jobs.store import RunStore
 from backend.settings import Home

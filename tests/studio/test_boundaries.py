@@ -1,0 +1,54 @@
+"""The boundaries of the house: what the pages' process never does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+FORBIDDEN = ("torch", "transformers", "datasets", "sklearn", "evaluate", "backend.data.reading", "backend.training")
+RESIDENT_LIMIT_BYTES = 400e6
+
+
+def run_python(program: str) -> str:
+    """What a fresh interpreter prints for the program."""
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_building_the_app_imports_no_torch_and_stays_small(tmp_path: Path) -> None:
+    program = f"""
+import pathlib, sys, psutil
+from backend.settings import Home
+from studio.server import build_server
+build_server(Home(pathlib.Path({str(tmp_path)!r})))
+print([name for name in {FORBIDDEN!r} if name in sys.modules])
+print(psutil.Process().memory_info().rss)
+"""
+    loaded, resident = run_python(program).splitlines()[-2:]
+    assert loaded == "[]"
+    assert int(resident) < RESIDENT_LIMIT_BYTES
+
+
+def test_importing_the_app_does_nothing(tmp_path: Path) -> None:
+    program = f"""
+import os, pathlib
+os.chdir({str(tmp_path)!r})
+before = dict(os.environ)
+import studio.app, studio.server, studio.cli, backend.jobs.store
+changed = {{k for k in os.environ if os.environ[k] != before.get(k)}}
+print(sorted(changed), list(pathlib.Path('.').iterdir()))
+"""
+    # matplotlib and tqdm may be told their defaults by gradio; the studio's own names are never set on import
+    output = run_python(program).strip()
+    assert "GRADIO_ANALYTICS_ENABLED" not in output
+    assert output.endswith("[]")
+
+
+def test_the_root_app_is_a_space_entry_of_three_lines() -> None:
+    lines = (PROJECT / "app.py").read_text("utf-8").splitlines()
+    assert lines == ["from studio.app import main", "", "main()"]

@@ -1,0 +1,89 @@
+"""Every setting of the schema has a field, and every field reaches the spec."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from backend.recipes import PRETRAINED_RECIPE, STARTER_RECIPE
+from backend.settings import Home
+from backend.specs import ModelSpec, RunSpec, Setting, build_spec, settings, spec_from_yaml, spec_to_yaml
+from studio.address import Address, Opened
+from studio.form import build_form, form_document, form_settings, shown_value
+from studio.i18n import words
+from studio.pages import model
+
+ELSEWHERE = {
+    "name": "a field of the model page",
+    "data.source": "the file that was dropped",
+    "data.text_column": "a field of the data page",
+    "data.label_column": "a field of the data page",
+    "data.label_names": "fields of the data page",
+    "data.task": "a field of the data page",
+    "data.label_separator": "a field of the data page",
+    "model.base": "the model picker",
+    "model.revision": "the newest of a Hub model; by command and file only",
+}
+
+
+def other_value(setting: Setting) -> Any:
+    """A value that holds and differs from the default and from every recipe."""
+    if setting.kind == "choice":
+        return next(choice for choice in setting.choices if choice != setting.default)
+    if setting.kind == "integer":
+        return int(setting.least or 0) + 7
+    return ((setting.least or 0) + (setting.most or 1)) / 3
+
+
+def test_every_setting_has_a_field_somewhere() -> None:
+    assert {setting.path for setting in settings()} == {s.path for s in form_settings()} | set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("setting", form_settings(), ids=lambda setting: setting.path)
+def test_each_field_reaches_the_spec(setting: Setting) -> None:
+    values = [other_value(s) if s == setting else s.default for s in form_settings()]
+    spec = build_spec(form_document(values))
+    section, _, name = setting.path.rpartition(".")
+    assert getattr(getattr(spec, section), name) == pytest.approx(other_value(setting))
+
+
+def test_open_settings_show_what_the_recipe_says() -> None:
+    epochs = next(s for s in form_settings() if s.path == "training.epochs")
+    assert shown_value(epochs, RunSpec()) == STARTER_RECIPE.epochs
+    assert shown_value(epochs, RunSpec(model=ModelSpec(base="hfl/rbt3"))) == PRETRAINED_RECIPE.epochs
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_the_form_builds_in_both_languages(language: Any) -> None:
+    with gr.Blocks():
+        form = build_form(words(language))
+    assert len(form.fields) == len(form_settings())
+
+
+def test_command_and_yaml_say_the_same_as_the_form() -> None:
+    spec = build_spec(
+        {
+            "data": {"source": "a b.csv", "text_column": "review", "label_names": {"0": "差评"}},
+            "training": {"epochs": 3},
+        }
+    )
+    assert model.command_of(spec) == (
+        "python -m studio train 'a b.csv' --text review --label-names '0=差评' --epochs 3"
+    )
+    assert spec_from_yaml(spec_to_yaml(spec), "run.yaml") == spec
+
+
+def test_nothing_is_started_without_a_table(home: Home) -> None:
+    from backend.errors import DatasetMissing
+
+    with pytest.raises(DatasetMissing):
+        model.build_run_spec(Opened(Address()), ("a", "b", "auto", "", ""), ("starter", None, "", ""), "", [])
+
+
+def test_addresses_survive_the_round_trip_and_odd_input() -> None:
+    address = Address(run="20260101-000000-abcdef", step="try")
+    assert Address.parse(address.query) == address
+    assert Address.parse("?step=nonsense&x=1").step == "data"
+    assert Address.parse("?run=" + "a" * 5000).run == "a" * 80

@@ -1,0 +1,90 @@
+"""The web application without a browser: who may ask, what is answered, and what an error looks like."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from backend.errors import PortTaken
+from backend.settings import Home
+from studio import server
+from studio.security import OwnPagesOnly
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A client of the whole application on an empty home."""
+    app = server.build_server(Home(tmp_path_factory.mktemp("home")))
+    with TestClient(app, base_url="http://127.0.0.1:7860") as found:
+        yield found
+    app.state.services.predictors.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/zh"])
+def test_pages_are_served_without_naming_another_machine(client: TestClient, path: str) -> None:
+    page = client.get(path)
+    assert page.status_code == 200
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+
+
+def test_a_foreign_host_is_refused(client: TestClient) -> None:
+    assert client.get("/api/runs", headers={"host": "evil.example"}).status_code == 400
+    assert client.get("/api/runs", headers={"host": "localhost:7860"}).status_code == 200
+    assert client.get("/api/runs", headers={"host": "[::1]:7860"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/runs/20260101-000000-abcdef/stop", "/gradio_api/upload", "/gradio_api/queue/join"]
+)
+def test_a_change_asked_for_by_another_page_is_refused(client: TestClient, path: str) -> None:
+    assert client.post(path, headers={"origin": "http://evil.example"}).status_code == 403
+    assert client.post(path, headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert client.post(path, headers={"origin": "null"}).status_code == 403
+    assert client.post(path, headers={"origin": "http://127.0.0.1:7860"}).status_code != 403
+
+
+@pytest.mark.parametrize("run", ["20260101-000000-abcdef", "..%2f..%2fetc", "nothing"])
+def test_an_unknown_run_is_said_in_the_users_language(client: TestClient, run: str) -> None:
+    answer = client.get(f"/api/runs/{run}/events?lang=zh-CN")
+    assert answer.status_code == 404
+    if "error" in answer.json():
+        assert answer.json()["error"]["code"] == "run.missing"
+        assert "没有运行" in answer.json()["error"]["what"]
+
+
+def test_plotly_comes_from_the_studio_itself(client: TestClient) -> None:
+    script = client.get("/plotly.js")
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert len(script.content) > 1_000_000
+    assert '"zh-CN"' in client.get("/words.js").text
+
+
+def test_a_taken_port_gives_the_next_free_one() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        listener = server._listen("127.0.0.1", port)
+        try:
+            assert port < listener.getsockname()[1] < port + server.PORTS_TRIED
+        finally:
+            listener.close()
+
+
+def test_no_free_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PORTS_TRIED", 1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(PortTaken):
+            server._listen("127.0.0.1", taken.getsockname()[1])
+
+
+def test_any_host_is_allowed_only_where_the_studio_is_open_to_others() -> None:
+    async def never(*_: object) -> None:
+        raise AssertionError
+
+    assert OwnPagesOnly(never, ["*"]).hosts == {"*"}
