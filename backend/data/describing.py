@@ -18,7 +18,7 @@ from backend.data.labels import (
     resolve_task,
     split_cell,
 )
-from backend.data.profiling import count_cells, evenly
+from backend.data.profiling import count_cells, evenly, hashes_of
 from backend.errors import ColumnMissing, SameColumn
 
 HISTOGRAM_BINS = 40
@@ -162,17 +162,15 @@ def _on_labels(counts: dict[str, int], rows: int, task: str) -> list[Finding]:
 
 
 def _on_duplicates(texts: pa.ChunkedArray, cells: pa.ChunkedArray, separator: str, binary: bool) -> list[Finding]:
-    counted = pc.value_counts(texts)
-    repeated = counted.filter(pc.greater(pc.struct_field(counted, "counts"), 1)).field("values")
-    if not len(repeated):
-        return []
-    among = pc.is_in(texts, value_set=repeated)
+    hashes = hashes_of(texts)
+    distinct, times = np.unique(hashes, return_counts=True)
+    among = pa.array(np.isin(hashes, distinct[times > 1]))
     labels: dict[str, list[frozenset[str]]] = defaultdict(list)
     for text, cell in zip(texts.filter(among).to_pylist(), cells.filter(among).to_pylist(), strict=True):
         labels[text].append(frozenset(split_cell(cell, separator)))
     found = []
     conflicting = [text for text, given in labels.items() if len(set(given)) > 1]
-    agreeing = [text for text, given in labels.items() if len(set(given)) == 1]
+    agreeing = [text for text, given in labels.items() if len(set(given)) == 1 < len(given)]
     if conflicting:
         rows = sum(len(labels[text]) for text in conflicting)
         # Of two labels, a pair of rows says one thing and its opposite; anything else is only a difference.

@@ -32,6 +32,9 @@ COMMON_HAN = frozenset(
 )
 """Frequent characters of running Chinese text; about a quarter of it, and next to none of bytes read wrongly."""
 
+WESTERN = frozenset("àáâãäåæçèéêëìíîïñòóôõöøùúûüÿœßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜŒ‘’‚“”„–—…«»¡¿€£§©®™°·´\u00a0")
+"""What Western European texts hold beyond ASCII."""
+
 Opener = Callable[[], BinaryIO]
 
 
@@ -110,7 +113,7 @@ def _utf16_without_mark(head: bytes) -> str:
         return ""
     for encoding in ("utf-16-le", "utf-16-be"):
         text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
-        plausible = sum((c.isascii() and (c.isprintable() or c.isspace())) or "\u2010" < c < "\u9fff" for c in text)
+        plausible = sum(c.isalpha() or c.isprintable() or c.isspace() for c in text)
         if "\n" in text and plausible > 0.95 * len(text):
             return encoding
     return ""
@@ -126,9 +129,7 @@ def _encoding_without_mark(open_bytes: Opener, head: bytes) -> str:
     ]
     if chinese:
         return max(chinese)[1]
-    # Western texts have few letters beyond ASCII; the statistics take them for any of a dozen code pages.
-    beyond_ascii = sum(byte > 127 for byte in head)
-    if beyond_ascii < 0.15 * len(head) and _decodes(head, "cp1252"):
+    if _is_western(head):  # the statistics take a short one for any of a dozen code pages
         return "cp1252"
     best = from_bytes(head[: 1 << 17]).best()
     return best.encoding if best is not None else "cp1252"
@@ -140,12 +141,14 @@ def _is_nearly_utf8(head: bytes) -> bool:
     return text.count("\ufffd") <= 0.02 * beyond_ascii
 
 
-def _decodes(head: bytes, encoding: str) -> bool:
-    try:
-        codecs.getincrementaldecoder(encoding)("strict").decode(head)
-    except UnicodeError:
-        return False
-    return True
+def _is_western(head: bytes) -> bool:
+    """Whether these bytes are text of a Western European language in cp1252.
+
+    Bytes of other alphabets are too many for accents; those of Central European ones become signs inside words.
+    """
+    beyond_ascii = [c for c in head.decode("cp1252", "replace") if not c.isascii()]
+    expected = sum(c in WESTERN for c in beyond_ascii)
+    return len(beyond_ascii) < 0.35 * len(head) and expected >= 0.97 * len(beyond_ascii)
 
 
 def _chinese_score(head: bytes, encoding: str) -> float | None:

@@ -29,6 +29,7 @@ from backend.jobs.files import read_json, write_json
 from backend.jobs.process import JobContext, run_job
 from backend.settings import Home
 
+ROW_GROUP_BYTES = 16 << 20
 PREVIEW_ROWS = 50
 PREVIEW_CHARACTERS = 500
 LEAST_MEMORY_BYTES = 4 << 30
@@ -99,13 +100,19 @@ def _staging(home: Home, job: JobDirectory) -> Iterator[Path]:
 
 
 def _write_table(context: JobContext, reading: Reading, path: Path) -> int:
+    schema = schema_of(reading.columns)
     rows = 0
-    with pq.ParquetWriter(path, schema_of(reading.columns), compression="zstd") as writer:
+    waiting: list[pa.RecordBatch] = []
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for batch in reading.batches:
             context.check_stop()
-            writer.write_batch(batch)
+            waiting.append(batch)
             rows += batch.num_rows
+            if sum(part.nbytes for part in waiting) >= ROW_GROUP_BYTES:
+                writer.write_table(pa.Table.from_batches(waiting, schema))
+                waiting.clear()
             context.progress(round(100 * reading.position(), 1), 100, unit="percent")
+        writer.write_table(pa.Table.from_batches(waiting, schema))
     return rows
 
 

@@ -179,7 +179,7 @@ def _read_records(source: Source, text: TextFacts, records: JsonRecords | JsonLi
 
 
 def _read_parquet(source: Source) -> Reading:
-    parquet = ParquetRecords(source.open, source.name, source.refuse)
+    parquet = ParquetRecords(source.open, source.name)
     if not parquet.rows:
         raise NotATable(file=source.name, detail="no_rows")
     if len(parquet.columns) < 2:
@@ -193,11 +193,14 @@ def _read_parquet(source: Source) -> Reading:
     facts.list_separators = separators.found()
 
     def batches() -> Iterator[pa.RecordBatch]:
+        decoded = 0
         for batch in parquet.batches():
             arrays = [
                 _text_array(column, separators.of(name))
                 for column, name in zip(batch.columns, parquet.columns, strict=True)
             ]
+            decoded += sum(array.nbytes for array in arrays)
+            source.refuse(decoded)
             yield pa.record_batch(arrays, schema=schema_of(columns))
 
     return Reading(columns, batches(), facts, source.position)

@@ -217,11 +217,11 @@ def _draw(targets: Indices, pool: Indices, share: float, spare: int, rng: np.ran
     quota = sizes * share
     most = np.maximum(sizes - spare, 0)
     taken = np.minimum(np.maximum(np.floor(quota).astype(int), 1), most)
-    missing = round(float(share * sizes.sum())) - int(taken.sum())
-    for label in np.argsort(-(quota - taken), kind="stable"):
-        if missing > 0 and taken[label] < most[label]:
-            taken[label] += 1
-            missing -= 1
+    total = round(float(share * sizes.sum()))
+    while taken.sum() < total and (taken < most).any():
+        taken[np.argmax(np.where(taken < most, quota - taken, -np.inf))] += 1
+    while taken.sum() > total and (taken > 1).any():
+        taken[np.argmin(np.where(taken > 1, quota - taken, np.inf))] -= 1
     drawn = [rng.permutation(rows)[:count] for rows, count in zip(members, taken, strict=True)]
     return np.concatenate(drawn)
 
