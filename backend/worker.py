@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import importlib
 import os
-import shutil
 import sys
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from backend.data.datasets import load_profile, load_table
 from backend.data.splitting import LabelledTexts, Splits, prepare, split
 from backend.errors import ColumnMissing, StudioError
 from backend.evaluation import baselines
-from backend.evaluation.metrics import Array, compute
+from backend.evaluation.metrics import compute
 from backend.jobs import phases
-from backend.jobs.events import BaselineMeasured, DataSplit, Evaluated, ModelDescribed, Noted
-from backend.jobs.files import write_json
+from backend.jobs.events import BaselineMeasured, DataSplit, ModelDescribed, Noted
 from backend.jobs.process import JobContext, StopRequested, run_job
 from backend.recipes import with_recipe
 from backend.settings import Home
 from backend.specs import DataSpec, RunSpec, build_spec
 
 if TYPE_CHECKING:
+    from backend.training.finishing import TrainedRun
     from backend.training.setup import Prepared
     from backend.training.trainer import Outcome
 
-HEAVY_MODULES = ("backend.training.setup", "backend.training.trainer", "backend.evaluation.report")
+HEAVY_MODULES = ("backend.training.setup", "backend.training.finishing")
 
 Metrics = dict[str, float]
 Value = TypeVar("Value")
@@ -58,7 +56,7 @@ def train(context: JobContext) -> dict[str, Any]:
         measured["before"] = measure_before(context, prepared, labelled.task)
     with context.phase(phases.TRAINING):
         outcome = fine_tune(context, spec, prepared, labelled.task)
-    run = TrainedRun(context, spec, labelled, splits, prepared, outcome, measured)
+    run = finishing(context, spec, labelled, splits, prepared, outcome, measured)
     try:
         with context.phase(phases.EVALUATING):
             logits = run.ask_test_split()
@@ -185,99 +183,11 @@ def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str)
     )
 
 
-@dataclass(frozen=True)
-class TrainedRun:
-    """A run whose training is over: what remains is to measure, save and report."""
+def finishing(*parts: Any) -> TrainedRun:
+    """What remains of the run: to measure, to save and to report."""
+    from backend.training.finishing import TrainedRun
 
-    context: JobContext
-    spec: RunSpec
-    labelled: LabelledTexts
-    splits: Splits
-    prepared: Prepared
-    outcome: Outcome
-    baselines: dict[str, Metrics]
-
-    def ask_test_split(self) -> Array:
-        """The trained model's logits (n, k) for the test split."""
-        from backend.models.forward import predict_logits
-
-        rows = self.prepared.test
-
-        def step(done: int) -> None:
-            self.context.check_stop()
-            self.context.progress(done, len(rows), unit="texts")
-
-        return predict_logits(self.prepared.loaded.model, rows.texts, step=step)
-
-    def complete(self, logits: Array) -> dict[str, Any]:
-        """Save the model, its predictions and the report of a completed run; returns its metrics."""
-        from backend.evaluation.report import test_figures, write_predictions
-
-        task, labels, truth = self.labelled.task, self.labelled.labels, self.prepared.test.targets
-        figures = test_figures(task, labels, logits, truth)
-        metrics = {name: value for name, value in figures["metrics"].items() if name != "loss"}
-        self.context.emit(Evaluated("test", self.outcome.step, self.outcome.epoch, figures["metrics"]["loss"], metrics))
-        self.save_model()
-        about = {"task": task, "labels": labels, "logits": logits, "truth": truth}
-        rows = self.splits.test
-        texts = [self.labelled.texts[i] for i in rows]
-        write_predictions(
-            self.context.path / "predictions.parquet", rows=self.labelled.rows[rows], texts=texts, **about
-        )
-        self.write_report("completed", figures, kept=None)
-        return {"metrics": figures["metrics"]}
-
-    def keep_stopped(self) -> dict[str, Any]:
-        """Save the best model so far and the report of a stopped run; returns what was kept."""
-        from backend.evaluation.report import no_test_figures
-
-        self.save_model()
-        outcome = self.outcome
-        kept = outcome.best.to_dict() if outcome.best else {"step": outcome.step, "epoch": outcome.epoch, "metrics": {}}
-        self.write_report("stopped", no_test_figures(), kept)
-        return kept
-
-    def save_model(self) -> None:
-        """Write ``model/`` whole or not at all, and clear away the checkpoints."""
-        from backend.training.checkpoints import check_disk, weights_bytes
-
-        loaded, path = self.prepared.loaded, self.context.path
-        with self.context.phase(phases.SAVING, hears_stop=False):
-            check_disk(path, weights_bytes(loaded.model))
-            unfinished = path / "model.saving"
-            shutil.rmtree(unfinished, ignore_errors=True)
-            loaded.model.save_pretrained(unfinished)
-            loaded.tokenizer.save_pretrained(unfinished)
-            for file in unfinished.iterdir():
-                file.chmod(0o644)  # weights are written for the owner alone, but a model is made to be passed on
-            unfinished.rename(path / "model")
-            shutil.rmtree(path / "checkpoints", ignore_errors=True)
-
-    def write_report(self, state: str, figures: dict[str, Any], kept: dict[str, Any] | None) -> None:
-        """Write ``report.json`` as docs/architecture.md describes it."""
-        from backend.models.forward import describe_device
-
-        splits, prepared, outcome = self.splits, self.prepared, self.outcome
-        document = {
-            "run": self.context.job.id,
-            "state": state,
-            "task": self.labelled.task,
-            "labels": self.labelled.labels,
-            "positive_label": self.labelled.labels[1] if self.labelled.task == "binary" else None,
-            **figures,
-            "baselines": self.baselines,
-            "rows": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
-            "best": outcome.best.to_dict() if outcome.best else None,
-            "kept": kept,
-            "model": str(self.context.path / "model"),
-            "base": self.spec.model.base,
-            "parameters": prepared.loaded.parameters,
-            "device": describe_device(prepared.device),
-            "precision": prepared.precision.name,
-            "examples_per_second": outcome.examples_per_second,
-            "seconds": {phase: round(seconds, 3) for phase, seconds in self.context.seconds.items()},
-        }
-        write_json(self.context.path / "report.json", document)
+    return TrainedRun(*parts)
 
 
 def required(value: Value | None) -> Value:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import logit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -74,4 +75,4 @@ def _within_limits(texts: Sequence[str]) -> Array:
 
 def _logits(task: str, chances: Array) -> Array:
     clipped = np.clip(chances, _SMALLEST, 1 - _SMALLEST)
-    return np.log(clipped) - np.log1p(-clipped) if task == "multilabel" else np.log(clipped)
+    return np.asarray(logit(clipped) if task == "multilabel" else np.log(clipped))

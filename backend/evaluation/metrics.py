@@ -26,8 +26,8 @@ def probabilities(task: str, logits: Array) -> Array:
 def decisions(task: str, logits: Array) -> Array:
     """What is predicted: class numbers (n,), or for multi-label 0 and 1 (n, k)."""
     if task == "multilabel":
-        return (probabilities(task, logits) >= THRESHOLD).astype(np.int32)
-    return np.asarray(logits).argmax(axis=1).astype(np.int32)
+        return np.asarray(probabilities(task, logits) >= THRESHOLD, dtype=np.int32)
+    return np.asarray(np.argmax(logits, axis=1), dtype=np.int32)
 
 
 def mean_loss(task: str, logits: Array, truth: Array) -> float:

@@ -68,5 +68,5 @@ def write_predictions(
 def named(labels: Sequence[str], numbers: Array) -> Any:
     """Label names for class numbers (n,), or lists of names for 0 and 1 (n, k)."""
     if np.ndim(numbers) == 1:
-        return [labels[number] for number in numbers]
-    return [[labels[column] for column in np.flatnonzero(row)] for row in np.asarray(numbers)]
+        return [labels[int(number)] for number in numbers]
+    return [[labels[int(column)] for column in np.flatnonzero(row)] for row in np.asarray(numbers)]

@@ -51,11 +51,12 @@ def load_before(run: Path) -> LoadedModel:
     if source["folder"] is None:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(run / "model", trust_remote_code=False)
-        model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, trust_remote_code=False)
+        build: Any = AutoModelForSequenceClassification.from_config
+        model = build(config, dtype=torch.float32, trust_remote_code=False)
         loaded = LoadedModel(tokenizer, model, longest_input(config, tokenizer, source["max_length"]))
     else:
-        about = {"name": source["base"], "labels": source["labels"], "task": source["task"]}
-        loaded = load_base(Path(source["folder"]), **about, max_length=source["max_length"], seed=0)
+        about = {name: source[name] for name in ("labels", "task", "max_length")}
+        loaded = load_base(Path(source["folder"]), name=source["base"], **about, seed=0)
     loaded.model.load_state_dict(initial, strict=False)
     loaded.model.eval()
     return loaded

@@ -52,10 +52,9 @@ class Telling(TrainerCallback):
             epochs=float(args.num_train_epochs),
         )
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **told: Any) -> None:
         """Tell the loss, every step at first and later the mean since the last time."""
+        logs: dict[str, Any] = told["logs"]
         state.log_history.clear()  # the events are the history; this list would only grow
         if "loss" not in logs:
             return
@@ -79,11 +78,9 @@ class Telling(TrainerCallback):
         self._losses.clear()
         self._told_at_step = step
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **_: Any
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **told: Any) -> None:
         """Tell how well the model does on the validation split."""
-        measured = {name.removeprefix("eval_"): value for name, value in metrics.items()}
+        measured = {name.removeprefix("eval_"): value for name, value in told["metrics"].items()}
         loss = measured.pop("loss")
         if not math.isfinite(loss):
             raise LossNotFinite(step=state.global_step, learning_rate=args.learning_rate)

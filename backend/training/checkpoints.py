@@ -66,11 +66,10 @@ class BestCheckpoint(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        metrics: dict[str, float],
-        model: Any,
-        **_: Any,
+        **told: Any,
     ) -> None:
         """Keep the weights if they are the best so far."""
+        metrics, model = told["metrics"], told["model"]
         measured = {name.removeprefix("eval_"): value for name, value in metrics.items()}
         rank = (measured[self._metric], -measured["loss"])
         if rank > self._rank:

@@ -18,7 +18,7 @@ from backend.models.before import save_before
 from backend.models.encoding import EncodedTexts, encode, unknown_share
 from backend.models.folder import names_a_folder
 from backend.models.forward import choose_device
-from backend.models.hub import fetch
+from backend.models.hub import download, look_up
 from backend.models.loading import LoadedModel, load_base, name_labels
 from backend.models.starter import prepare_starter
 from backend.specs import STARTER, ModelSpec
@@ -30,6 +30,8 @@ from backend.training.trainer import Loss
 
 UNKNOWN_SHARE_TOLD = 0.05
 TEXTS_LOOKED_AT = 500
+HUB_TIMEOUT_S = 10.0
+"""More than a page waits: here nobody looks on, and a slow answer is better than none."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ def prepare_training(
         texts["train"] = texts["train"] + kit.extra_texts
         learned, loss = kit.soft_targets, soft_multilabel_loss if multilabel else soft_target_loss
     else:
-        source = Path(model.base).expanduser() if names_a_folder(model.base) else fetch(context, model)
-        about = {"name": model.base, "labels": labelled.labels, "task": labelled.task}
-        loaded = load_base(source, **about, max_length=max_length, seed=seed)
+        source = folder_of(context, model)
+        labels, task = labelled.labels, labelled.task
+        loaded = load_base(source, name=model.base, labels=labels, task=task, max_length=max_length, seed=seed)
         tell_limits(context, loaded, texts["train"], max_length)
     context.check_stop()
     check_disk(context.path, 4 * weights_bytes(loaded.model))  # two checkpoints, the model before and the finished one
@@ -97,6 +99,26 @@ def prepare_training(
         device=device,
         precision=chosen,
     )
+
+
+def folder_of(context: JobContext, model: ModelSpec) -> Path:
+    """The folder with the base model's files, which are downloaded first where they are not on this machine.
+
+    Raises:
+        ModelError: it is not on the Hub, the Hub cannot be reached, or its files will not do.
+        StopRequested: while they were downloaded.
+    """
+    if names_a_folder(model.base):
+        return Path(model.base).expanduser()
+    found = look_up(model.base, revision=model.revision or None, timeout_s=HUB_TIMEOUT_S)
+    if not found.reachable:
+        context.emit(Noted("hub_unreachable_cached", {"model": model.base}))
+
+    def step(done: float, total: float) -> None:
+        context.check_stop()
+        context.progress(done, total, unit="bytes")
+
+    return download(found, step=step)
 
 
 def tell_limits(context: JobContext, loaded: LoadedModel, texts: Sequence[str], asked: int) -> None:

@@ -65,12 +65,11 @@ class ClassificationTrainer(Trainer):
         # The models take any keyword, so Trainer believes that they divide their loss by the items in the whole
         # accumulated batch. They do not, and the loss would be multiplied by the accumulation.
         self.model_accepts_loss_kwargs = False
-        self._task, self._check_stop = task, check_stop
+        self._task, self._train, self._validation, self._check_stop = task, train, validation, check_stop
         self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedOrder:
-        rows: Rows = self.train_dataset
-        return LengthGroupedOrder(rows.texts.lengths, self.args.train_batch_size, self.args.seed)
+        return LengthGroupedOrder(self._train.texts.lengths, self.args.train_batch_size, self.args.seed)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
@@ -80,7 +79,7 @@ class ClassificationTrainer(Trainer):
         Raises:
             StopRequested: between two batches.
         """
-        rows: Rows = eval_dataset if eval_dataset is not None else self.eval_dataset
+        rows: Rows = eval_dataset if eval_dataset is not None else self._validation
         logits = predict_logits(self.model, rows.texts, step=lambda _done: self._check_stop())
         measured = measure(self._task, logits, rows.targets)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}

@@ -1,0 +1,109 @@
+"""What follows training: measuring on the test split, saving the model, and the report."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+from backend.data.splitting import LabelledTexts, Splits
+from backend.evaluation.metrics import Array
+from backend.evaluation.report import no_test_figures, test_figures, write_predictions
+from backend.jobs import phases
+from backend.jobs.events import Evaluated
+from backend.jobs.files import write_json
+from backend.jobs.process import JobContext
+from backend.models.forward import describe_device, predict_logits
+from backend.specs import RunSpec
+from backend.training.checkpoints import check_disk, weights_bytes
+from backend.training.setup import Prepared
+from backend.training.trainer import Outcome
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run whose training is over: what remains is to measure, save and report."""
+
+    context: JobContext
+    spec: RunSpec
+    labelled: LabelledTexts
+    splits: Splits
+    prepared: Prepared
+    outcome: Outcome
+    baselines: dict[str, dict[str, float]]
+
+    def ask_test_split(self) -> Array:
+        """The trained model's logits (n, k) for the test split."""
+        rows = self.prepared.test
+
+        def step(done: int) -> None:
+            self.context.check_stop()
+            self.context.progress(done, len(rows), unit="texts")
+
+        return predict_logits(self.prepared.loaded.model, rows.texts, step=step)
+
+    def complete(self, logits: Array) -> dict[str, Any]:
+        """Save the model, its predictions and the report of a completed run; returns its metrics."""
+        task, labels, truth = self.labelled.task, self.labelled.labels, self.prepared.test.targets
+        figures = test_figures(task, labels, logits, truth)
+        metrics = {name: value for name, value in figures["metrics"].items() if name != "loss"}
+        self.context.emit(Evaluated("test", self.outcome.step, self.outcome.epoch, figures["metrics"]["loss"], metrics))
+        self.save_model()
+        asked = self.splits.test
+        write_predictions(
+            self.context.path / "predictions.parquet",
+            task=task,
+            labels=labels,
+            rows=self.labelled.rows[asked],
+            texts=[self.labelled.texts[i] for i in asked],
+            logits=logits,
+            truth=truth,
+        )
+        self.write_report("completed", figures, kept=None)
+        return {"metrics": figures["metrics"]}
+
+    def keep_stopped(self) -> dict[str, Any]:
+        """Save the best model so far and the report of a stopped run; returns what was kept."""
+        self.save_model()
+        outcome = self.outcome
+        kept = outcome.best.to_dict() if outcome.best else {"step": outcome.step, "epoch": outcome.epoch, "metrics": {}}
+        self.write_report("stopped", no_test_figures(), kept)
+        return kept
+
+    def save_model(self) -> None:
+        """Write ``model/`` whole or not at all, and clear away the checkpoints."""
+        loaded, path = self.prepared.loaded, self.context.path
+        with self.context.phase(phases.SAVING, hears_stop=False):
+            check_disk(path, weights_bytes(loaded.model))
+            unfinished = path / "model.saving"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            loaded.model.save_pretrained(unfinished)
+            loaded.tokenizer.save_pretrained(unfinished)
+            for file in unfinished.iterdir():
+                file.chmod(0o644)  # weights are written for the owner alone, but a model is made to be passed on
+            unfinished.rename(path / "model")
+            shutil.rmtree(path / "checkpoints", ignore_errors=True)
+
+    def write_report(self, state: str, figures: dict[str, Any], kept: dict[str, Any] | None) -> None:
+        """Write ``report.json`` as docs/architecture.md describes it."""
+        splits, prepared, outcome = self.splits, self.prepared, self.outcome
+        document = {
+            "run": self.context.job.id,
+            "state": state,
+            "task": self.labelled.task,
+            "labels": self.labelled.labels,
+            "positive_label": self.labelled.labels[1] if self.labelled.task == "binary" else None,
+            **figures,
+            "baselines": self.baselines,
+            "rows": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+            "best": outcome.best.to_dict() if outcome.best else None,
+            "kept": kept,
+            "model": str(self.context.path / "model"),
+            "base": self.spec.model.base,
+            "parameters": prepared.loaded.parameters,
+            "device": describe_device(prepared.device),
+            "precision": prepared.precision.name,
+            "examples_per_second": outcome.examples_per_second,
+            "seconds": {phase: round(seconds, 3) for phase, seconds in self.context.seconds.items()},
+        }
+        write_json(self.context.path / "report.json", document)
