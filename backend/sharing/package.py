@@ -51,7 +51,7 @@ def package_name(run: JobDirectory) -> str:
     """
     plain = unicodedata.normalize("NFKD", run.name).encode("ascii", "ignore").decode()
     words = re.sub(r"[^A-Za-z0-9_.]+", "-", plain)
-    words = re.sub(r"\.{2,}|-{2,}", "-", words)[:NAME_LENGTH].strip("-._").removesuffix(".git")
+    words = re.sub(r"\.{2,}|-{2,}", "-", words).strip("-._").removesuffix(".git")[:NAME_LENGTH].strip("-._")
     if not re.search(r"[A-Za-z]", words):
         return f"text-classifier-{run.id[-6:]}"
     return words

@@ -187,7 +187,7 @@ def test_unreachable_hub_is_told_within_seconds(home: Home, run: JobDirectory, m
     assert 2.5 < end.time - phase.time < 4
 
 
-def test_hub_that_vanishes_in_mid_upload_is_told(home: Home, run: JobDirectory, hub: HubStandIn):
+def test_hub_that_is_down_for_maintenance_is_told(home: Home, run: JobDirectory, hub: HubStandIn):
     hub.spaces_refusal = Refusal(503, "down for maintenance")
     error = failure_of(start_publish(home, run, target="space", repository="demo", token=hub.token))
     assert isinstance(error, HubNotReached)
