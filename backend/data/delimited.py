@@ -93,6 +93,9 @@ def _has_header(rows: list[Row]) -> bool:
     first, others = rows[0], rows[1:]
     if not others or first in others:  # a repeated first row is a header that was pasted in again
         return True
+    numbered = first[1:] if first[0] == "" else first
+    if numbered == [str(number) for number in range(len(numbered))]:  # how pandas writes columns without names
+        return True
     for index, name in enumerate(first):
         column = [row[index].strip() for row in others if len(row) > index]
         numbers = sum(_is_number(cell) for cell in column)

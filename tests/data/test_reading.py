@@ -191,6 +191,14 @@ def test_headers_are_made_unique_and_missing_ones_are_made(tmp_path: Path) -> No
     assert facts.notes[0]["code"] == "no_header"
 
 
+def test_the_numbers_that_pandas_gives_nameless_columns_are_a_header(tmp_path: Path) -> None:
+    path = tmp_path / "pandas.csv"
+    path.write_text(",0,1\n0,a fine day,1\n1,a bad day,0\n2,a long day,1\n3,no day,0\n")
+    table, _facts = read_table(path)
+    assert table.column_names == ["column_1", "0", "1"]
+    assert table["0"].to_pylist() == ["a fine day", "a bad day", "a long day", "no day"]
+
+
 def test_json_values_become_the_texts_people_would_write(tmp_path: Path) -> None:
     path = tmp_path / "values.jsonl"
     lines = [
