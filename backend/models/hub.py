@@ -77,7 +77,7 @@ def look_up(
     asked = _in_time(lambda left: _ask(model_id, token, endpoint, left, revision), deadline)
     if isinstance(asked, HubModel):
         return asked
-    if isinstance(asked, StudioError) and not isinstance(asked, HubUnreachable):
+    if asked is not None and not isinstance(asked, HubUnreachable):
         raise asked
     cached = cached_folder(model_id)
     if cached is not None:
@@ -132,9 +132,11 @@ def download(model: HubModel, token: str | None = None, step: Callable[[float, f
 
 def _meter(step: Callable[[float, float], None]) -> type[Any]:
     """A progress bar class that shows nothing and calls ``step``."""
-    from huggingface_hub.utils import tqdm
+    from huggingface_hub import utils
 
-    class Meter(tqdm):  # type: ignore[misc]
+    shown: Any = utils.tqdm  # type: ignore[attr-defined]
+
+    class Meter(shown):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             self._counts_bytes = kwargs.get("unit") == "B"
             self._so_far = 0.0
@@ -159,7 +161,7 @@ def _in_time(ask: Callable[[float], HubModel], deadline: float) -> HubModel | Ex
     def run() -> None:
         try:
             box.append(ask(max(0.1, deadline - time.monotonic())))
-        except Exception as error:  # handed over to the thread that waits
+        except Exception as error:  # noqa: BLE001  (handed over to the thread that waits, which raises it)
             box.append(error)
 
     thread = threading.Thread(target=run, name="hub", daemon=True)
