@@ -6,14 +6,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend.inference.client import Predictor
-
 from backend.errors import TextMissing
+from backend.inference.client import Predictor
 from backend.jobs.store import RunStore
 from studio.cli_runs import find_run
 from studio.terminal import Terminal, build_table
 
 SCORES_SHOWN = 5
+TEXTS_AT_ONCE = 256
+"""Texts in one question to the model's process, whose answer is awaited for a limited time."""
 
 
 def predict(terminal: Terminal, store: RunStore, given: str, texts: Sequence[str], *, with_before: bool) -> int:
@@ -30,12 +31,12 @@ def predict(terminal: Terminal, store: RunStore, given: str, texts: Sequence[str
     asked = [text for text in texts or _lines(terminal) if text.strip()]
     if not asked:
         raise TextMissing
+    answers: list[dict[str, Any]] = []
     with Predictor(run.path) as predictor:
-        found = predictor.predict(asked, before=with_before)
-    answers: list[dict[str, Any]] = [_answer(answer) for answer in found.answers]
-    if with_before:
-        for answer, earlier in zip(answers, found.before or [], strict=True):
-            answer["before"] = {"label": earlier["label"], "scores": earlier["scores"]}
+        for start in range(0, len(asked), TEXTS_AT_ONCE):
+            found = predictor.predict(asked[start : start + TEXTS_AT_ONCE], before=with_before)
+            earlier = found.before if with_before and found.before else [None] * len(found.answers)
+            answers += [_answer(now, then) for now, then in zip(found.answers, earlier, strict=True)]
     if terminal.as_json:
         terminal.document(answers)
     else:
@@ -50,8 +51,9 @@ def _lines(terminal: Terminal) -> list[str]:
     return sys.stdin.buffer.read().decode("utf-8-sig", "replace").splitlines()
 
 
-def _answer(answer: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: answer[name] for name in ("text", "label", "scores")}
+def _answer(answer: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    found = {name: answer[name] for name in ("text", "label", "scores")}
+    return found | ({"before": {"label": before["label"], "scores": before["scores"]}} if before else {})
 
 
 def _show(terminal: Terminal, answers: Sequence[Mapping[str, Any]], with_before: bool) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,17 @@ PROJECT = Path(__file__).resolve().parents[2]
 GOOD = ("很好吃", "味道不错", "送得很快", "分量十足", "强烈推荐", "包装精美")
 BAD = ("太咸了", "非常难吃", "送得太慢", "已经凉了", "不会再买", "缺斤少两")
 TIMEOUT_S = 240.0
+PROBE = """
+import sys
+from studio.cli import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as end:
+    status = end.code or 0
+heavy = {"torch", "gradio", "transformers", "pandas", "sklearn", "datasets", "pyarrow"} & set(sys.modules)
+print(" ".join(sorted(heavy)) or "nothing heavy", file=sys.stderr)
+sys.exit(status)
+"""
 SETTINGS_FILE = """
 name: 外卖评论
 data: {source: 外卖.csv, label_names: {0: 差评, 1: 好评}}
@@ -45,13 +56,13 @@ class Studio:
     """The commands of one home, each call a process of its own."""
 
     home: Path
-    environ: dict[str, str] = field(default_factory=dict)
 
-    def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, program: tuple[str, ...] = ("-m", "studio"), **more: Any) -> subprocess.Popen[str]:
         """A command left running."""
         outside = {k: v for k, v in os.environ.items() if not k.startswith(("STUDIO_", "LC_", "LANG", "HF_TOKEN"))}
-        environ = {**outside, "STUDIO_HOME": str(self.home), "LC_ALL": "C.UTF-8", **self.environ}
-        command = [sys.executable, "-m", "studio", *arguments]
+        # One thread each: on a busy machine the waiting threads of several processes stand in each other's way.
+        environ = {**outside, "STUDIO_HOME": str(self.home), "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, *program, *arguments]
         pipe = subprocess.PIPE
         streams = {"stdin": pipe, "stdout": pipe, "stderr": pipe, "encoding": "utf-8", **more}
         return subprocess.Popen(command, cwd=PROJECT, env=environ, **streams)
@@ -67,6 +78,13 @@ class Studio:
         done = self.run(*arguments, "--json", stdin=stdin)
         assert done.returncode == status, done.stderr + done.stdout
         return json.loads(done.stdout)
+
+    def probe(self, *arguments: str) -> tuple[str, str]:
+        """Standard output of a command that succeeds, and which heavy modules its process imported."""
+        process = self.start(*arguments, program=("-c", PROBE))
+        out, err = process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 0, err
+        return out, err.splitlines()[-1]
 
     @property
     def store(self) -> RunStore:
