@@ -22,7 +22,7 @@ class CatalogueModel:
     licence: str
     download_mb: int
     advice: dict[str, str]
-    """One line a language of the screens: ``en``, ``zh``."""
+    """One line a language of the screens: ``en``, ``zh-CN``."""
 
 
 @cache
