@@ -77,10 +77,12 @@ def _build_site(services: Services, t: Words, demo: gr.Blocks) -> None:
 
     def show(value: str) -> dict[Any, Any]:
         address = Address.of_router(value)
-        return show_address(services, t, views, address) | {steps: gr.Tabs(selected=address.step)}
+        chosen = {steps: gr.Tabs(selected=address.step), site.router: json.dumps({"address": address.query})}
+        return show_address(services, t, views, address) | chosen
 
-    outputs = [steps, *views.outputs()]
-    site.on(demo.load, show, [site.router], outputs, js="() => location.search || '?'")
+    outputs = [site.router, steps, *views.outputs()]
+    shown = site.on(demo.load, show, [site.router], outputs, js="() => location.search || '?'")
+    shown.then(None, js="() => Studio.ready()", api_visibility="private")
     site.on(site.router.navigate, show, [site.router], outputs)
     for name, tab in tabs.items():
         tab.select(None, js=f"() => Studio.step({json.dumps(name)})", api_visibility="private")

@@ -69,8 +69,8 @@ def confusion_chart(t: Words, labels: list[str], matrix: list[list[int]]) -> str
     )
     figure = go.Figure(heat)
     figure.update_layout(height=max(320, 90 + 34 * len(labels)), xaxis_title=said, yaxis_title=truth)
-    figure.update_yaxes(autorange="reversed", type="category")
-    figure.update_xaxes(type="category")
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
+    figure.update_xaxes(type="category", showgrid=False)
     return _json(figure, t("results.confusion"))
 
 

@@ -64,7 +64,8 @@ Object.assign(Studio, (() => {
       };
     }
     function draw(force = false) {
-      if (!(stale || force) || typeof Plotly === "undefined" || !lossBox.isConnected || !lossBox.offsetWidth) return;
+      if (!(stale || force) || !lossBox.isConnected || !lossBox.offsetWidth) return;
+      if (typeof Plotly === "undefined") { setTimeout(() => draw(force), 200); return; } // its script is still on its way
       stale = false;
       const { loss, metrics: scores } = traces(), act = drawn ? Plotly.react : Plotly.newPlot;
       drawn = true;
@@ -73,7 +74,7 @@ Object.assign(Studio, (() => {
     }
     const logSwitch = make("label", { class: "switch" }, make("input", { type: "checkbox", onchange: (event) => { log = event.target.checked; draw(true); } }), make("span", { text: words["chart.log"] }));
     document.addEventListener("studio-theme", () => draw(true));
-    new ResizeObserver(() => { if (!drawn) draw(true); }).observe(lossBox);
+    new ResizeObserver(() => { if (!drawn || stale) draw(true); }).observe(lossBox);
     return { node: make("div", { class: "charts" }, make("div", { class: "card" }, lossBox, logSwitch), make("div", { class: "card" }, metricBox)), take, draw };
   }
 

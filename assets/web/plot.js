@@ -24,14 +24,14 @@ Object.assign(Studio, (() => {
     function draw(force) {
       const figure = Studio.parsed(props.value);
       if (!figure) { drawn = ""; box.replaceChildren(); box.removeAttribute("style"); return; }
-      if (typeof Plotly === "undefined" || !box.offsetParent || (!force && drawn === props.value)) return;
+      if (!box.offsetParent || (!force && drawn === props.value)) return;
+      if (typeof Plotly === "undefined") { setTimeout(() => draw(force), 200); return; } // its script is still on its way
       drawn = props.value;
       Plotly.react(box, figure.data, themed(figure.layout), { displayModeBar: false, responsive: true });
     }
     watch("value", () => draw());
     document.addEventListener("studio-theme", () => draw(true));
     new ResizeObserver(() => draw()).observe(element);
-    window.addEventListener("load", () => draw());
     draw();
   }
 

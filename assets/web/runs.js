@@ -26,6 +26,9 @@ Object.assign(Studio, (() => {
   function sidebar(element) {
     const list = make("nav", { class: "run-list", "aria-label": words["nav.runs"] });
     element.replaceChildren(list);
+    const drawer = element.closest(".runs-sidebar");
+    // On a narrow window the list is a drawer: it starts closed, so that the page is seen first.
+    if (drawer && window.innerWidth < 768) requestAnimationFrame(() => drawer.classList.contains("open") && drawer.querySelector(".toggle-button")?.click());
     let shown = "";
     repeat(element, 2000, async () => {
       const { runs } = await ask("api/runs").catch(() => ({ runs: null }));

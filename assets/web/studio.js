@@ -76,8 +76,12 @@ const Studio = (() => {
     // The server sends {go: query} to lead somewhere: after an import, after a run was started.
     watch("value", () => { const wish = parsed(props.value); if (wish?.go !== undefined) go(wish.go); });
   }
+  // Until the address has been shown once, tabs that appear must not overwrite it.
+  let shown = false;
+  const ready = () => { shown = true; };
   /** Note in the address which step is open, without loading anything. */
   function step(name) {
+    if (!shown) return;
     const query = new URLSearchParams(location.search);
     if (query.get("step") === name) return;
     query.set("step", name);
@@ -116,5 +120,5 @@ const Studio = (() => {
   /** Names of states that are still moving. */
   const moving = (state) => ["starting", "running", "stopping"].includes(state);
 
-  return { language, words, make, parsed, fill, duration, count, score, rate, ask, repeat, go, router, step, moving };
+  return { language, words, make, parsed, fill, duration, count, score, rate, ask, repeat, go, router, ready, step, moving };
 })();

@@ -27,7 +27,7 @@ def live_component(script: str, *, name: str) -> gr.HTML:
 
 def run_list() -> gr.HTML:
     """The newest runs, beside every page."""
-    return live_component("Studio.sidebar(element.firstElementChild)", name="sidebar")
+    return live_component("Studio.sidebar(element.firstElementChild)", name="newest-runs")
 
 
 def run_table() -> gr.HTML:
