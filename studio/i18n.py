@@ -49,6 +49,8 @@ class Words:
             return "; ".join(self._problem(problem) for problem in value)
         if isinstance(value, str) and self.has(worded := f"errors.{error.code}.{name}.{value}"):
             return self(worded)
+        if name == "state" and self.has(f"state.{value}"):
+            return self(f"state.{value}")
         if name.endswith("_bytes") and isinstance(value, int):
             return size(value)
         return value
