@@ -1,11 +1,13 @@
 """The starter model: a small BERT made from nothing but the training texts, with no download.
 
-It learns its own sub-word tokenizer and trains from scratch; the result is a plain Transformers model.
+It learns its own sub-word tokenizer, begins as a bag of pieces (`backend.models.warm_start`) and learns from the labels
+and from what a linear teacher believes (`backend.models.teacher`). The result is a plain Transformers model.
 Must not know of validation or test texts: everything here sees the training part only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,17 +18,26 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from backend.models.teacher import Floats, as_matrix, cross_fitted_targets
+from backend.models.augmentation import make_up
+from backend.models.encoding import encode
+from backend.models.teacher import Floats, Teacher, number_of_folds
+from backend.models.warm_start import begin_as_bag, train_bag
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-VOCABULARY_SIZE = 12_000
+VOCABULARY_SIZE = 8000
 LONGEST_PIECE = 4
 """Characters of the longest piece: longer ones are rarely seen twice in a small training set."""
+WIDTH, LAYERS, HEADS, INTERMEDIATE = 128, 2, 4, 256
 LONGEST_INPUT = 512
 """Positions the model has at least, so that an untruncated long text is still an answer and not a crash."""
-TEACHER_FOLDS = 5
-TEACHER_SHARE = 0.7
-"""Weight of the teacher's belief in the target of a training text; the label itself has the rest."""
+TEACHER_SHARE = 0.8
+"""Most weight that the teacher's belief gets in the target of a training text; the label itself has the rest."""
+TEXTS_FOR_HALF_TRUST = 300
+"""Training texts at which a teacher gets half of that weight: with few texts it has learned next to nothing."""
+MADE_UP_FOR_EACH = 1.0
+LEAST_TEXTS = 1000
+"""Real and made-up texts together are at least so many, so that a small table still gives enough steps an epoch."""
+MOST_MADE_UP = 20_000
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ def prepare_starter(
     multilabel: bool,
     max_length: int,
     seed: int,
+    step: Callable[[], None] = lambda: None,
 ) -> StarterKit:
     """A tokenizer, an untrained model and soft targets, learned from the training texts.
 
@@ -56,13 +68,43 @@ def prepare_starter(
         texts: (n) training texts, without those of the validation and test parts.
         targets: (n,) label numbers, or (n, k) zeros and ones if ``multilabel``.
         max_length: of an encoded text, in tokens, special tokens included.
-        seed: of the model's random weights and of the teacher's folds.
+        seed: of the model's random weights, the teacher's folds and the made-up texts.
+        step: called often: the place to raise for a stop.
     """
+    hard = np.eye(num_labels)[targets.astype(np.int64)] if targets.ndim == 1 else targets.astype(np.float64)
     tokenizer = learn_tokenizer(texts, max_length)
-    model = build_model(len(tokenizer), num_labels, multilabel, max_length, seed)
-    believed = cross_fitted_targets(texts, targets, num_labels, TEACHER_FOLDS, seed).probabilities
-    soft = TEACHER_SHARE * believed + (1 - TEACHER_SHARE) * as_matrix(targets, num_labels)
-    return StarterKit(tokenizer, model, [], soft)
+    extra_texts, soft_targets = soften(texts, hard, multilabel, seed, step)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build_model(len(tokenizer), num_labels, multilabel, max_length)
+        encoded = encode(tokenizer, texts + extra_texts, max_length)
+        hidden_piece = SPECIAL_TOKENS.index("[MASK]")
+        train_bag(model, encoded, soft_targets, multilabel=multilabel, hidden_piece=hidden_piece, seed=seed, step=step)
+    return StarterKit(tokenizer, model, extra_texts, soft_targets)
+
+
+def soften(
+    texts: list[str], hard: Floats, multilabel: bool, seed: int, step: Callable[[], None] = lambda: None
+) -> tuple[list[str], Floats]:
+    """Made-up texts, and what to learn from the real texts and from them.
+
+    Args:
+        hard: (n, k) zeros and ones.
+
+    Returns:
+        m texts, and (n + m, k) targets: the labels mixed with the teacher's belief, by how far it can be trusted.
+    """
+    number = min(MOST_MADE_UP, max(int(MADE_UP_FOR_EACH * len(texts)), LEAST_TEXTS - len(texts)))
+    if number_of_folds(texts, hard.shape[1]) == 0:
+        made = make_up(texts, hard, np.zeros(len(texts), dtype=np.int64), max(0, LEAST_TEXTS - len(texts)), seed)
+        return made.texts, np.concatenate([hard, made.targets])
+    teacher = Teacher(texts, hard, multilabel=multilabel, seed=seed, step=step)
+    made = make_up(texts, hard, teacher.fold, number, seed)
+    trust = len(texts) / (len(texts) + TEXTS_FOR_HALF_TRUST)
+    share = TEACHER_SHARE * trust
+    real = share * teacher.believed + (1 - share) * hard
+    unreal = trust * teacher.label(made.texts, made.folds) + (1 - trust) * made.targets
+    return made.texts, np.concatenate([real, unreal])
 
 
 def learn_tokenizer(
@@ -98,21 +140,23 @@ def learn_tokenizer(
 
 
 def build_model(
-    vocabulary_size: int, num_labels: int, multilabel: bool, max_length: int, seed: int
+    vocabulary_size: int, num_labels: int, multilabel: bool, max_length: int
 ) -> BertForSequenceClassification:
-    """An untrained two-layer BERT, 128 wide, with the standard classification head."""
+    """A small BERT with the standard head that begins as a bag of pieces, random in its embeddings."""
     config = BertConfig(
         vocab_size=vocabulary_size,
-        hidden_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=512,
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=INTERMEDIATE,
         max_position_embeddings=max(max_length, LONGEST_INPUT),
+        attention_probs_dropout_prob=0.0,
+        initializer_range=0.05,
         id2label={number: f"LABEL_{number}" for number in range(num_labels)},
         label2id={f"LABEL_{number}": number for number in range(num_labels)},
         problem_type="multi_label_classification" if multilabel else "single_label_classification",
         pad_token_id=0,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return BertForSequenceClassification(config)
+    model = BertForSequenceClassification(config)
+    begin_as_bag(model)
+    return model

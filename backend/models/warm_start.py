@@ -1,0 +1,152 @@
+"""The starter's computed beginning: a BERT that at first is a bag of pieces, and already a fair classifier.
+
+Before its first real step the network has this structure: the first layers look at neighbouring positions but add
+nothing yet (their output is zero, as in Bachlechner et al. 2020, "ReZero"), the last layer takes the mean of all piece
+embeddings into [CLS], and the head reads it. That function is cheap to compute without attention, so embeddings and
+head are first trained as just that, a fastText (Joulin et al. 2016) inside a BERT; the transformer goes on from there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import BertForSequenceClassification
+
+from backend.models.encoding import EncodedTexts
+
+POSITION_WIDTH = 32
+"""Dimensions of the embedding that hold the position, as sines and cosines; the rest are the piece's own."""
+FASTEST, SLOWEST = 1.5, 0.02
+"""Radians a position of the first and last sine."""
+OFFSETS = (-1, 1, -2, 2, 0, -3, 3, 0)
+"""Position, relative to its own, that each head of the first layers looks at."""
+SHARPNESS = 6.0
+"""Attention logit of a head for the very position it looks at."""
+
+BATCH_SIZE, LEARNING_RATE, EPOCHS, LEAST_STEPS, MOST_STEPS = 64, 2e-3, 4, 300, 4000
+DROPOUT, HIDDEN_PIECES = 0.2, 0.1
+
+
+@torch.no_grad()
+def begin_as_bag(model: BertForSequenceClassification) -> None:
+    """Set the weights so that the model is the function of `bag_logits`, with heads ready to look at neighbours."""
+    bert: Any = model.bert
+    embeddings, layers, width = bert.embeddings, bert.encoder.layer, model.config.hidden_size
+    scale = model.config.initializer_range * math.sqrt(2)
+    frequencies = torch.exp(torch.linspace(math.log(FASTEST), math.log(SLOWEST), POSITION_WIDTH // 2))
+    angles = torch.arange(len(embeddings.position_embeddings.weight))[:, None] * frequencies
+    embeddings.token_type_embeddings.weight.zero_()
+    embeddings.word_embeddings.weight[:, -POSITION_WIDTH:] = 0
+    embeddings.position_embeddings.weight.zero_()
+    embeddings.position_embeddings.weight[:, -POSITION_WIDTH:] = scale * torch.cat([angles.sin(), angles.cos()], dim=1)
+    for layer in layers:
+        layer.output.dense.weight.zero_()
+    for layer in layers[:-1]:
+        for head in range(model.config.num_attention_heads):
+            _look_at(layer.attention.self, head, OFFSETS[head % len(OFFSETS)], frequencies)
+        layer.attention.self.value.weight.normal_(0, 1 / math.sqrt(width))
+        layer.attention.output.dense.weight.zero_()
+    identity = torch.eye(width)
+    for dense in (layers[-1].attention.self.value, layers[-1].attention.output.dense, bert.pooler.dense):
+        dense.weight.copy_(identity)
+
+
+def _look_at(attention: Any, head: int, offset: int, frequencies: torch.Tensor) -> None:
+    """Make a head's attention logit highest at the position ``offset`` from its own.
+
+    The query is the position turned by the offset, the key the position itself; their product is a sum of cosines.
+    """
+    size = attention.attention_head_size
+    width = attention.query.weight.shape[1]
+    half = len(frequencies)
+    chosen = torch.linspace(0, half - 1, min(half, size // 2)).long()
+    sine, cosine = width - POSITION_WIDTH + chosen, width - POSITION_WIDTH + half + chosen
+    number = len(chosen)
+    rows = head * size + torch.arange(number)
+    turn = frequencies[chosen] * offset
+    gain = math.sqrt(SHARPNESS * math.sqrt(size) / number)
+    for weight in (attention.query.weight, attention.key.weight):
+        weight[head * size : (head + 1) * size] = 0
+    attention.query.weight[rows, sine] = gain * turn.cos()
+    attention.query.weight[rows, cosine] = gain * turn.sin()
+    attention.query.weight[rows + number, cosine] = gain * turn.cos()
+    attention.query.weight[rows + number, sine] = -gain * turn.sin()
+    attention.key.weight[rows, sine] = gain
+    attention.key.weight[rows + number, cosine] = gain
+
+
+def bag_logits(
+    model: BertForSequenceClassification, input_ids: torch.Tensor, mask: torch.Tensor, dropout: float = 0.0
+) -> torch.Tensor:
+    """(b, k) what the model answers while it has the weights of `begin_as_bag`, without computing attention.
+
+    Equal up to the last layer's attention weights, which at first are nearly but not quite uniform.
+    """
+    bert: Any = model.bert
+    embeddings, layer = bert.embeddings, bert.encoder.layer[-1].attention
+    positions = embeddings.position_embeddings.weight[: input_ids.shape[1]]
+    pieces = embeddings.LayerNorm(embeddings.word_embeddings(input_ids) + positions)
+    pieces = functional.dropout(pieces, dropout)
+    shares = mask[..., None] / mask.sum(1)[:, None, None]
+    mean = functional.dropout(layer.output.dense(layer.self.value((pieces * shares).sum(1))), dropout)
+    pooled = torch.tanh(bert.pooler.dense(layer.output.LayerNorm(pieces[:, 0] + mean)))
+    logits: torch.Tensor = model.classifier(functional.dropout(pooled, dropout))
+    return logits
+
+
+def train_bag(
+    model: BertForSequenceClassification,
+    texts: EncodedTexts,
+    targets: npt.NDArray[np.float64],
+    *,
+    multilabel: bool,
+    hidden_piece: int,
+    seed: int,
+    step: Callable[[], None] = lambda: None,
+) -> None:
+    """Train the embeddings and the head of a model from `begin_as_bag`, as the bag of pieces that it is.
+
+    Args:
+        targets: (n, k) probabilities.
+        hidden_piece: token that stands in for pieces hidden at random.
+        step: called before each step: the place to raise for a stop.
+    """
+    bert: Any = model.bert
+    learned = [bert.embeddings.word_embeddings.weight, *bert.pooler.parameters(), *model.classifier.parameters()]
+    steps = min(MOST_STEPS, max(LEAST_STEPS, EPOCHS * math.ceil(len(texts) / BATCH_SIZE)))
+    optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=0.0, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: min(10 * done / steps, 1 - done / steps))
+    loss_of = functional.binary_cross_entropy_with_logits if multilabel else functional.cross_entropy
+    soft = torch.from_numpy(targets).float()
+    order = _batches_without_end(texts.lengths, np.random.default_rng(seed))
+    for _ in range(steps):
+        step()
+        rows = next(order)
+        batch = texts.batch(rows)
+        ids = batch["input_ids"]
+        hidden = (torch.rand(ids.shape) < HIDDEN_PIECES) & (ids > hidden_piece)
+        logits = bag_logits(model, ids.masked_fill(hidden, hidden_piece), batch["attention_mask"], DROPOUT)
+        loss: Any = loss_of(logits, soft[rows])
+        loss.backward()
+        nn.utils.clip_grad_norm_(learned, 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+    model.zero_grad()
+
+
+def _batches_without_end(lengths: npt.NDArray[np.int64], random: np.random.Generator) -> Iterator[list[int]]:
+    """Row numbers of random batches, each of texts of like length."""
+    while True:
+        order = random.permutation(len(lengths))
+        groups = [order[start : start + 50 * BATCH_SIZE] for start in range(0, len(order), 50 * BATCH_SIZE)]
+        ordered = np.concatenate([group[np.argsort(lengths[group], kind="stable")] for group in groups])
+        starts = np.arange(0, len(ordered), BATCH_SIZE)
+        yield from (ordered[start : start + BATCH_SIZE].tolist() for start in random.permutation(starts))

@@ -1,0 +1,123 @@
+"""The starter model: made from the training texts alone, standard when saved, never broken by odd data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, pipeline
+
+from backend.models.augmentation import make_up
+from backend.models.encoding import encode
+from backend.models.starter import StarterKit, build_model, learn_tokenizer, prepare_starter, soften
+from backend.models.teacher import Teacher, number_of_folds
+from backend.models.warm_start import bag_logits
+
+GOOD = ["很好吃，送得快", "味道不错，量也足", "great food, quick delivery", "tasty and warm, will order again"]
+BAD = ["太难吃了，送得慢", "味道很差，还少送了", "cold food, slow delivery", "bland and late, never again"]
+TEXTS = [f"{text} {number}" for number in range(5) for text in GOOD + BAD]
+TARGETS = np.array([1, 1, 1, 1, 0, 0, 0, 0] * 5)
+
+
+@pytest.fixture(scope="module")
+def kit() -> StarterKit:
+    """A starter for two labels, made once."""
+    return prepare_starter(TEXTS, TARGETS, 2, False, 32, 0)
+
+
+def test_tokenizer_reads_chinese_and_english_and_knows_what_it_was_taught() -> None:
+    tokenizer = learn_tokenizer(TEXTS, 32)
+    assert tokenizer.tokenize("ＧＲＥＡＴ 味道") == tokenizer.tokenize("great 味道")
+    assert tokenizer.unk_token_id not in tokenizer("味道很好 tasty")["input_ids"]
+    assert tokenizer.unk_token_id in tokenizer("鼹鼠")["input_ids"]
+
+
+def test_kit_has_a_target_for_every_text(kit: StarterKit) -> None:
+    assert kit.soft_targets.shape == (len(TEXTS) + len(kit.extra_texts), 2)
+    assert np.allclose(kit.soft_targets.sum(axis=1), 1)
+    assert (kit.soft_targets[: len(TEXTS)].argmax(axis=1) == TARGETS).all()
+
+
+def test_starter_begins_as_a_fair_classifier(kit: StarterKit) -> None:
+    batch = encode(kit.tokenizer, TEXTS, 32).batch(range(len(TEXTS)))
+    with torch.inference_mode():
+        answers = kit.model.eval()(**batch).logits.argmax(dim=1).numpy()
+    assert np.mean(answers == TARGETS) > 0.9
+
+
+def test_bag_is_what_the_whole_model_computes_at_the_beginning() -> None:
+    torch.manual_seed(0)
+    tokenizer = learn_tokenizer(TEXTS, 32)
+    model = build_model(len(tokenizer), 3, False, 32).eval()
+    model.bert.encoder.layer[-1].attention.self.query.weight.data.zero_()  # uniform attention, exactly
+    batch = encode(tokenizer, TEXTS[:6], 32).batch(range(6))
+    with torch.inference_mode():
+        expected = model(**batch).logits
+        assert torch.allclose(bag_logits(model, batch["input_ids"], batch["attention_mask"]), expected, atol=1e-4)
+
+
+def test_first_heads_look_at_neighbouring_positions() -> None:
+    torch.manual_seed(0)
+    model = build_model(50, 2, False, 64).eval()
+    model.set_attn_implementation("eager")
+    with torch.inference_mode():
+        attentions = model(torch.randint(5, 50, (1, 40)), output_attentions=True).attentions[0][0]
+    looked_at = attentions[:, 10].argmax(dim=1) - 10
+    assert looked_at.tolist() == [-1, 1, -2, 2]
+
+
+def test_same_seed_makes_the_same_starter(kit: StarterKit) -> None:
+    again = prepare_starter(TEXTS, TARGETS, 2, False, 32, 0)
+    assert again.extra_texts == kit.extra_texts
+    assert torch.equal(again.model.classifier.weight, kit.model.classifier.weight)
+
+
+def test_saved_starter_loads_with_a_plain_pipeline(kit: StarterKit, tmp_path: Path) -> None:
+    kit.model.save_pretrained(tmp_path)
+    kit.tokenizer.save_pretrained(tmp_path)
+    classify = pipeline("text-classification", model=str(tmp_path), device="cpu")
+    assert classify("味道不错")[0]["label"] == "LABEL_1"
+    assert classify("好" * 400)[0]["score"] > 0  # longer than it was trained for, and not truncated
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert loaded("味道 good")["input_ids"] == kit.tokenizer("味道 good")["input_ids"]
+
+
+@pytest.mark.parametrize("texts", [["好", "差"] * 8, ["a", "b"] * 3, ["！", "？"] * 4])
+def test_one_character_texts_do_not_break_it(texts: list[str]) -> None:
+    hard = np.eye(2)[[number % 2 for number in range(len(texts))]]
+    made, targets = soften(texts, hard, False, 0)
+    assert len(targets) == len(texts) + len(made)
+    assert np.isfinite(targets).all()
+    assert len(learn_tokenizer(texts, 8)) > 5
+
+
+def test_label_with_one_text_does_not_break_the_teacher() -> None:
+    hard = np.eye(3)[[*TARGETS[:-1], 2]]
+    teacher = Teacher(TEXTS, hard, multilabel=False, seed=0)
+    assert np.allclose(teacher.believed.sum(axis=1), 1)
+    assert (teacher.believed[:-1].argmax(axis=1) == TARGETS[:-1]).mean() > 0.8
+
+
+def test_several_labels_are_believed_one_by_one() -> None:
+    hard = np.stack([TARGETS, 1 - TARGETS, np.ones(len(TEXTS))], axis=1).astype(float)
+    teacher = Teacher(TEXTS, hard, multilabel=True, seed=0)
+    assert teacher.believed[:, 2].min() > 0.9
+    assert (teacher.believed[:, 0].round() == TARGETS).mean() > 0.8
+
+
+def test_made_up_texts_keep_to_one_fold_and_mix_the_targets() -> None:
+    hard, folds = np.eye(2)[TARGETS], np.arange(len(TEXTS)) % 2
+    made = make_up(TEXTS, hard, folds, 50, seed=0)
+    assert 30 < len(made.texts) == len(made.folds) == len(made.targets) <= 50
+    assert np.allclose(made.targets.sum(axis=1), 1)
+    for text, fold in zip(made.texts, made.folds, strict=True):
+        allowed = {character for source in np.flatnonzero(folds == fold) for character in TEXTS[source]} | {" "}
+        assert set(text) <= allowed
+
+
+def test_teacher_is_left_out_where_it_would_take_minutes() -> None:
+    long_text = "字" * 10_000
+    assert number_of_folds([long_text] * 100, 2) == 5
+    assert number_of_folds([long_text] * 4000, 30) == 0
