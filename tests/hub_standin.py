@@ -68,9 +68,10 @@ class Asked:
 class Refusal(Exception):
     """An answer other than success: the Hub tells its reason in headers as well as in the body."""
 
-    def __init__(self, status: int, message: str, code: str = "") -> None:
+    def __init__(self, status: int, message: str, code: str = "", body: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.status, self.message, self.code = status, message, code
+        self.body = body or {"error": message}
 
 
 class HubStandIn:
@@ -208,7 +209,10 @@ class HubStandIn:
             sound = front is None or isinstance(yaml.safe_load(front[1]), dict)
         except yaml.YAMLError:
             sound = False
-        return {"errors": [] if sound else [{"message": "Invalid YAML metadata"}], "warnings": []}
+        if not sound:
+            errors = [{"message": "Invalid YAML metadata"}]
+            raise Refusal(400, "Invalid metadata", body={"errors": errors, "warnings": []})
+        return {"errors": [], "warnings": []}
 
     def preupload(self, request: _Request, kind: str, repository: str, revision: str) -> Any:
         """How each file is to be uploaded, and what is there already."""
@@ -414,7 +418,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Refusal as refusal:
             request.read()
             headers = {"X-Error-Message": refusal.message, "X-Error-Code": refusal.code}
-            self._send(refusal.status, json.dumps({"error": refusal.message}).encode(), headers)
+            self._send(refusal.status, json.dumps(refusal.body).encode(), headers)
         except ConnectionError:
             self.close_connection = True
         else:
