@@ -21,7 +21,6 @@ STARTER = "starter"
 
 Task = Literal["auto", "binary", "multiclass", "multilabel"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-SCHEMA_VERSION = 1
 
 
 def setting(default: Any, *, flag: str, advanced: bool = False, **rules: Any) -> Any:
@@ -39,7 +38,8 @@ class DataSpec(Section):
     """Which table, and what its columns are."""
 
     source: str = setting("", flag="--data")
-    dataset: str = Field("", description="The imported dataset's id: made from the file's content, set by the import.")
+    dataset: str = ""
+    """The imported table's id, made from the file's content: set by the import, not by people."""
     text_column: str = setting("", flag="--text")
     label_column: str = setting("", flag="--label")
     label_names: dict[str, str] = setting({}, flag="--label-names")
@@ -84,12 +84,12 @@ class TrainingSpec(Section):
 class RunSpec(Section):
     """Everything that is asked of one training run."""
 
-    version: Literal[1] = SCHEMA_VERSION
+    version: Literal[1] = 1
     name: str = setting("", flag="--name", max_length=120)
-    data: DataSpec = Field(default_factory=DataSpec)
-    split: SplitSpec = Field(default_factory=SplitSpec)
-    model: ModelSpec = Field(default_factory=ModelSpec)
-    training: TrainingSpec = Field(default_factory=TrainingSpec)
+    data: DataSpec = DataSpec()
+    split: SplitSpec = SplitSpec()
+    model: ModelSpec = ModelSpec()
+    training: TrainingSpec = TrainingSpec()
 
     def replaced(self, **values: Any) -> Self:
         """A checked copy with other values, given by path with ``__``: ``replaced(data__dataset="ab12")``."""
@@ -103,6 +103,9 @@ class RunSpec(Section):
         return type(self)(**document)
 
 
+Kind = Literal["text", "integer", "number", "choice", "mapping"]
+
+
 @dataclass(frozen=True)
 class Setting:
     """One entry of the schema, as form, command line and documentation see it."""
@@ -110,7 +113,7 @@ class Setting:
     path: str
     """Section and name: ``training.epochs``."""
     flag: str
-    kind: Literal["text", "integer", "number", "choice", "mapping"]
+    kind: Kind
     default: Any
     optional: bool
     """None is allowed and means: decided by the model's recipe."""
@@ -149,9 +152,11 @@ def _setting(path: str, field: FieldInfo) -> Setting:
     optional = type(None) in arguments
     bare = next(a for a in arguments if a is not type(None)) if optional else annotation
     choices = get_args(bare) if get_origin(bare) is Literal else ()
-    kinds: dict[Any, Any] = {int: "integer", float: "number", str: "text"}
-    kind = "choice" if choices else "mapping" if get_origin(bare) is dict else kinds[bare]
-    bounds = {name: getattr(rule, name) for rule in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(rule, name)}
+    kinds: dict[Any, Kind] = {int: "integer", float: "number", str: "text"}
+    kind: Kind = "choice" if choices else "mapping" if get_origin(bare) is dict else kinds[bare]
+    bounds = {
+        name: getattr(rule, name) for rule in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(rule, name)
+    }
     return Setting(
         path=path,
         flag=str(extra["flag"]),

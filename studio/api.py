@@ -11,13 +11,13 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from backend.sharing.package import package_name, stream_zip
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from backend.errors import RunActive, RunMissing, StudioError
 from backend.jobs.directory import JobDirectory, JobStatus
 from backend.jobs.supervisor import last_lines
+from backend.sharing.package import package_name, stream_zip
 from studio.i18n import language_of, words
 from studio.services import Services
 

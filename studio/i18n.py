@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from backend.errors import StudioError
 from backend.specs import settings
@@ -103,7 +103,7 @@ def language_from(environ: Mapping[str, str]) -> Language:
     for name in ("STUDIO_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
         if environ.get(name):
             return language_of(environ[name])
-    return cast(Language, "en")
+    return "en"
 
 
 def size(count: float) -> str:

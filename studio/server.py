@@ -7,20 +7,21 @@ import os
 import secrets
 import socket
 import threading
+import warnings
 import webbrowser
 from collections.abc import Callable
 from contextlib import closing
 
 import uvicorn
-from backend.inference.client import PredictorPool
-from backend.sharing.tokens import find_token
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from backend.errors import PortTaken
+from backend.inference.client import PredictorPool
 from backend.jobs.store import RunStore
 from backend.settings import Home
+from backend.sharing.tokens import find_token
 from studio.i18n import ASSETS, LANGUAGES, Language, words
 from studio.security import LOCAL_HOSTS, OwnPagesOnly
 from studio.services import Services
@@ -35,7 +36,7 @@ def build_server(home: Home, *, hosts: tuple[str, ...] = LOCAL_HOSTS) -> FastAPI
     import plotly.offline
 
     from studio.api import build_router, word_errors
-    from studio.app import build_pages
+    from studio.build import build_pages
     from studio.theme import HEAD, build_theme
 
     found = find_token(os.environ, folders=(home.path,))
@@ -78,20 +79,23 @@ def build_server(home: Home, *, hosts: tuple[str, ...] = LOCAL_HOSTS) -> FastAPI
         """The Chinese pages live at /zh."""
         return RedirectResponse("/zh")
 
-    gr.mount_gradio_app(
-        app,
-        build_pages(services),
-        path="/",
-        theme=build_theme(),
-        head=HEAD,
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        ssr_mode=False,
-        pwa=False,
-        show_error=True,
-        allowed_paths=[],
-    )
+    with warnings.catch_warnings():
+        # Gradio warns that pages in two languages are not rendered on the server, which was not asked for.
+        warnings.filterwarnings("ignore", message="SSR mode is not supported")
+        gr.mount_gradio_app(
+            app,
+            build_pages(services),
+            path="/",
+            theme=build_theme(),
+            head=HEAD,
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            pwa=False,
+            show_error=True,
+            allowed_paths=[],
+        )
     app.add_middleware(OwnPagesOnly, hosts=hosts)
     return app
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.inference.client import PredictorPool
-
 from backend.errors import RunMissing
+from backend.inference.client import PredictorPool
 from backend.jobs.directory import JobDirectory, is_job_id
 from backend.jobs.store import RunStore
 from backend.settings import Home

@@ -14,7 +14,7 @@ from gradio.components import Component
 from backend.data.choices import report_on, save_choices, start_report_on
 from backend.data.datasets import Sample, samples, start_import, wait
 from backend.errors import DatasetMissing, StudioError
-from backend.specs import DataSpec
+from backend.specs import DataSpec, Task
 from studio import components
 from studio.address import Opened, goto
 from studio.figures import label_chart, length_chart
@@ -174,7 +174,7 @@ def import_file(services: Services, path: str | None, name: str | None = None) -
     return goto(importing=job.id)
 
 
-def chosen(opened: Opened, text: str | None, label: str | None, task: str, separator: str, names: str) -> DataSpec:
+def chosen(opened: Opened, text: str | None, label: str | None, task: Task, separator: str, names: str) -> DataSpec:
     """The choices that the fields hold, for the open table.
 
     Raises:

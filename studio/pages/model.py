@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from backend.models.catalogue import CatalogueModel, catalogue, suggested
 from gradio.components import Component
 
 from backend.data.choices import report_on
 from backend.errors import DatasetMissing, ModelUnknown, SpecError, StudioError
+from backend.models.catalogue import CatalogueModel, catalogue, suggested
 from backend.models.folder import check_folder, names_a_folder
 from backend.models.hub import look_up
 from backend.recipes import recipe_for
@@ -240,11 +240,8 @@ def command_of(spec: RunSpec) -> str:
 def _open_where_recipe(spec: RunSpec) -> RunSpec:
     # What the recipe says anyway is left open, so that command and file say only what was chosen.
     recipe = recipe_for(spec.model.base)
-    training = {
-        name: None if value == getattr(recipe, name, object()) else value
-        for name, value in spec.training.model_dump().items()
-    }
-    return spec.model_copy(update={"training": type(spec.training)(**training)})
+    said = {name: None for name, value in spec.training if hasattr(recipe, name) and value == getattr(recipe, name)}
+    return spec.model_copy(update={"training": spec.training.model_copy(update=said)})
 
 
 def _summary(t: Words, opened: Opened, spec: RunSpec) -> str:
@@ -316,7 +313,8 @@ def wire(view: ModelView, data: DataView, site: Site) -> None:
     site.on(view.check.click, checked, view.model_fields(), [view.facts])
     site.on(view.hub_id.submit, checked, view.model_fields(), [view.facts])
     site.on(view.folder.submit, checked, view.model_fields(), [view.facts])
-    for field in (view.listed, view.hub_id, view.folder, view.name, *view.form.fields):
+    typed: tuple[Any, ...] = (view.listed, view.hub_id, view.folder, view.name, *view.form.fields)
+    for field in typed:
         site.on(field.input, described, everything, told, trigger_mode="always_last")
     site.on(view.start.click, started, everything, [site.router, view.problem])
 

@@ -99,7 +99,7 @@ def predict(services: Services, t: Words, opened: Opened, typed: str | None, bef
     services.store.model_folder(opened.run.id)
     lines = [line.strip()[:LONGEST_TEXT] for line in (typed or "").splitlines() if line.strip()]
     answers = services.predictors.predict(opened.run.path, lines[:MOST_LINES], before=before)
-    earlier: Sequence[Any] = answers.before or [None] * len(answers.answers)
+    earlier: Sequence[Any] = answers.before or [None for _ in answers.answers]
     cards = (answer_card(t, now, then) for now, then in zip(answers.answers, earlier, strict=True))
     cut = (
         tag("p", text(t("try.cut", count=len(lines), most=MOST_LINES)), class_="muted")

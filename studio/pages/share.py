@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from backend.sharing.package import package_name
-from backend.sharing.publishing import TARGETS, Target, publications, start_publish
 
 from backend.errors import RunMissing, StudioError, TokenMissing
+from backend.sharing.package import package_name
+from backend.sharing.publishing import TARGETS, Target, publications, start_publish
 from studio import components
 from studio.address import Opened
 from studio.i18n import Words

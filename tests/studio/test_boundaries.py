@@ -36,10 +36,11 @@ print(psutil.Process().memory_info().rss)
 
 def test_importing_the_app_does_nothing(tmp_path: Path) -> None:
     program = f"""
-import os, pathlib
+import os, pathlib, sys
+sys.path.insert(0, os.getcwd())
 os.chdir({str(tmp_path)!r})
 before = dict(os.environ)
-import studio.app, studio.server, studio.cli, backend.jobs.store
+import studio.app, studio.build, studio.server, studio.cli, backend.jobs.store
 changed = {{k for k in os.environ if os.environ[k] != before.get(k)}}
 print(sorted(changed), list(pathlib.Path('.').iterdir()))
 """
