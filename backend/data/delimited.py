@@ -58,8 +58,7 @@ def sniff(open_bytes: Opener, text: TextFacts, file: str) -> Dialect:
         raise NotATable(file=file, detail="one_column")
     plain = _try(sample, whole, best.delimiter, csv.QUOTE_NONE)
     # Where each line is a whole row without minding quotes, a quote that spans lines is a stray one in a text.
-    stray = plain is not None and plain.consistency == 1 and plain.width == best.width
-    if stray and plain and len(plain.rows) > len(best.rows):
+    if plain and plain.consistency == 1 and plain.width == best.width and len(plain.rows) > len(best.rows):
         best = plain
     return Dialect(best.delimiter, best.quoting, best.width, _has_header(best.rows))
 
@@ -83,8 +82,6 @@ def _try(sample: str, whole: bool, delimiter: str, quoting: int) -> _Trial | Non
         return None
     width = len(rows[0])
     widths = Counter(len(row) for row in rows)
-    if len(rows) == 1 and whole and quoting == csv.QUOTE_MINIMAL and width < 2:
-        return None
     return _Trial(delimiter, quoting, width, widths[width] / len(rows), rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import zipfile
@@ -84,10 +85,12 @@ class Source:
         """Damaged archives become `NotATable`."""
         try:
             yield
-        except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, NotImplementedError) as error:
             raise NotATable(file=self.name, detail="damaged") from error
-        except NotImplementedError as error:  # zip: a compression method that Python does not know
-            raise NotATable(file=self.name, detail="damaged") from error
+        except OSError as error:
+            if isinstance(error, gzip.BadGzipFile) or error.errno == errno.EINVAL:  # a zip that points before its start
+                raise NotATable(file=self.name, detail="damaged") from error
+            raise
 
     def _only_member(self) -> str:
         with self.reading_errors(), zipfile.ZipFile(self.path) as archive:
