@@ -111,5 +111,5 @@ class Evaluating(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Ask for an evaluation where one is due."""
         within = (state.global_step - 1) % self._steps_an_epoch + 1
-        if within in self._at and not control.should_training_stop:
+        if within in self._at:
             control.should_evaluate = True
