@@ -184,7 +184,7 @@ def test_unreachable_hub_is_told_within_seconds(home: Home, run: JobDirectory, m
     phase = next(event for event in job.events() if isinstance(event, PhaseStarted))
     end = job.ended_event()
     assert end is not None
-    assert 2.5 < end.time - phase.time < 4
+    assert 2.5 < end.time - phase.time < 5
 
 
 def test_hub_that_is_down_for_maintenance_is_told(home: Home, run: JobDirectory, hub: HubStandIn):
@@ -194,14 +194,14 @@ def test_hub_that_is_down_for_maintenance_is_told(home: Home, run: JobDirectory,
 
 
 def test_stop_ends_an_upload_within_a_file_and_publishes_nothing(home: Home, run: JobDirectory, hub: HubStandIn):
-    hub.upload_bytes_per_second = 2e5
+    hub.upload_bytes_per_second = 1e5
     job = start_publish(home, run, target="model", repository="waimai", token=hub.token)
     assert hub.upload_started.wait(30)
     asked = time.monotonic()
     job.request_stop()
     status = ended(job)
     assert status.state is JobState.STOPPED, job.log_path.read_text()
-    assert time.monotonic() - asked < 3
+    assert time.monotonic() - asked < 6  # the whole file would take longer than ten
     assert set(hub.model("tester/waimai").files) == {".gitattributes"}
     hub.upload_bytes_per_second = None
     result_of(start_publish(home, run, target="model", repository="waimai", token=hub.token))
