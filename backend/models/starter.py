@@ -95,7 +95,7 @@ def soften(
         m texts, and (n + m, k) targets: the labels mixed with the teacher's belief, by how far it can be trusted.
     """
     number = min(MOST_MADE_UP, max(int(MADE_UP_FOR_EACH * len(texts)), LEAST_TEXTS - len(texts)))
-    if number_of_folds(texts, hard.shape[1]) == 0:
+    if number_of_folds(texts, hard.shape[1], multilabel) == 0:
         made = make_up(texts, hard, np.zeros(len(texts), dtype=np.int64), max(0, LEAST_TEXTS - len(texts)), seed)
         return made.texts, np.concatenate([hard, made.targets])
     teacher = Teacher(texts, hard, multilabel=multilabel, seed=seed, step=step)

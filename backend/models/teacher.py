@@ -23,8 +23,11 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 FOLDS = 5
-MOST_WORK = 60_000_000
-"""Characters times labels up to which all folds are fitted; beyond it there are fewer, and beyond thrice none."""
+MOST_WORK = 3_000_000
+"""Characters times regressions up to which all folds are fitted, in about half a minute; up to two and a half times
+as much there are fewer folds, and beyond that there is no teacher: that many texts teach enough by themselves."""
+TEXTS_TO_BE_CHOOSY = 500
+"""From so many texts on, n-grams of characters that are in one text only are left out."""
 REGULARISATION = (4.0, 2.0)
 """Inverse strength for the plain and for the naive-Bayes-weighted regression."""
 
@@ -49,10 +52,11 @@ class Teacher:
         step: Callable[[], None] = lambda: None,
     ) -> None:
         self._multilabel = multilabel
-        self._wide = FeatureUnion([("characters", _characters(5)), ("words", _words())])
-        self._narrow = _characters(3)
+        rarest = 2 if len(texts) >= TEXTS_TO_BE_CHOOSY else 1
+        self._wide = FeatureUnion([("characters", _characters(5, rarest)), ("words", _words())])
+        self._narrow = _characters(3, rarest)
         wide, narrow = self._wide.fit_transform(texts).tocsr(), self._narrow.fit_transform(texts)
-        folds = number_of_folds(texts, targets.shape[1])
+        folds = number_of_folds(texts, targets.shape[1], multilabel)
         self.fold = assign_folds(targets, folds, seed)
         """(n,) number of the fold that each text is in."""
         self.believed = np.empty_like(targets, dtype=np.float64)
@@ -113,13 +117,12 @@ class _Regression:
         return believed
 
 
-def number_of_folds(texts: Sequence[str], labels: int) -> int:
+def number_of_folds(texts: Sequence[str], labels: int, multilabel: bool) -> int:
     """How many folds the work allows: fewer for much text with many labels, and 0 where a teacher is too dear."""
-    if len(texts) < 4:
-        return 0
-    work = sum(map(len, texts)) * labels
-    allowed = int(FOLDS * MOST_WORK / max(work, MOST_WORK))
-    return min(allowed, len(texts)) if allowed >= 2 else 0
+    regressions = 1 if labels == 2 and not multilabel else labels
+    work = sum(map(len, texts)) * regressions
+    allowed = min(len(texts) // 2, int(FOLDS * MOST_WORK / max(work, MOST_WORK)))
+    return allowed if allowed >= 2 else 0
 
 
 def assign_folds(targets: Floats, folds: int, seed: int) -> Integers:
@@ -130,8 +133,10 @@ def assign_folds(targets: Floats, folds: int, seed: int) -> Integers:
     return fold
 
 
-def _characters(longest: int) -> TfidfVectorizer:
-    return TfidfVectorizer(analyzer="char", ngram_range=(1, longest), min_df=2, sublinear_tf=True, dtype=np.float32)
+def _characters(longest: int, rarest: int) -> TfidfVectorizer:
+    return TfidfVectorizer(
+        analyzer="char", ngram_range=(1, longest), min_df=rarest, sublinear_tf=True, dtype=np.float32
+    )
 
 
 def _words() -> TfidfVectorizer:

@@ -84,7 +84,7 @@ def test_saved_starter_loads_with_a_plain_pipeline(kit: StarterKit, tmp_path: Pa
     assert loaded("味道 good")["input_ids"] == kit.tokenizer("味道 good")["input_ids"]
 
 
-@pytest.mark.parametrize("texts", [["好", "差"] * 8, ["a", "b"] * 3, ["！", "？"] * 4])
+@pytest.mark.parametrize("texts", [["好", "差"] * 8, ["a", "b"] * 3, ["！", "？"] * 4, list("天地玄黄宇宙")])
 def test_one_character_texts_do_not_break_it(texts: list[str]) -> None:
     hard = np.eye(2)[[number % 2 for number in range(len(texts))]]
     made, targets = soften(texts, hard, False, 0)
@@ -119,5 +119,5 @@ def test_made_up_texts_keep_to_one_fold_and_mix_the_targets() -> None:
 
 def test_teacher_is_left_out_where_it_would_take_minutes() -> None:
     long_text = "字" * 10_000
-    assert number_of_folds([long_text] * 100, 2) == 5
-    assert number_of_folds([long_text] * 4000, 30) == 0
+    assert number_of_folds([long_text] * 100, 2, False) == 5
+    assert number_of_folds([long_text] * 100, 30, False) == 0
