@@ -35,6 +35,7 @@ Object.assign(Studio, (() => {
         stop.hidden = !moving(state);
         if (moving(state)) return undefined;
         if (error) ending.append(make("p", { class: "problem", role: "alert", text: `${error.what} ${error.next}` }));
+        if (state !== "completed" && given.then) ending.append(make("a", { class: "button", href: "?step=data", "data-go": true, text: words["data.other_file"] }));
         if (state === "stopped") ending.append(make("p", { class: "muted", text: words["job.cancelled"] }));
         if (state === "completed" && given.then && result) Studio.go(fill(given.then, result));
         if (state === "completed" && result?.url) {

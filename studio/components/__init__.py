@@ -6,7 +6,7 @@ import gradio as gr
 
 SCRIPT_WORDS = (
     "nav.", "state.", "phase.", "metric.", "header.", "runs.", "model.starter", "job.", "train.", "chart.", "note.",
-    "unit.", "data.name_for",
+    "unit.", "data.name_for", "data.other_file",
 )  # fmt: skip
 """The words that scripts show: keys, or prefixes that end in a dot. Served as one script by `studio.server`."""
 

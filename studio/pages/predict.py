@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import gradio as gr
@@ -99,8 +100,7 @@ def predict(services: Services, t: Words, opened: Opened, typed: str | None, bef
     services.store.model_folder(opened.run.id)
     lines = [line.strip()[:LONGEST_TEXT] for line in (typed or "").splitlines() if line.strip()]
     answers = services.predictors.predict(opened.run.path, lines[:MOST_LINES], before=before)
-    earlier: Sequence[Any] = answers.before or [None for _ in answers.answers]
-    cards = (answer_card(t, now, then) for now, then in zip(answers.answers, earlier, strict=True))
+    cards = (answer_card(t, now, then) for now, then in zip_longest(answers.answers, answers.before or []))
     cut = (
         tag("p", text(t("try.cut", count=len(lines), most=MOST_LINES)), class_="muted")
         if len(lines) > MOST_LINES

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from tests.browser.studio_process import StudioProcess
 
@@ -21,6 +21,12 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+PATIENCE_MS = 30_000
+"""Machines are shared: what takes a second alone may take many."""
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def launch_chromium(playwright: Playwright) -> Browser:
@@ -64,7 +70,7 @@ def open_page(chromium: Browser, studio: StudioProcess) -> Iterator[Callable[...
         context = chromium.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(2 * PATIENCE_MS)
         page.on("pageerror", lambda error: watched.errors.append(str(error)))
         page.on("request", lambda request: _note_foreign(watched, request.url, studio.url))
         page.goto(studio.url + path)

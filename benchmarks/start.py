@@ -1,0 +1,104 @@
+"""How quickly the studio is there: first page, memory of its process, and the wait from Train to the first loss.
+
+``python benchmarks/start.py [TABLE] [--repeats 5] [--json]``: the start is given as a ratio to ``import gradio`` in
+the same run, since machines differ; the table is the made-up Chinese sample unless another is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
+
+from backend.data.choices import first_choices  # noqa: E402
+from backend.data.datasets import load_profile, start_import, wait  # noqa: E402
+from backend.jobs.events import LossLogged  # noqa: E402
+from backend.jobs.store import RunStore  # noqa: E402
+from backend.settings import Home  # noqa: E402
+from backend.specs import RunSpec  # noqa: E402
+from tests.browser.studio_process import StudioProcess  # noqa: E402
+
+SAMPLE = PROJECT / "assets" / "samples" / "takeaway_reviews_zh.csv"
+POLL_S = 0.02
+
+
+def seconds_to_import_gradio() -> float:
+    """A fresh interpreter that only imports Gradio."""
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import gradio"], check=True, capture_output=True)
+    return time.monotonic() - started
+
+
+def seconds_to_first_page(home: Path) -> tuple[float, int]:
+    """From starting the command until its page has been served whole; and the resident bytes of its process then."""
+    started = time.monotonic()
+    studio = StudioProcess(home)
+    try:
+        while httpx.get(studio.url + "/").status_code != 200:
+            time.sleep(POLL_S)
+        seconds = time.monotonic() - started
+        return seconds, studio.resident_bytes()
+    finally:
+        studio.close()
+
+
+def seconds_to_first_loss(home: Home, table: Path) -> float:
+    """From what a click on Train does until the first training loss can be drawn; the run is stopped then."""
+    profile = load_profile(home, str(wait(start_import(home, table))["dataset"]))
+    store = RunStore(home)
+    started = time.monotonic()
+    run = store.create(RunSpec(data=first_choices(profile)))
+    store.start(run)
+    while not any(isinstance(event, LossLogged) for event in run.events()):
+        if run.status().state.is_final:
+            raise RuntimeError(f"the run ended before its first loss: {run.status()}")
+        time.sleep(POLL_S)
+    seconds = time.monotonic() - started
+    store.stop(run.id)
+    while not run.status().state.is_final:
+        time.sleep(POLL_S)
+    return seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("table", nargs="?", type=Path, default=SAMPLE)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    imports, starts, resident = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(arguments.repeats):
+            imports.append(seconds_to_import_gradio())
+            seconds, size = seconds_to_first_page(Path(folder) / f"home{turn}")
+            starts.append(seconds)
+            resident.append(size)
+        home = Home(Path(folder) / "training").prepare()
+        losses = [seconds_to_first_loss(home, arguments.table) for _ in range(max(1, arguments.repeats // 2))]
+    figures = {
+        "ratio": statistics.median(starts) / statistics.median(imports),
+        "import_gradio_s": statistics.median(imports),
+        "first_page_s": statistics.median(starts),
+        "resident_mb": max(resident) / 1e6,
+        "first_loss_s": statistics.median(losses),
+    }
+    print(f"first page          {figures['first_page_s']:.1f} s, {figures['ratio']:.2f} × `import gradio`")
+    print(f"resident memory     {figures['resident_mb']:.0f} MB")
+    print(f"Train to first loss {figures['first_loss_s']:.1f} s ({arguments.table.name})")
+    if arguments.json:
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
