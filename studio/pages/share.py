@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from backend.errors import RunMissing, StudioError, TokenMissing
+from backend.errors import RunMissing, StudioError
 from backend.sharing.package import package_name
 from backend.sharing.publishing import TARGETS, Target, publications, start_publish
 from studio import components
@@ -19,6 +19,8 @@ from studio.pages.predict import has_model
 from studio.services import Services
 from studio.site import Site
 
+LICENCES = ("apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "openrail")
+
 
 @dataclass(frozen=True)
 class TargetView:
@@ -27,6 +29,7 @@ class TargetView:
     target: Target
     repository: gr.Textbox
     private: gr.Checkbox
+    replace: gr.Checkbox
     publish: gr.Button
     progress: gr.HTML
 
@@ -40,12 +43,13 @@ class ShareView:
     folder: gr.HTML
     code: gr.Code
     token: gr.Textbox
+    licence: gr.Dropdown
     problem: gr.HTML
     targets: tuple[TargetView, ...]
 
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
-        cards = [part for card in self.targets for part in (card.repository, card.private, card.progress)]
+        cards = [part for card in self.targets for part in (card.repository, card.private, card.replace, card.progress)]
         return [self.nothing, self.main, self.folder, self.code, self.token, self.problem, *cards]
 
 
@@ -69,10 +73,17 @@ def layout(services: Services, t: Words) -> ShareView:
                 elem_id=f"token-{t.language}",
                 html_attributes=gr.InputHTMLAttributes(autocomplete="off"),
             )
+            licence = gr.Dropdown(
+                choices=[(t("share.licence_other"), "other"), *((name, name) for name in LICENCES)],
+                value="other",
+                label=t("share.licence"),
+                info=t("share.licence_help"),
+                filterable=False,
+            )
             trouble = gr.HTML(elem_classes="slot")
             with gr.Row(elem_classes="cards"):
                 targets = tuple(_target_card(t, target) for target in TARGETS)
-    return ShareView(nothing, main, folder, code, token, trouble, targets)
+    return ShareView(nothing, main, folder, code, token, licence, trouble, targets)
 
 
 def _target_card(t: Words, target: Target) -> TargetView:
@@ -85,9 +96,10 @@ def _target_card(t: Words, target: Target) -> TargetView:
             elem_id=f"{target}-name-{t.language}",
         )
         private = gr.Checkbox(label=t("share.private"), info=t("share.private_help"), value=True)
+        replace = gr.Checkbox(label=t("share.replace"), info=t("share.replace_help"), value=False)
         publish = gr.Button(t(f"share.{target}_button"), elem_id=f"{target}-publish-{t.language}")
         progress = components.job_progress()
-    return TargetView(target, repository, private, publish, progress)
+    return TargetView(target, repository, private, replace, publish, progress)
 
 
 def _token_help(services: Services, t: Words) -> str:
@@ -127,7 +139,7 @@ def show(services: Services, t: Words, view: ShareView, opened: Opened) -> dict[
         latest[job.spec["target"]] = json.dumps({"job": job.id})
     for card in view.targets:
         name = package_name(opened.run) + ("" if card.target == "model" else "-demo")
-        updates |= {card.repository: name, card.private: True, card.progress: latest[card.target]}
+        updates |= {card.repository: name, card.private: True, card.replace: False, card.progress: latest[card.target]}
     return updates
 
 
@@ -169,29 +181,35 @@ def usage(path: str, example: str) -> str:
 
 
 def publish(
-    services: Services, opened: Opened, target: Target, repository: str | None, private: bool, token: str | None
+    services: Services,
+    opened: Opened,
+    target: Target,
+    repository: str | None,
+    *,
+    private: bool,
+    replace: bool,
+    licence: str,
+    token: str | None,
 ) -> str:
     """Start an upload in a process of its own; gives the value of its progress component.
 
     The token goes to that process by its environment and is written nowhere.
 
     Raises:
-        RunMissing: no run is open.
+        RunMissing, RunNotFinished: no run is open, or it has no model.
         TokenMissing, RepositoryNameInvalid: there is nothing to sign in with, or no name to publish under.
     """
     if opened.run is None:
         raise RunMissing(run="")
-    services.store.model_folder(opened.run.id)
-    chosen = (token or "").strip() or services.hub_token
-    if not chosen:
-        raise TokenMissing
     job = start_publish(
         services.home,
         opened.run,
         target=target,
         repository=(repository or "").strip(),
+        token=(token or "").strip() or services.hub_token,
         private=bool(private),
-        token=chosen,
+        licence=licence,
+        replace=bool(replace),
     )
     return json.dumps({"job": job.id})
 
@@ -201,18 +219,26 @@ def wire(view: ShareView, site: Site) -> None:
     services, t = site.services, site.t
 
     def publisher(card: TargetView) -> Any:
-        def published(address: str, repository: str, private: bool, token: str) -> dict[Any, Any]:
+        def published(
+            address: str, repository: str, private: bool, replace: bool, licence: str, token: str
+        ) -> dict[Any, Any]:
             try:
-                opened = site.opened(address)
-                return {
-                    card.progress: publish(services, opened, card.target, repository, private, token),
-                    view.problem: "",
-                }
+                started = publish(
+                    services,
+                    site.opened(address),
+                    card.target,
+                    repository,
+                    private=private,
+                    replace=replace,
+                    licence=licence,
+                    token=token,
+                )
+                return {card.progress: started, view.problem: ""}
             except StudioError as error:
                 return {view.problem: problem(t, error)}
 
         return published
 
     for card in view.targets:
-        inputs = [site.router, card.repository, card.private, view.token]
+        inputs = [site.router, card.repository, card.private, card.replace, view.licence, view.token]
         site.on(card.publish.click, publisher(card), inputs, [card.progress, view.problem])
