@@ -66,8 +66,10 @@ const Studio = (() => {
   // -- addresses: the URL says which run and which step are open
 
   let navigate = () => {};
+  // With the path: Gradio's pages have a base of their own, against which a bare query would lose the language.
+  const here = (query) => `${location.pathname}${query}`;
   function go(query) {
-    history.pushState(null, "", query || location.pathname);
+    history.pushState(null, "", here(query));
     navigate(location.search);
   }
   /** The hidden component that tells the server which address is open. */
@@ -85,19 +87,23 @@ const Studio = (() => {
     const query = new URLSearchParams(location.search);
     if (query.get("step") === name) return;
     query.set("step", name);
-    history.replaceState(null, "", `?${query}`);
+    history.replaceState(null, "", here(`?${query}`));
     switchLanguageLinks();
   }
   function switchLanguageLinks() {
     for (const link of document.querySelectorAll("a.language"))
       link.href = `${link.dataset.path}${location.search}`;
   }
+  document.addEventListener("mousedown", (event) => {
+    const link = event.target.closest?.("a[data-go]"); // for a click that opens a tab of its own
+    if (link) link.href = here(new URL(link.href).search);
+  });
   window.addEventListener("popstate", () => navigate(location.search));
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[data-go]");
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
       event.preventDefault();
-      go(link.getAttribute("href"));
+      go(new URL(link.href).search);
     }
     const theme = event.target.closest?.("[data-theme-switch]");
     if (theme) {

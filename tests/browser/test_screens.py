@@ -77,7 +77,7 @@ def test_unreachable_hub_is_said_and_nothing_else_breaks(open_page: OpenPage, sa
     drop(page, samples / "support_tickets_en.csv")
     page.locator("#step-model-button").click()
     page.get_by_label(t("model.kind.hub")).check()
-    page.get_by_label(t("model.hub_id")).last.fill("hfl/rbt3")
+    page.get_by_role("textbox", name=t("model.hub_id")).fill("hfl/rbt3")
     page.get_by_role("button", name=t("model.check")).click()
     expect(page.locator(".banner.bad")).to_contain_text("cannot be reached", timeout=8000)
     page.locator("#train-en").click()

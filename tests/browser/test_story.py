@@ -72,13 +72,14 @@ def test_chinese_reviews_from_file_to_shared_model(
     for field, name in zip(page.locator(".label-grid input").all(), ("差评", "好评"), strict=True):
         field.fill(name)
         field.blur()
-    expect(page.locator(".component-labels-chart")).to_contain_text("好评")
+    expect(page.locator(".live-root.labels-chart")).to_contain_text("好评")
 
     # The run: in a process of its own, the same on every screen.
     run = start_training(page, t, epochs=1)
     expect(page.locator(".phases li.current, .phases li.done").first).to_be_visible()
     page.reload()
     expect(page.locator(".live-head h2")).to_have_text("waimai_10k")
+    assert page.url.startswith(f"{studio.url}/zh?")
     second = open_page(f"/?run={run}&step=train")
     expect(second.locator(".live-head h2")).to_have_text("waimai_10k")
     expect(page.locator(".chart.loss .scatterlayer .trace").first).to_be_attached(timeout=TRAINING_TIMEOUT_MS)
