@@ -7,6 +7,7 @@ while the table is read and the baselines are measured: that is most of the wait
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from backend.data.datasets import load_profile, load_table
 from backend.data.splitting import LabelledTexts, Splits, prepare, split
-from backend.errors import ColumnMissing, StudioError
+from backend.errors import ColumnMissing, ModelUnusable, StudioError
 from backend.evaluation import baselines
 from backend.evaluation.metrics import compute
 from backend.jobs import phases
@@ -53,7 +54,7 @@ def train(context: JobContext) -> dict[str, Any]:
     with context.phase(phases.TOKENISING):
         loading.join()
         prepared = prepare_model(context, spec, labelled, splits)
-        measured["before"] = measure_before(context, prepared, labelled.task)
+        measured["before"] = measure_before(context, spec.model.base, prepared, labelled.task)
     with context.phase(phases.TRAINING):
         outcome = fine_tune(context, spec, prepared, labelled.task)
     run = finishing(context, spec, labelled, splits, prepared, outcome, measured)
@@ -140,13 +141,15 @@ def prepare_model(context: JobContext, spec: RunSpec, labelled: LabelledTexts, s
     return prepared
 
 
-def measure_before(context: JobContext, prepared: Prepared, task: str) -> Metrics:
+def measure_before(context: JobContext, base: str, prepared: Prepared, task: str) -> Metrics:
     """How well the model does on the test split before it has learned anything."""
     from backend.models.forward import predict_logits
     from backend.training.trainer import measure
 
     logits = predict_logits(prepared.loaded.model, prepared.test.texts, step=lambda _done: context.check_stop())
     metrics = measure(task, logits, prepared.test.targets)
+    if not math.isfinite(metrics["loss"]):
+        raise ModelUnusable(model=base, detail="its answers are no finite numbers: the weights are damaged")
     context.emit(BaselineMeasured("before", metrics))
     return metrics
 

@@ -101,7 +101,12 @@ def cached_folder(model_id: str, sha: str | None = None) -> Path | None:
     return next((folder for folder in found if sha in (None, folder.name) and _is_whole(folder)), None)
 
 
-def download(model: HubModel, token: str | None = None, step: Callable[[float, float], None] = lambda *_: None) -> Path:
+def download(
+    model: HubModel,
+    token: str | None = None,
+    endpoint: str | None = None,
+    step: Callable[[float, float], None] = lambda *_: None,
+) -> Path:
     """The folder with the model's files, downloaded where they are not here yet.
 
     ``step(bytes, total)`` is called as they arrive: the place to report progress, or to raise in order to end it.
@@ -120,10 +125,15 @@ def download(model: HubModel, token: str | None = None, step: Callable[[float, f
 
     try:
         folder = snapshot_download(
-            model.id, revision=model.sha, token=token, allow_patterns=DOWNLOADED, tqdm_class=_meter(step)
+            model.id,
+            revision=model.sha,
+            token=token,
+            endpoint=endpoint or default_endpoint(),
+            allow_patterns=DOWNLOADED,
+            tqdm_class=_meter(step),
         )
     except Exception as error:
-        worded = _worded(error, model.id, default_endpoint())
+        worded = _worded(error, model.id, endpoint or default_endpoint())
         if worded is None:
             raise
         raise worded from error
@@ -201,11 +211,16 @@ def _ask(model_id: str, token: str | None, endpoint: str | None, timeout_s: floa
 
 def _converted(api: Any, model_id: str, timeout_s: float) -> str | None:
     """The commit of the Hub's own conversion to safetensors that waits as a pull request, if there is one."""
-    for discussion in api.get_repo_discussions(model_id, author=CONVERTER, discussion_type="pull_request"):
-        if discussion.author == CONVERTER and discussion.title == _CONVERSION_TITLE:
-            info = api.model_info(model_id, revision=discussion.git_reference, timeout=timeout_s)
-            if _has_weights(info):
-                return str(info.sha)
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        for discussion in api.get_repo_discussions(model_id, author=CONVERTER, discussion_type="pull_request"):
+            if discussion.author == CONVERTER and discussion.title == _CONVERSION_TITLE:
+                info = api.model_info(model_id, revision=discussion.git_reference, timeout=timeout_s)
+                if _has_weights(info):
+                    return str(info.sha)
+    except HfHubHTTPError:  # the model closed its discussions, or this Hub has none
+        return None
     return None
 
 
@@ -247,6 +262,8 @@ def _worded(error: Exception, model_id: str, endpoint: str) -> StudioError | Non
             return ModelUnknown(model=model_id)
         case HfHubHTTPError() if error.response.status_code == 401:
             return TokenRejected(endpoint=endpoint)
+        case HfHubHTTPError() if error.response.status_code == 403:
+            return ModelGated(model=model_id)
         case HfHubHTTPError() | LocalEntryNotFoundError() | OfflineModeIsEnabled() | httpx2.TransportError():
             return HubUnreachable(endpoint=endpoint)
     return None

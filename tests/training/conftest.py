@@ -61,7 +61,7 @@ class Workshop:
         names = dict(zip(("text_column", "label_column", "label_names", "label_separator"), columns, strict=True))
         data = {"source": f"{dataset}.csv", "dataset": self.datasets[dataset], **names}
         base = str(self.models.get(base, base))
-        short = {"training__epochs": 2, "training__batch_size": 16, "training__learning_rate": 3e-3}
+        short = {"training__epochs": 2, "training__batch_size": 32, "training__learning_rate": 3e-3}
         return build_spec({"data": data, "model": {"base": base}}).replaced(**{**short, **values})
 
     def start(self, spec: RunSpec, **environ: str) -> JobDirectory:
@@ -146,7 +146,7 @@ def runs(workshop: Workshop) -> BackgroundRuns:
     """All of them, ended, each in its way."""
     endless = workshop.spec("bert", training__epochs=1000)
     started = BackgroundRuns(
-        completed=workshop.start(workshop.spec("bert")),
+        completed=workshop.start(workshop.spec("bert", training__epochs=8)),
         stopped=workshop.start(endless),
         stopped_early=workshop.start(endless),
         worker_killed=workshop.start(endless),

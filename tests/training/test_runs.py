@@ -48,13 +48,13 @@ def test_completed_run_tells_its_split_and_what_it_left_out(runs: BackgroundRuns
 def test_completed_run_tells_losses_progress_and_evaluations(runs: BackgroundRuns) -> None:
     losses = events_of(runs.completed, LossLogged)
     assert losses[0].step == 1
-    assert losses[-1].step == 26
+    assert losses[-1].step == 56
     assert np.mean([e.loss for e in losses[-5:]]) < np.mean([e.loss for e in losses[:5]])
     progress = [e for e in events_of(runs.completed, Progressed) if e.phase == phases.TRAINING]
-    assert (progress[-1].done, progress[-1].total, progress[-1].epochs) == (26, 26, 2.0)
+    assert (progress[-1].done, progress[-1].total, progress[-1].epochs) == (56, 56, 8.0)
     assert progress[-1].rate > 0
     evaluations = [e for e in events_of(runs.completed, Evaluated) if e.split == "validation"]
-    assert {13, 26} <= {e.step for e in evaluations}, "at least at the end of each epoch"
+    assert {7, 14, 56} <= {e.step for e in evaluations}, "at least at the end of each epoch"
     assert all({"accuracy", "f1", "f1_macro", "mcc"} <= e.metrics.keys() for e in evaluations)
     assert events_of(runs.completed, CheckpointSaved)[0].best
     (model,) = events_of(runs.completed, ModelDescribed)

