@@ -159,6 +159,12 @@ def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str)
     from backend.training.arguments import build_arguments
     from backend.training.trainer import fine_tune
 
+    def step(done: int, total: int) -> None:
+        context.check_stop()
+        context.progress(done, total, unit="steps")
+
+    if prepared.warm_up:
+        prepared.warm_up(step)
     checkpoints = context.path / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
     settings = spec.training

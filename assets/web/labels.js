@@ -12,7 +12,8 @@ Object.assign(Studio, (() => {
       const given = parsed(props.value);
       element.replaceChildren();
       if (!given?.labels) return;
-      const names = { ...given.names };
+      // No prototype: a label may be called "constructor" or "__proto__".
+      const names = Object.assign(Object.create(null), given.names);
       element.append(make("div", { class: "label-grid" }, ...given.labels.flatMap((label) => {
         const field = make("input", {
           type: "text", value: names[label.value] ?? "", placeholder: label.value, maxlength: 80,

@@ -117,7 +117,7 @@ Object.assign(Studio, (() => {
       element.append(make("section", { class: "live" },
         make("div", { class: "live-head" }, name, state, make("span", { class: "grow" }), stop), row.node,
         make("div", { class: "live-line" }, where, times), bar, facts, ending, charts.node, notes));
-      let since = 0, lost = false;
+      let since = 0, lost = false, stretch = { total: 0, begun: 0 };
 
       const takers = {
         Noted: (event) => notes.append(make("li", { text: note(event) })),
@@ -135,7 +135,9 @@ Object.assign(Studio, (() => {
           if (progress?.total) parts.push(`${count(progress.done)} / ${count(progress.total)}${progress.unit ? ` ${words[`unit.${progress.unit}`] ?? progress.unit}` : ""}`);
         }
         where.textContent = parts.join(" · ");
-        const elapsed = (status.ended ?? now) - status.created, begun = row.since(phase), clock = [];
+        // The starter warms up before its steps: what is left is told from the stretch that is going on.
+        if (progress && progress.total !== stretch.total) stretch = { total: progress.total, begun: stretch.total && phase === "training" ? progress.time : row.since(phase) };
+        const elapsed = (status.ended ?? now) - status.created, begun = stretch.begun, clock = [];
         if (status.ended || moving(status.state)) clock.push(fill(words["train.elapsed"], { time: duration(elapsed) }));
         if (moving(status.state) && share > 0.02 && share < 1 && begun) clock.push(fill(words["train.left"], { time: duration(((progress.time - begun) * (1 - share)) / share) }));
         if (moving(status.state) && progress?.rate) clock.push(fill(words["train.rate"], { rate: rate(progress.rate) }));

@@ -4,6 +4,10 @@
 
 const Studio = (() => {
   const language = () => (/\/zh\/?$/.test(location.pathname) ? "zh-CN" : "en");
+  // Gradio words its own parts (the drop area, its refusals) by the browser's language: here the page decides.
+  document.documentElement.lang = language();
+  for (const [name, value] of [["language", language()], ["languages", [language()]]])
+    Object.defineProperty(navigator, name, { configurable: true, get: () => value });
   /** The words of this page, by key: served as /words.js. */
   const words = new Proxy({}, { get: (_, key) => StudioWords[language()][key] });
 
@@ -24,7 +28,7 @@ const Studio = (() => {
   };
 
   /** The words of a component, with {facts} filled in. */
-  const fill = (text, facts = {}) => (text ?? "").replace(/\{(\w+)\}/g, (whole, name) => facts[name] ?? whole);
+  const fill = (text, facts = {}) => (text ?? "").replace(/\{(\w+)\}/g, (whole, name) => (Object.hasOwn(facts, name) ? facts[name] ?? whole : whole));
 
   const duration = (seconds) => {
     const whole = Math.max(0, Math.round(seconds));

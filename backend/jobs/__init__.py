@@ -1,1 +1,1 @@
-"""Background processes that outlive the studio: their folders, events, states and ends. Knows nothing of torch or Gradio."""
+"""Background processes that outlive the studio: folders, events, states, ends. Knows nothing of torch or Gradio."""

@@ -29,7 +29,6 @@ from backend.errors import StudioError
 from backend.jobs.events import Ended, Event, EventReader, JobFailed, JobStopped, PhaseStarted, Progressed
 from backend.jobs.files import read_json, write_bytes, write_json
 
-
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 

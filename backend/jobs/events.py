@@ -137,7 +137,7 @@ class JobCompleted(Ended):
 
 @dataclass(frozen=True)
 class JobStopped(Ended):
-    """The user stopped it. ``kept`` says what remains (None: nothing), for training ``{"step", "epoch", "metrics"}``."""
+    """The user stopped it. ``kept`` says what remains (None: nothing): of training ``{"step", "epoch", "metrics"}``."""
 
     state = "stopped"
     kept: dict[str, Any] | None

@@ -23,7 +23,7 @@ from backend.jobs.events import Event, EventLog, JobCompleted, JobFailed, JobSto
 PROGRESS_INTERVAL_S = 0.25
 LONGEST_PROGRESS_INTERVAL_S = 10.0
 PROGRESS_SHARE = 2000
-"""The interval grows to this part of the phase's time. A phase reports the more rarely the longer it takes: its events stay a few thousand, be it minutes or days."""
+"""The interval grows to this part of the time that the phase has taken, so that its events stay a few thousand."""
 
 
 class StopRequested(Exception):

@@ -19,7 +19,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from backend.models.augmentation import make_up
-from backend.models.encoding import encode
+from backend.models.encoding import EncodedTexts
 from backend.models.teacher import Floats, Teacher, number_of_folds
 from backend.models.warm_start import begin_as_bag, train_bag
 
@@ -77,10 +77,30 @@ def prepare_starter(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(len(tokenizer), num_labels, multilabel, max_length)
-        encoded = encode(tokenizer, texts + extra_texts, max_length)
-        hidden_piece = SPECIAL_TOKENS.index("[MASK]")
-        train_bag(model, encoded, soft_targets, multilabel=multilabel, hidden_piece=hidden_piece, seed=seed, step=step)
     return StarterKit(tokenizer, model, extra_texts, soft_targets)
+
+
+def warm_up(
+    model: BertForSequenceClassification,
+    texts: EncodedTexts,
+    soft_targets: npt.NDArray[np.generic],
+    *,
+    multilabel: bool,
+    seed: int,
+    step: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """The first part of the training: the untrained model learns as the bag of pieces that it begins as.
+
+    Args:
+        texts: the real and the made-up ones, encoded by the kit's tokenizer.
+        soft_targets: (n + m, k) the kit's.
+        step: called before each step with the steps done and their number: the place to raise for a stop.
+    """
+    hidden_piece = SPECIAL_TOKENS.index("[MASK]")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        targets = soft_targets.astype(np.float64)
+        train_bag(model, texts, targets, multilabel=multilabel, hidden_piece=hidden_piece, seed=seed, step=step)
 
 
 def soften(

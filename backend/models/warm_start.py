@@ -109,14 +109,14 @@ def train_bag(
     multilabel: bool,
     hidden_piece: int,
     seed: int,
-    step: Callable[[], None] = lambda: None,
+    step: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Train the embeddings and the head of a model from `begin_as_bag`, as the bag of pieces that it is.
 
     Args:
         targets: (n, k) probabilities.
         hidden_piece: token that stands in for pieces hidden at random.
-        step: called before each step: the place to raise for a stop.
+        step: called before each step with the steps done and their number: the place to raise for a stop.
     """
     bert: Any = model.bert
     learned = [bert.embeddings.word_embeddings.weight, *bert.pooler.parameters(), *model.classifier.parameters()]
@@ -126,14 +126,16 @@ def train_bag(
     loss_of = functional.binary_cross_entropy_with_logits if multilabel else functional.cross_entropy
     soft = torch.from_numpy(targets).float()
     order = _batches_without_end(texts.lengths, np.random.default_rng(seed))
-    for _ in range(steps):
-        step()
+    device = next(model.parameters()).device
+    for done in range(steps):
+        step(done, steps)
         rows = next(order)
         batch = texts.batch(rows)
-        ids = batch["input_ids"]
-        hidden = (torch.rand(ids.shape) < HIDDEN_PIECES) & (ids > hidden_piece)
-        logits = bag_logits(model, ids.masked_fill(hidden, hidden_piece), batch["attention_mask"], DROPOUT)
-        loss: Any = loss_of(logits, soft[rows])
+        ids = batch["input_ids"].to(device)
+        hidden = (torch.rand(ids.shape, device=device) < HIDDEN_PIECES) & (ids > hidden_piece)
+        mask = batch["attention_mask"].to(device)
+        logits = bag_logits(model, ids.masked_fill(hidden, hidden_piece), mask, DROPOUT)
+        loss: Any = loss_of(logits, soft[rows].to(device))
         loss.backward()
         nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()

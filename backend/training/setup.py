@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from backend.models.folder import names_a_folder
 from backend.models.forward import choose_device
 from backend.models.hub import download, look_up
 from backend.models.loading import LoadedModel, load_base, name_labels
-from backend.models.starter import prepare_starter
+from backend.models.starter import prepare_starter, warm_up
 from backend.specs import STARTER, ModelSpec
 from backend.training.checkpoints import check_disk, weights_bytes
 from backend.training.distillation import soft_multilabel_loss, soft_target_loss
@@ -46,6 +47,8 @@ class Prepared:
     """None: the model's own."""
     device: torch.device
     precision: ChosenPrecision
+    warm_up: Callable[[Callable[[int, int], None]], None] | None = None
+    """The starter's first part of training, before the Trainer's; takes what is called with steps done and in all."""
 
 
 def prepare_training(
@@ -71,7 +74,9 @@ def prepare_training(
     loss: Loss | None = None
     if model.base == STARTER:
         multilabel = labelled.task == "multilabel"
-        kit = prepare_starter(texts["train"], learned, len(labelled.labels), multilabel, max_length, seed)
+        kit = prepare_starter(
+            texts["train"], learned, len(labelled.labels), multilabel, max_length, seed, context.check_stop
+        )
         name_labels(kit.model.config, labelled.labels, labelled.task)
         source, loaded = None, LoadedModel(kit.tokenizer, kit.model, max_length)
         texts["train"] = texts["train"] + kit.extra_texts
@@ -90,15 +95,21 @@ def prepare_training(
     chosen = choose_precision(precision, device, loaded.model.config.get_text_config().hidden_size)
     if chosen.refused:
         context.emit(Noted("precision_refused", {"asked": chosen.refused, "used": chosen.name}))
+    train = Rows(encoded["train"], learned)
     return Prepared(
         loaded=loaded,
-        train=Rows(encoded["train"], learned),
+        train=train,
         validation=Rows(encoded["validation"], targets["validation"]),
         test=Rows(encoded["test"], targets["test"]),
         loss=loss,
         device=device,
         precision=chosen,
+        warm_up=partial(_warm_up, loaded, train, labelled.task, seed) if model.base == STARTER else None,
     )
+
+
+def _warm_up(loaded: LoadedModel, train: Rows, task: str, seed: int, step: Callable[[int, int], None]) -> None:
+    warm_up(loaded.model, train.texts, train.targets, multilabel=task == "multilabel", seed=seed, step=step)
 
 
 def folder_of(context: JobContext, model: ModelSpec) -> Path:

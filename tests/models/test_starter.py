@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, pipeline
 
 from backend.models.augmentation import make_up
 from backend.models.encoding import encode
-from backend.models.starter import StarterKit, build_model, learn_tokenizer, prepare_starter, soften
+from backend.models.starter import StarterKit, build_model, learn_tokenizer, prepare_starter, soften, warm_up
 from backend.models.teacher import Teacher, number_of_folds
 from backend.models.warm_start import bag_logits
 
@@ -40,11 +40,20 @@ def test_kit_has_a_target_for_every_text(kit: StarterKit) -> None:
     assert (kit.soft_targets[: len(TEXTS)].argmax(axis=1) == TARGETS).all()
 
 
-def test_starter_begins_as_a_fair_classifier(kit: StarterKit) -> None:
+def test_starter_knows_nothing_at_first_and_is_a_fair_classifier_once_warm() -> None:
+    kit = prepare_starter(TEXTS, TARGETS, 2, False, 32, 0)
     batch = encode(kit.tokenizer, TEXTS, 32).batch(range(len(TEXTS)))
-    with torch.inference_mode():
-        answers = kit.model.eval()(**batch).logits.argmax(dim=1).numpy()
-    assert np.mean(answers == TARGETS) > 0.9
+
+    def share_right() -> float:
+        with torch.inference_mode():
+            return float(np.mean(kit.model.eval()(**batch).logits.argmax(dim=1).numpy() == TARGETS))
+
+    assert share_right() < 0.8
+    told: list[tuple[int, int]] = []
+    texts = encode(kit.tokenizer, TEXTS + kit.extra_texts, 32)
+    warm_up(kit.model, texts, kit.soft_targets, multilabel=False, seed=0, step=lambda *now: told.append(now))
+    assert share_right() > 0.9
+    assert [done for done, _ in told] == list(range(told[0][1]))
 
 
 def test_bag_is_what_the_whole_model_computes_at_the_beginning() -> None:
