@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import subprocess
@@ -161,13 +162,16 @@ class PredictorPool:
         self, folder: Path, texts: Sequence[str], before: bool = False, timeout_s: float = TIMEOUT_S
     ) -> Answers:
         """Ask the model of ``folder``; see `Predictor.predict`."""
-        answers = self._predictor(folder).predict(texts, before, timeout_s)
-        self._touch(folder)
-        return answers
+        predictor = self._predictor(folder)
+        try:
+            return predictor.predict(texts, before, timeout_s)
+        finally:
+            self._touch(folder)
 
     def warm(self, folder: Path) -> None:
         """Start loading the model of ``folder`` without waiting for it."""
         self._predictor(folder).warm()
+        self._touch(folder)
 
     def forget(self, name: str) -> None:
         """End the processes of the run with this id, as when it is deleted."""
@@ -188,7 +192,7 @@ class PredictorPool:
     def _predictor(self, folder: Path) -> Predictor:
         with self._lock:
             predictor = self._held.pop(folder, (Predictor(folder), 0.0))[0]
-            self._held[folder] = (predictor, time.monotonic())
+            self._held[folder] = (predictor, math.inf)  # in use until `_touch`: never idle meanwhile
             surplus = [self._held.popitem(last=False)[1][0] for _ in range(len(self._held) - self._limit)]
             if self._sweeper is None:
                 self._sweeper = threading.Thread(target=self._sweep, name="idle predictors", daemon=True)

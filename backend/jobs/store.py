@@ -42,8 +42,9 @@ class RunStore:
         if not spec.data.dataset or not (self.home.datasets / Path(spec.data.dataset).name / "profile.json").exists():
             raise DatasetMissing(dataset=spec.data.dataset)
         spec = with_recipe(spec)
+        name = spec.name or self._default_name(spec)
         run = JobDirectory.create(self.home.runs, kind="train", module=WORKER_MODULE, spec=spec.model_dump())
-        run.rename(spec.name or self._default_name(spec))
+        run.rename(name)
         return self._remember(run)
 
     def start(self, run: JobDirectory, *, environ: Mapping[str, str] | None = None) -> None:
@@ -79,7 +80,8 @@ class RunStore:
         found = []
         for run_id in sorted(present, reverse=True):
             summary = known.get(run_id)
-            if summary is None or not summary.state.is_final:
+            # "Interrupted" may also be what was told of a run between being made and being started.
+            if summary is None or not summary.state.is_final or summary.state is JobState.INTERRUPTED:
                 try:
                     fresh = summarise(self.get(run_id))
                 except RunMissing:  # deleted, or not fully made, at this moment

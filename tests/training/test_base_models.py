@@ -108,10 +108,12 @@ def test_model_that_cannot_classify_is_refused(tmp_path: Path, workshop: Worksho
         load_base(tmp_path, name="speech", labels=["a", "b"], task="binary", max_length=64, seed=1)
 
 
-def test_model_from_the_hub_is_downloaded_once_and_then_needs_no_network(workshop: Workshop, hub: HubStandIn) -> None:
+def test_model_from_the_hub_is_downloaded_once_and_then_needs_no_network(
+    workshop: Workshop, hub: HubStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub.serve_folder("someone/tiny", workshop.models["bert"])
     run, result = workshop.do_here(workshop.spec("someone/tiny", training__epochs=1))
-    hub.__exit__(None, None, None)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     again, same = workshop.do_here(workshop.spec("someone/tiny", training__epochs=1))
     assert "hub_unreachable_cached" not in {note.code for note in events_of(run, Noted)}
     assert "hub_unreachable_cached" in {note.code for note in events_of(again, Noted)}
