@@ -91,7 +91,8 @@ def _build_site(services: Services, t: Words, demo: gr.Blocks) -> None:
     data.wire(data_view, site)
     model.wire(model_view, data_view, site)
     predict.wire(predict_view, tabs["try"], site)
-    share.wire(share_view, site)
+    results.wire(results_view, tabs["results"], site)
+    share.wire(share_view, tabs["share"], site)
 
 
 def _tab(t: Words, tabs: dict[str, gr.Tab], name: str) -> gr.Tab:

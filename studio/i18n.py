@@ -79,7 +79,7 @@ class Words:
         if isinstance(value, int):
             return f"{value:,}"
         if isinstance(value, float):
-            return f"{value:g}"
+            return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:g}"
         if isinstance(value, (list, tuple)):
             separator = "、" if self.language == "zh-CN" else ", "
             return separator.join(str(item) for item in value)

@@ -23,6 +23,7 @@ from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.sharing.tokens import find_token
 from studio.i18n import ASSETS, LANGUAGES, Language, words
+from studio.page_language import PageLanguage
 from studio.security import LOCAL_HOSTS, OwnPagesOnly
 from studio.services import Services
 
@@ -36,7 +37,7 @@ def build_server(home: Home, *, hosts: tuple[str, ...] = LOCAL_HOSTS) -> FastAPI
     import plotly.offline
 
     from studio.api import build_router, word_errors
-    from studio.build import build_pages
+    from studio.build import PATHS, build_pages
     from studio.theme import HEAD, build_theme
 
     found = find_token(os.environ, folders=(home.path,))
@@ -96,6 +97,7 @@ def build_server(home: Home, *, hosts: tuple[str, ...] = LOCAL_HOSTS) -> FastAPI
             show_error=True,
             allowed_paths=[],
         )
+    app.add_middleware(PageLanguage, paths={path: language for language, path in PATHS.items()})
     app.add_middleware(OwnPagesOnly, hosts=hosts)
     return app
 

@@ -24,9 +24,9 @@ from studio.pages.data_view import findings, heading, label_warning, lengths, pr
 from studio.services import Services
 from studio.site import Site
 
-FILE_TYPES = [".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".gz", ".zip"]
 REPORT_TIMEOUT_S = 300.0
 MOST_LABELS_NAMED = 200
+NAME_LENGTH = 80
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def layout(t: Words) -> DataView:
     trouble = gr.HTML(elem_classes="slot")
     with gr.Column(elem_classes="first-visit") as nothing:
         gr.HTML(empty_state(t("data.first_title"), t("data.first_about")))
-        file = gr.File(label=t("data.drop"), file_types=FILE_TYPES, height=170, elem_id=f"drop-{t.language}")
+        # Any file may come: reading it says in the user's words what is wrong with it.
+        file = gr.File(label=t("data.drop"), height=170, elem_id=f"drop-{t.language}")
         gr.HTML(f"<h4>{t('data.or_sample')}</h4>")
         with gr.Row(elem_classes="cards"):
             cards = tuple((sample, _sample_card(t, sample)) for sample in samples())
@@ -190,7 +191,7 @@ def chosen(opened: Opened, text: str | None, label: str | None, task: Task, sepa
         label_column=label or "",
         task=task,
         label_separator=(separator or "")[:3],
-        label_names={str(value)[:200]: str(name)[:80] for value, name in given.items()},
+        label_names={str(value): str(name)[:NAME_LENGTH] for value, name in given.items()},
     )
 
 

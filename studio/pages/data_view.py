@@ -20,7 +20,7 @@ def heading(t: Words, profile: dict[str, Any]) -> str:
         t("data.columns", count=len(profile["columns"])),
         size(profile["bytes"]),
         (profile.get("encoding") or "").upper(),
-        {"\t": "TAB"}.get(profile.get("delimiter") or "", profile.get("delimiter") or ""),
+        {"\t": "TAB", ",": ""}.get(profile.get("delimiter") or "", profile.get("delimiter") or ""),
     ]
     chips = (tag("span", text(fact), class_="chip") for fact in facts if fact)
     return tag("div", tag("h2", text(profile["file"])), *chips, class_="file-head")

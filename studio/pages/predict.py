@@ -62,19 +62,18 @@ def layout(t: Words) -> PredictView:
 
 def show(services: Services, t: Words, view: PredictView, opened: Opened) -> dict[Any, Any]:
     """What the page shows for an address."""
+    return {**readiness(services, t, view, opened), view.texts: "", view.answers: ""}
+
+
+def readiness(services: Services, t: Words, view: PredictView, opened: Opened) -> dict[Any, Any]:
+    """Whether there is a model to ask by now, or what to do until there is."""
     ready = has_model(services, opened)
     if opened.run is None:
         advice = empty_state(t("try.nothing"), t("try.nothing_next"), link("?step=data", t("step.data")))
     else:
-        advice = empty_state(
-            t("try.not_yet"), t("try.not_yet_next"), link(f"?run={opened.run.id}&step=train", t("step.train"))
-        )
-    return {
-        view.nothing: gr.update(value=advice, visible=not ready),
-        view.main: gr.update(visible=ready),
-        view.texts: "",
-        view.answers: "",
-    }
+        training = link(f"?run={opened.run.id}&step=train", t("step.train"))
+        advice = empty_state(t("try.not_yet"), t("try.not_yet_next"), training)
+    return {view.nothing: gr.update(value=advice, visible=not ready), view.main: gr.update(visible=ready)}
 
 
 def has_model(services: Services, opened: Opened) -> bool:
@@ -155,13 +154,14 @@ def wire(view: PredictView, tab: gr.Tab, site: Site) -> None:
         except StudioError as error:
             return problem(t, error)
 
-    def warmed(address: str) -> None:
+    def selected(address: str) -> dict[Any, Any]:
         opened = site.opened(address)
         if has_model(services, opened):
             assert opened.run is not None
-            services.predictors.warm(opened.run.path)
+            services.predictors.warm(opened.run.path)  # the first answer comes sooner
+        return readiness(services, t, view, opened)
 
-    site.on(tab.select, warmed, [site.router], [])
+    site.on(tab.select, selected, [site.router], [view.nothing, view.main])
     site.on(view.ask.click, waiting, [], [view.answers]).then(
         asked, [site.router, view.texts, view.before], [view.answers], api_visibility="private", show_progress="hidden"
     )

@@ -14,6 +14,7 @@ from studio.address import Opened
 from studio.figures import confusion_chart
 from studio.i18n import Words, duration
 from studio.markup import empty_state, link, table, tag, text
+from studio.site import Site
 
 HEADLINE_METRICS = ("accuracy", "f1", "f1_macro", "mcc")
 BASELINES = ("before", "majority", "tfidf")
@@ -107,7 +108,9 @@ def figures(t: Words, report: Mapping[str, Any]) -> str:
     held_out = text(t("results.held_out", count=counts["test"], train=counts["train"], validation=counts["validation"]))
     meaning = text(t(f"results.f1_meaning.{report['task']}", label=report.get("positive_label") or ""))
     note = tag("p", held_out, " ", meaning, class_="muted")
-    return tag("div", tag("h4", text(t("results.figures"))), note, table(heads, rows), class_="card")
+    return tag(
+        "div", tag("h4", text(t("results.figures"))), note, table(heads, rows, kind="figures scores"), class_="card"
+    )
 
 
 def details(t: Words, report: Mapping[str, Any]) -> str:
@@ -138,3 +141,12 @@ def details(t: Words, report: Mapping[str, Any]) -> str:
 
 def _score(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def wire(view: ResultsView, tab: gr.Tab, site: Site) -> None:
+    """Connect the page's events."""
+
+    def selected(address: str) -> dict[Any, Any]:
+        return show(site.t, view, site.opened(address))
+
+    site.on(tab.select, selected, [site.router], view.outputs())

@@ -113,34 +113,33 @@ def _token_help(services: Services, t: Words) -> str:
 
 def show(services: Services, t: Words, view: ShareView, opened: Opened) -> dict[Any, Any]:
     """What the page shows for an address."""
-    ready = has_model(services, opened)
+    updates: dict[Any, Any] = {**readiness(services, t, view, opened), view.token: "", view.problem: ""}
     if opened.run is None:
-        advice = empty_state(t("share.nothing"), t("share.nothing_next"), link("?step=data", t("step.data")))
-    else:
-        advice = empty_state(
-            t("try.not_yet"), t("try.not_yet_next"), link(f"?run={opened.run.id}&step=train", t("step.train"))
-        )
-    updates: dict[Any, Any] = {
-        view.nothing: gr.update(value=advice, visible=not ready),
-        view.main: gr.update(visible=ready),
-        view.token: "",
-        view.problem: "",
-    }
-    if not ready:
         return updates
-    assert opened.run is not None
-    path = opened.run.path / "model"
-    updates |= {
-        view.folder: _folder_card(t, opened.run.id, str(path)),
-        view.code: usage(str(path), _example_text(opened)),
-    }
-    latest = {card.target: "" for card in view.targets}
+    latest: dict[str, str] = dict.fromkeys(TARGETS, "")
     for job in reversed(publications(services.home, opened.run)):
         latest[job.spec["target"]] = json.dumps({"job": job.id})
     for card in view.targets:
         name = package_name(opened.run) + ("" if card.target == "model" else "-demo")
         updates |= {card.repository: name, card.private: True, card.replace: False, card.progress: latest[card.target]}
     return updates
+
+
+def readiness(services: Services, t: Words, view: ShareView, opened: Opened) -> dict[Any, Any]:
+    """Whether there is a model to share by now, or what to do until there is."""
+    ready = has_model(services, opened)
+    if opened.run is None:
+        advice = empty_state(t("share.nothing"), t("share.nothing_next"), link("?step=data", t("step.data")))
+        return {view.nothing: gr.update(value=advice, visible=True), view.main: gr.update(visible=False)}
+    training = link(f"?run={opened.run.id}&step=train", t("step.train"))
+    advice = empty_state(t("try.not_yet"), t("try.not_yet_next"), training)
+    path = str(opened.run.path / "model")
+    return {
+        view.nothing: gr.update(value=advice, visible=not ready),
+        view.main: gr.update(visible=ready),
+        view.folder: _folder_card(t, opened.run.id, path),
+        view.code: usage(path, _example_text(opened)),
+    }
 
 
 def _folder_card(t: Words, run_id: str, path: str) -> str:
@@ -214,7 +213,7 @@ def publish(
     return json.dumps({"job": job.id})
 
 
-def wire(view: ShareView, site: Site) -> None:
+def wire(view: ShareView, tab: gr.Tab, site: Site) -> None:
     """Connect the page's events."""
     services, t = site.services, site.t
 
@@ -239,6 +238,10 @@ def wire(view: ShareView, site: Site) -> None:
 
         return published
 
+    def selected(address: str) -> dict[Any, Any]:
+        return readiness(services, t, view, site.opened(address))
+
+    site.on(tab.select, selected, [site.router], [view.nothing, view.main, view.folder, view.code])
     for card in view.targets:
         inputs = [site.router, card.repository, card.private, card.replace, view.licence, view.token]
         site.on(card.publish.click, publisher(card), inputs, [card.progress, view.problem])

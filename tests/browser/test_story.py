@@ -32,7 +32,7 @@ def fill_setting(page: Page, t: Words, path: str, value: str) -> None:
 def drop(page: Page, file: Path) -> None:
     """Drop a file on the page and wait until it is read."""
     page.set_input_files("input[type=file]", str(file))
-    page.wait_for_url(re.compile(r"\?.*data="))
+    page.wait_for_url(re.compile(r"\?.*data="), wait_until="commit")
     page.wait_for_selector(".label-grid")
 
 
@@ -41,7 +41,7 @@ def start_training(page: Page, t: Words, *, epochs: int) -> str:
     open_step(page, "model")
     fill_setting(page, t, "training.epochs", str(epochs))
     page.locator(f"#train-{t.language}").click()
-    page.wait_for_url(re.compile(r"run=[0-9a-f-]+"))
+    page.wait_for_url(re.compile(r"run=[0-9a-f-]+"), wait_until="commit")
     found = re.search(r"run=([0-9a-f-]+)", page.url)
     assert found
     return found.group(1)
@@ -90,9 +90,9 @@ def test_chinese_reviews_from_file_to_shared_model(
     # The results: four figures beside three simple methods.
     page.locator(".ending a.primary").click()
     expect(page.locator(".sentence")).to_contain_text("准确率 0.")
-    rows = page.locator("table.figures").first.locator("tbody tr")
-    assert [cell.split("\t")[0] for cell in rows.all_inner_texts()] == ["准确率", "F1", "宏平均 F1", "MCC"]
-    heads = page.locator("table.figures").first.locator("th").all_inner_texts()
+    rows = page.locator("table.scores").locator("tbody tr")
+    assert [cell.split("\t")[0] for cell in rows.all_inner_texts()] == ["准确率", "F1", "宏平均 F1", "MCC", "ROC AUC"]
+    heads = page.locator("table.scores").locator("th").all_inner_texts()
     assert heads[2:] == [t("baseline.before"), t("baseline.majority"), t("baseline.tfidf")]
 
     # Try it: one answer a line, with every label's probability, after and before.
@@ -126,7 +126,7 @@ def test_english_sample_is_stopped_renamed_and_deleted(open_page: OpenPage, stud
     t = words("en")
     page = open_page("/")
     page.locator("#sample-support_tickets-en").click()
-    page.wait_for_url(re.compile(r"\?.*data="))
+    page.wait_for_url(re.compile(r"\?.*data="), wait_until="commit")
     page.wait_for_selector(".label-grid")
     run = start_training(page, t, epochs=200)
     expect(page.locator(".live-line")).to_contain_text("epoch", timeout=TRAINING_TIMEOUT_MS)
