@@ -5,6 +5,8 @@ Reading asks *what is new since event n*, so a tick costs what is new, not what 
 
 from __future__ import annotations
 
+import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -14,12 +16,16 @@ from urllib.parse import quote
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from backend.errors import RunActive, RunMissing, StudioError
+from backend.errors import DiskFull, RunActive, RunMissing, StudioError, Unexpected, typed_error
 from backend.jobs.directory import JobDirectory, JobStatus
 from backend.jobs.supervisor import last_lines
+from backend.settings import Home
 from backend.sharing.package import package_name, stream_zip
 from studio.i18n import language_of, words
 from studio.services import Services
+
+logger = logging.getLogger(__name__)
+STATUSES: dict[type[StudioError], int] = {RunMissing: 404, RunActive: 409, DiskFull: 507, Unexpected: 500}
 
 
 def build_router(services: Services) -> APIRouter:
@@ -51,8 +57,7 @@ def build_router(services: Services) -> APIRouter:
     @router.post("/runs/{run_id}/name")
     async def rename_run(run_id: str, request: Request) -> dict[str, str]:
         """Call the run what the body's ``name`` says."""
-        body = await request.json()
-        store.rename(run_id, str(body.get("name", "")) if isinstance(body, dict) else "")
+        store.rename(run_id, _name_in(await request.body()))
         return {"name": store.get(run_id).name}
 
     @router.delete("/runs/{run_id}")
@@ -87,14 +92,28 @@ def build_router(services: Services) -> APIRouter:
     return router
 
 
-def word_errors(app: FastAPI) -> None:
-    """Answer every typed error of the interface with its words, in the language the request names."""
+def word_errors(app: FastAPI, home: Home) -> None:
+    """Answer every error of the interface with its words, in the language the request names."""
 
     @app.exception_handler(StudioError)
     def worded(request: Request, error: StudioError) -> JSONResponse:
         what, following = words(language_of(request.query_params.get("lang", "en"))).error(error)
-        status = 404 if isinstance(error, RunMissing) else 409 if isinstance(error, RunActive) else 400
+        status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 400)
         return JSONResponse({"error": {"code": error.code, "what": what, "next": following}}, status)
+
+    @app.exception_handler(OSError)
+    def worded_system_error(request: Request, error: OSError) -> JSONResponse:
+        logger.error("a request failed", exc_info=error)
+        return worded(request, typed_error(error, home.path) or Unexpected(detail=f"{type(error).__name__}: {error}"))
+
+
+def _name_in(body: bytes) -> str:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    name = document.get("name") if isinstance(document, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _news(job: JobDirectory, since: int, lang: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from gradio.components.navbar import Navbar
 
 from studio import components
 from studio.address import STEPS, Address, Opened, open_address
-from studio.i18n import LANGUAGES, Words, words
+from studio.i18n import LANGUAGES, Language, Words, words
 from studio.markup import tag, text
 from studio.pages import data, model, predict, results, runs, share, train
 from studio.services import Services
 from studio.site import Site
 
-PATHS = {"en": "/", "zh-CN": "/zh"}
+PATHS: dict[Language, str] = {"en": "/", "zh-CN": "/zh"}
 STEP_MARKS = dict(zip(STEPS, "①②③④⑤⑥", strict=False))
 
 
@@ -85,7 +86,13 @@ def _build_site(services: Services, t: Words, demo: gr.Blocks) -> None:
     outputs = [site.router, steps, *views.outputs()]
     shown = site.on(demo.load, show, [site.router], outputs, js="() => location.search || '?'")
     shown.then(None, js="() => Studio.ready()", api_visibility="private")
-    site.on(site.router.navigate, show, [site.router], outputs)
+    moved = site.on(site.router.navigate, show, [site.router], outputs)
+
+    def finished(value: str) -> Iterator[dict[Any, Any]]:
+        yield from data.finish_describing(services, t, data_view, open_address(services, Address.of_router(value)))
+
+    for event in (shown.then, moved.then):
+        site.on(event, finished, [site.router], data_view.outputs())
     for name, tab in tabs.items():
         tab.select(None, js=f"() => Studio.step({json.dumps(name)})", api_visibility="private")
     data.wire(data_view, site)

@@ -37,6 +37,9 @@ class PageLanguage:
             if message["type"] == "http.response.start":
                 opening.update(message)
                 return
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
             body.extend(message.get("body", b""))
             if message.get("more_body"):
                 return

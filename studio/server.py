@@ -51,7 +51,7 @@ def build_server(home: Home, *, hosts: tuple[str, ...] = LOCAL_HOSTS) -> FastAPI
     app = FastAPI(title="Studio", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.services = services
     app.include_router(build_router(services))
-    word_errors(app)
+    word_errors(app, home)
     app.mount("/studio-assets", StaticFiles(directory=ASSETS / "web"), name="assets")
 
     plotly_script = plotly.offline.get_plotlyjs().encode()

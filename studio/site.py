@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from backend.errors import StudioError
+from backend.errors import StudioError, Unexpected, typed_error
 from studio.address import Address, Opened, open_address
 from studio.i18n import Words
+from studio.markup import text
 from studio.services import Services
+
+logger = logging.getLogger(__name__)
+LONGEST_DETAIL = 300
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class Site:
             def generating(*arguments: Any) -> Iterator[Any]:
                 try:
                     yield from handler(*arguments)
-                except StudioError as error:
-                    raise self.toast(error) from error
+                except Exception as error:
+                    raise self._said(error) from error
 
             return generating
 
@@ -64,12 +69,22 @@ class Site:
         def calling(*arguments: Any) -> Any:
             try:
                 return handler(*arguments)
-            except StudioError as error:
-                raise self.toast(error) from error
+            except Exception as error:
+                raise self._said(error) from error
 
         return calling
+
+    def _said(self, error: Exception) -> gr.Error:
+        if isinstance(error, gr.Error):
+            return error
+        known = typed_error(error, self.services.home.path)
+        if known is None:
+            logger.error("a handler failed", exc_info=error)
+            known = Unexpected(detail=f"{type(error).__name__}: {error}"[:LONGEST_DETAIL])
+        return self.toast(known)
 
     def toast(self, error: StudioError) -> gr.Error:
         """The error as a message over the page, in the user's words."""
         what, following = self.t.error(error)
-        return gr.Error(f"{what} {following}", title=self.t("error.title"), duration=20, print_exception=False)
+        # The page reads HTML in messages: what a user wrote is never that.
+        return gr.Error(text(f"{what} {following}"), title=self.t("error.title"), duration=20, print_exception=False)

@@ -23,7 +23,7 @@ Object.assign(Studio, (() => {
     let drawn = "";
     function draw(force) {
       const figure = Studio.parsed(props.value);
-      if (!figure) { drawn = ""; box.replaceChildren(); box.removeAttribute("style"); return; }
+      if (!figure) { if (drawn) Plotly.purge(box); drawn = ""; box.replaceChildren(); box.removeAttribute("style"); return; }
       if (!box.offsetParent || (!force && drawn === props.value)) return;
       if (typeof Plotly === "undefined") { setTimeout(() => draw(force), 200); return; } // its script is still on its way
       drawn = props.value;

@@ -4,10 +4,6 @@
 
 const Studio = (() => {
   const language = () => (/\/zh\/?$/.test(location.pathname) ? "zh-CN" : "en");
-  // Gradio words its own parts (the drop area, its refusals) by the browser's language: here the page decides.
-  document.documentElement.lang = language();
-  for (const [name, value] of [["language", language()], ["languages", [language()]]])
-    Object.defineProperty(navigator, name, { configurable: true, get: () => value });
   /** The words of this page, by key: served as /words.js. */
   const words = new Proxy({}, { get: (_, key) => StudioWords[language()][key] });
 

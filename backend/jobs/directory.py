@@ -1,13 +1,14 @@
 """A job's folder: the truth about it. Anyone may read it; only the job's own processes write its events.
 
-    job.json      what kind of job, the module that does it, when it was made
-    spec.json     what was asked
-    name.txt      what the user calls it (runs only; may change)
-    events.jsonl  what happened
-    exit.json     how it ended, written by the supervisor
-    log.txt       everything its processes printed
-    lock          held (flock) as long as the supervisor or the worker lives
-    stop          there once the user asked it to stop
+job.json      what kind of job, the module that does it, when it was made
+spec.json     what was asked
+name.txt      what the user calls it (runs only; may change)
+events.jsonl  what happened
+exit.json     how it ended, written by the supervisor
+log.txt       everything its processes printed
+lock          held (flock) as long as the supervisor or the worker lives
+reserve       room on the disk for the last word, given back when the job ends
+stop          there once the user asked it to stop
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from backend.errors import StudioError
 from backend.jobs.events import Ended, Event, EventReader, JobFailed, JobStopped, PhaseStarted, Progressed
 from backend.jobs.files import read_json, write_bytes, write_json
 
+RESERVE_BYTES = 64 << 10
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
@@ -82,9 +85,22 @@ class JobDirectory:
         now = datetime.now(UTC)
         job = cls(parent / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
         job.path.mkdir()
-        write_json(job.path / "spec.json", spec)
-        write_json(job.path / "job.json", {"kind": kind, "module": module, "created": now.timestamp()})
+        try:
+            write_json(job.path / "spec.json", spec)
+            write_bytes(job.path / "reserve", secrets.token_bytes(RESERVE_BYTES))
+            write_json(job.path / "job.json", {"kind": kind, "module": module, "created": now.timestamp()})
+        except OSError:
+            job.discard()  # a full disk leaves no half job behind
+            raise
         return job
+
+    def discard(self) -> None:
+        """Remove the folder of a job that could not be started."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def release_reserve(self) -> None:
+        """Give back the room that was kept, so that the job's end can be noted on a full disk."""
+        (self.path / "reserve").unlink(missing_ok=True)
 
     @property
     def id(self) -> str:
@@ -177,6 +193,7 @@ class JobDirectory:
 
     def write_exit(self, document: dict[str, Any]) -> None:
         """Note how the job ended: ``{"state", "ended", "exit_code", "signal", "error", "kept"}``."""
+        self.release_reserve()
         write_json(self.path / "exit.json", document)
 
     def read_exit(self) -> dict[str, Any] | None:

@@ -167,11 +167,16 @@ class EventLog:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def write(self, event: Event) -> None:
-        """Append the event. Raises ``OSError`` when the disk is full; ``ValueError`` for a NaN."""
+        """Append the event, whole or not at all. Raises ``OSError`` when the disk is full; ``ValueError`` for a NaN."""
         line = json.dumps(event.to_dict(), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        before = os.fstat(self._descriptor).st_size
         view = memoryview(line)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError:
+            os.ftruncate(self._descriptor, before)  # half a line would spoil the next one
+            raise
         if isinstance(event, Ended):
             os.fsync(self._descriptor)
 

@@ -5,18 +5,16 @@ A worker module is a function from a `JobContext` to a result, and ``sys.exit(ru
 
 from __future__ import annotations
 
-import errno
-import shutil
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from backend.errors import DiskFull, MemoryFull, StudioError, Unexpected
+from backend.errors import StudioError, Unexpected, typed_error
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import Event, EventLog, JobCompleted, JobFailed, JobStopped, PhaseStarted, Progressed
 
@@ -108,21 +106,25 @@ def run_job(
     try:
         result = body(context)
     except StopRequested as stop:
-        context.emit(JobStopped(stop.kept))
-        return 3
+        return _close(context, JobStopped(stop.kept), 3)
     except Exception as error:
-        traceback.print_exc()
-        context.emit(JobFailed(_worded(error, context.path, translate).to_dict()))
-        return 1
-    context.emit(JobCompleted(result))
-    return 0
+        failed = JobFailed(_worded(error, context.path, translate).to_dict())
+        status = _close(context, failed, 1)
+        with suppress(OSError):  # the log may be on the disk that is full: the event has said why
+            traceback.print_exc()
+        return status
+    return _close(context, JobCompleted(result), 0)
+
+
+def _close(context: JobContext, end: Event, status: int) -> int:
+    # The last word must reach the disk even when it is full: room was kept for it.
+    context.job.release_reserve()
+    context.emit(end)
+    return status
 
 
 def _worded(error: Exception, folder: Path, translate: Callable[[Exception], StudioError] | None) -> StudioError:
-    if isinstance(error, StudioError):
-        return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(folder=str(folder), free_bytes=shutil.disk_usage(folder).free)
-    if isinstance(error, MemoryError):
-        return MemoryFull(device="cpu")
+    known = typed_error(error, folder)
+    if known is not None:
+        return known
     return translate(error) if translate else Unexpected(detail=f"{type(error).__name__}: {error}"[:1000])

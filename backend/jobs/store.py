@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import sqlite3
@@ -20,6 +21,7 @@ from backend.recipes import with_recipe
 from backend.settings import Home
 from backend.specs import STARTER, RunSpec
 
+logger = logging.getLogger(__name__)
 WORKER_MODULE = "backend.worker"
 NAME_LENGTH = 120
 
@@ -44,13 +46,21 @@ class RunStore:
         spec = with_recipe(spec)
         name = spec.name or self._default_name(spec)
         run = JobDirectory.create(self.home.runs, kind="train", module=WORKER_MODULE, spec=spec.model_dump())
-        run.rename(name)
+        try:
+            run.rename(name)
+        except OSError:
+            run.discard()
+            raise
         return self._remember(run)
 
     def start(self, run: JobDirectory, *, environ: Mapping[str, str] | None = None) -> None:
         """Start the run's worker in the background. ``environ`` carries secrets such as ``HF_TOKEN``."""
-        launch(run, environ=environ)
-        self._catalogue.put(summarise(run))
+        try:
+            launch(run, environ=environ)
+        except OSError:
+            run.discard()
+            raise
+        self._index(summarise(run))
 
     def get(self, run_id: str) -> JobDirectory:
         """The run with this id.
@@ -71,12 +81,15 @@ class RunStore:
         """Every run, newest first. Ended runs come from the catalogue, living ones from their folders."""
         try:
             known = self._catalogue.all()
-        except sqlite3.DatabaseError:
-            self._catalogue.clear()  # only an index: it is rebuilt from the folders right here
+        except sqlite3.OperationalError as error:  # busy, or no room for it: the folders tell the same, more slowly
+            logger.warning("the catalogue cannot be read: %s", error)
+            known = {}
+        except (sqlite3.DatabaseError, TypeError, ValueError):
+            self._catalogue.clear()  # damaged, or of another version: it is rebuilt from the folders right here
             known = {}
         present = {path.name for path in self.home.runs.iterdir() if is_job_id(path.name)}
         for gone in known.keys() - present:
-            self._catalogue.remove(gone)
+            self._unindex(gone)
         found = []
         for run_id in sorted(present, reverse=True):
             summary = known.get(run_id)
@@ -87,7 +100,7 @@ class RunStore:
                 except RunMissing:  # deleted, or not fully made, at this moment
                     continue
                 if summary is None or fresh.state != summary.state:
-                    self._catalogue.put(fresh)
+                    self._index(fresh)
                 summary = fresh
             found.append(summary)
         return found
@@ -104,7 +117,7 @@ class RunStore:
         if not name or len(name) > NAME_LENGTH or not name.isprintable():
             raise NameInvalid(longest=NAME_LENGTH)
         run.rename(name)
-        self._catalogue.put(summarise(run))
+        self._index(summarise(run))
 
     def stop(self, run_id: str) -> None:
         """Ask the run to stop at its next step."""
@@ -127,7 +140,7 @@ class RunStore:
         run.path.rename(doomed)
         with self._lock:
             self._opened.pop(run_id, None)
-        self._catalogue.remove(run_id)
+        self._unindex(run_id)
         shutil.rmtree(doomed)
 
     def rebuild(self) -> int:
@@ -147,6 +160,22 @@ class RunStore:
         if not (folder / "config.json").exists():
             raise RunNotFinished(run=run.name or run_id, state=run.status().state)
         return folder
+
+    # The catalogue is only an index: a full disk must not keep anybody from starting, renaming or deleting a run. One
+    # that cannot be written would tell old tales, so it is dropped; the folders make it anew.
+
+    def _index(self, summary: RunSummary) -> None:
+        try:
+            self._catalogue.put(summary)
+        except sqlite3.OperationalError as error:
+            logger.warning("the catalogue cannot be written and is dropped: %s", error)
+            self._catalogue.clear()
+
+    def _unindex(self, run_id: str) -> None:
+        try:
+            self._catalogue.remove(run_id)
+        except sqlite3.OperationalError as error:
+            logger.warning("run %s is still in the catalogue: %s", run_id, error)
 
     def _remember(self, run: JobDirectory) -> JobDirectory:
         with self._lock:

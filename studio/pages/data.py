@@ -20,6 +20,7 @@ from studio.address import Opened, goto
 from studio.figures import label_chart, length_chart
 from studio.i18n import Words
 from studio.markup import empty_state, problem
+from studio.markup import text as text_of
 from studio.pages.data_view import findings, heading, label_warning, lengths, preview
 from studio.services import Services
 from studio.site import Site
@@ -160,7 +161,10 @@ def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[A
         view.preview: preview(t, opened.profile, chosen),
     }
     report = report_on(services.home, chosen)
-    return updates | (_described(t, view, chosen, report) if report else {view.findings: t("data.describing")})
+    if report:
+        return updates | _described(t, view, chosen, report)
+    waiting = "data.describing" if _names_columns(chosen) else "data.choose_columns"
+    return updates | _undescribed(view, text_of(t(waiting)))
 
 
 def import_file(services: Services, path: str | None, name: str | None = None) -> str:
@@ -214,19 +218,43 @@ def describe(services: Services, t: Words, view: DataView, opened: Opened, *fiel
         view.preview: preview(t, opened.profile, spec),
         view.separator: gr.update(visible=spec.task == "multilabel"),
     }
-    if not spec.text_column or not spec.label_column:
-        return
+    if _names_columns(spec):
+        yield from _report(services, t, view, spec)
+    else:
+        yield _undescribed(view, text_of(t("data.choose_columns")))
+
+
+def finish_describing(services: Services, t: Words, view: DataView, opened: Opened) -> Iterator[dict[Any, Any]]:
+    """Report on an opened table that has no report on its chosen columns yet: the page was closed too early."""
+    spec = opened.choices
+    if spec is None or not _names_columns(spec) or report_on(services.home, spec):
+        yield {view.problem: gr.skip()}
+    else:
+        yield from _report(services, t, view, spec)
+
+
+def _names_columns(spec: DataSpec) -> bool:
+    return bool(spec.text_column and spec.label_column)
+
+
+def _report(services: Services, t: Words, view: DataView, spec: DataSpec) -> Iterator[dict[Any, Any]]:
     report = report_on(services.home, spec)
     if report is None:
-        yield {view.findings: t("data.describing")}
+        yield _undescribed(view, text_of(t("data.describing")))
         try:
             wait(start_report_on(services.home, spec), timeout_s=REPORT_TIMEOUT_S)
             report = report_on(services.home, spec)
         except StudioError as error:
-            yield {view.problem: problem(t, error), view.findings: ""}
+            yield {view.problem: problem(t, error), **_undescribed(view, "")}
             return
     assert report is not None
     yield _described(t, view, spec, report)
+
+
+def _undescribed(view: DataView, said: str) -> dict[Any, Any]:
+    # Nothing of another table or column may stay on the page.
+    cleared = (view.names, view.labels_chart, view.lengths_chart, view.lengths_summary)
+    return {view.findings: said, **dict.fromkeys(cleared, "")}
 
 
 def _described(t: Words, view: DataView, spec: DataSpec, report: dict[str, Any]) -> dict[Any, Any]:

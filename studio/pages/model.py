@@ -306,9 +306,8 @@ def wire(view: ModelView, data: DataView, site: Site) -> None:
 
     everything = [site.router, *data.choices(), *view.model_fields(), view.name, *view.form.fields]
     told = [view.problem, view.command, view.yaml, view.summary]
-    site.on(view.kind.input, kind_chosen, [view.kind], view.outputs()).then(
-        described, everything, told, api_visibility="private", show_progress="hidden"
-    )
+    kind_shown = site.on(view.kind.input, kind_chosen, [view.kind], view.outputs())
+    site.on(kind_shown.then, described, everything, told)
     site.on(view.listed.input, listed_chosen, [view.listed], [view.facts])
     site.on(view.check.click, checked, view.model_fields(), [view.facts])
     site.on(view.hub_id.submit, checked, view.model_fields(), [view.facts])

@@ -162,6 +162,5 @@ def wire(view: PredictView, tab: gr.Tab, site: Site) -> None:
         return readiness(services, t, view, opened)
 
     site.on(tab.select, selected, [site.router], [view.nothing, view.main])
-    site.on(view.ask.click, waiting, [], [view.answers]).then(
-        asked, [site.router, view.texts, view.before], [view.answers], api_visibility="private", show_progress="hidden"
-    )
+    asking = site.on(view.ask.click, waiting, [], [view.answers])
+    site.on(asking.then, asked, [site.router, view.texts, view.before], [view.answers])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -9,7 +10,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from backend.errors import PortTaken
+from backend.jobs.directory import JobDirectory
 from backend.settings import Home
+from backend.specs import RunSpec
 from studio import server
 from studio.security import OwnPagesOnly
 
@@ -88,3 +91,50 @@ def test_any_host_is_allowed_only_where_the_studio_is_open_to_others() -> None:
         raise AssertionError
 
     assert OwnPagesOnly(never, ["*"]).hosts == {"*"}
+
+
+@pytest.mark.parametrize("since", ["999999999999999999999999", "-5", "abc", "1e9"])
+def test_a_forged_count_of_events_is_no_fault_of_the_studio(client: TestClient, a_run: str, since: str) -> None:
+    assert client.get(f"/api/runs/{a_run}/events?since={since}").status_code in (200, 422)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b"[]", b"null", b'"x"', b'{"name": 5}', b'{"name": ["a"]}', b"\xff\xfe", b'{"name": "\\ud800"}'),
+        *(b'{"name": "a\\u0000b"}', b'{"name": "' + b"a" * 200 + b'"}', b"[" * 100_000),
+    ],
+)
+def test_a_forged_name_is_refused_in_words_and_changes_nothing(client: TestClient, a_run: str, body: bytes) -> None:
+    before = client.get("/api/runs").json()["runs"][0]["name"]
+    answer = client.post(f"/api/runs/{a_run}/name?lang=zh-CN", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "run.name_invalid"
+    assert client.get("/api/runs").json()["runs"][0]["name"] == before
+
+
+@pytest.fixture(scope="module")
+def a_run(client: TestClient) -> str:
+    """A run that was made and never started."""
+    services = client.app.state.services  # type: ignore[attr-defined]
+    run = JobDirectory.create(services.home.runs, kind="train", module="none", spec=RunSpec().model_dump())
+    run.rename("kept")
+    return run.id
+
+
+def test_a_living_run_is_not_deleted(client: TestClient, a_run: str) -> None:
+    services = client.app.state.services  # type: ignore[attr-defined]
+    run = services.store.get(a_run)
+    with run.locked():
+        assert client.delete(f"/api/runs/{a_run}").status_code == 409
+        assert run.path.exists()
+
+
+def test_an_error_of_the_system_is_worded(client: TestClient, a_run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(JobDirectory, "rename", full)
+    answer = client.post(f"/api/runs/{a_run}/name?lang=en", json={"name": "new"})
+    assert answer.status_code == 507
+    assert answer.json()["error"]["code"] == "run.disk_full"
