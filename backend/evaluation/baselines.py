@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import logit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import FeatureUnion
 
 from backend.evaluation.metrics import Array
 
@@ -32,17 +33,18 @@ def tfidf(
     test_texts: Sequence[str],
     step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Array:
-    """Logits (rows, classes) of TF-IDF over 1 to 3 characters with one logistic regression a label.
+    """Logits (rows, classes) of TF-IDF over 1 to 5 characters and 1 to 2 words with one logistic regression a label.
 
-    ``step(done, total)`` is called between the labels: the place to report progress or to raise for a stop. Works
-    on characters because Chinese has no spaces; for English it is as good a yardstick as words.
+    ``step(done, total)`` is called between the labels: the place to report progress or to raise for a stop. Characters
+    because Chinese has no spaces; words because without them it would be too easy to beat on English: accuracy 0.79
+    instead of 0.83 on SST-2, 0.84 instead of 0.90 on TREC.
     """
     kept = _within_limits(texts)
-    vectors = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), min_df=2, sublinear_tf=True, dtype=np.float32)
+    vectors = _vectors(2)
     try:
         known = vectors.fit_transform([texts[i] for i in kept])
     except ValueError:  # so few texts that nothing stands in two of them
-        vectors.set_params(min_df=1)
+        vectors = _vectors(1)
         known = vectors.fit_transform([texts[i] for i in kept])
     asked = vectors.transform(test_texts)
     targets = truth[kept] if task == "multilabel" else np.eye(classes, dtype=np.int8)[truth[kept]]
@@ -59,10 +61,17 @@ def tfidf(
     return _logits(task, chances)
 
 
+def _vectors(least_texts: int) -> FeatureUnion:
+    common = {"min_df": least_texts, "sublinear_tf": True, "dtype": np.float32}
+    characters = TfidfVectorizer(analyzer="char", ngram_range=(1, 5), **common)
+    words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\w+|[^\w\s]", **common)
+    return FeatureUnion([("characters", characters), ("words", words)])
+
+
 def _chance_of(target: Array, known: Any, asked: Any) -> Array:
     if target.min() == target.max():  # the limits left no text with, or none without, this label
         return np.full(asked.shape[0], float(target[0]))
-    regression = LogisticRegression(C=5, solver="liblinear", max_iter=200)
+    regression = LogisticRegression(C=4, solver="liblinear", max_iter=200)
     return np.asarray(regression.fit(known, target).predict_proba(asked)[:, 1])
 
 
