@@ -22,6 +22,8 @@ def label_chart(t: Words, labels: list[dict[str, Any]], names: dict[str, str]) -
         orientation="h",
         text=[f"{label['count']:,}" for label in shown],
         textposition="auto",
+        constraintext="none",  # never shrunk until nobody can read it
+        textangle=0,
         cliponaxis=False,
         hovertemplate="%{y}: %{x:,}<extra></extra>",
     )

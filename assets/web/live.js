@@ -63,7 +63,10 @@ Object.assign(Studio, (() => {
         annotations: [{ xref: "paper", x: 0.01, y: tfidf, yanchor: "bottom", xanchor: "left", showarrow: false, font: { size: 11, color: c.f1 }, text: `${words["chart.baseline"]} ${score(tfidf)}` }],
       };
     }
+    const logSwitch = make("label", { class: "switch" }, make("input", { type: "checkbox", onchange: (event) => { log = event.target.checked; draw(true); } }), make("span", { text: words["chart.log"] }));
+    const node = make("div", { class: "charts", hidden: true }, make("div", { class: "card" }, lossBox, logSwitch), make("div", { class: "card" }, metricBox));
     function draw(force = false) {
+      node.hidden = !data.loss.x.length && !data.validation.x.length; // axes without a point say nothing
       if (!(stale || force) || !lossBox.isConnected || !lossBox.offsetWidth) return;
       if (typeof Plotly === "undefined") { setTimeout(() => draw(force), 200); return; } // its script is still on its way
       stale = false;
@@ -72,10 +75,9 @@ Object.assign(Studio, (() => {
       act(lossBox, loss, chartLayout(words["chart.loss"], { xTitle: words["chart.step"], y: { type: log ? "log" : "linear", rangemode: log ? "normal" : "tozero" } }), options);
       act(metricBox, scores, chartLayout(words["chart.metrics"], { xTitle: words["chart.step"], y: { tickformat: ".2f" }, ...baselineLines() }), options);
     }
-    const logSwitch = make("label", { class: "switch" }, make("input", { type: "checkbox", onchange: (event) => { log = event.target.checked; draw(true); } }), make("span", { text: words["chart.log"] }));
     document.addEventListener("studio-theme", () => draw(true));
     new ResizeObserver(() => { if (!drawn || stale) draw(true); }).observe(lossBox);
-    return { node: make("div", { class: "charts" }, make("div", { class: "card" }, lossBox, logSwitch), make("div", { class: "card" }, metricBox)), take, draw };
+    return { node, take, draw };
   }
 
   /** The seven phases in a row, each done, current or to come. */

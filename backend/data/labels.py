@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from backend.errors import LabelNamesClash, LabelNamesUnknown
 from backend.specs import Task
 
 SEPARATORS = ("|", ";", "；", "、", ",", "，", "/")
@@ -101,3 +102,22 @@ def resolve_task(cells: Mapping[str, int], task: str, separator: str) -> tuple[T
             return "multilabel", separator
         return ("binary" if len(cells) == 2 else "multiclass"), ""
     return ("binary" if task == "binary" else "multiclass"), ""
+
+
+def named_labels(values: list[str], names: Mapping[str, str]) -> list[str]:
+    """The name of each label value; those without one, or with a blank one, keep their value.
+
+    Raises:
+        LabelNamesUnknown: a name is given for a value that does not exist.
+        LabelNamesClash: two labels would have the same name.
+    """
+    names = {value.strip(): name.strip() for value, name in names.items()}
+    unknown = [value for value in names if value not in values]
+    if unknown:
+        raise LabelNamesUnknown(labels=unknown, available=values[:50])
+    named = [names.get(value) or value for value in values]
+    for name, times in Counter(named).items():
+        if times > 1:
+            clashing = [value for value, given in zip(values, named, strict=True) if given == name]
+            raise LabelNamesClash(name=name, labels=clashing)
+    return named

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +15,12 @@ from backend.data.labels import (
     label_counts,
     label_order,
     looks_like_no_labels,
+    named_labels,
     resolve_task,
     split_cell,
 )
 from backend.errors import (
     ColumnMissing,
-    LabelNamesClash,
-    LabelNamesUnknown,
     LabelTooRare,
     NoLabels,
     NotBinary,
@@ -126,25 +124,6 @@ def prepare(table: pa.Table, data: DataSpec) -> LabelledTexts:
         rows=np.array(rows, dtype=np.int64),
         left_out=dict(left_out),
     )
-
-
-def named_labels(values: list[str], names: Mapping[str, str]) -> list[str]:
-    """The name of each label value; those without one, or with a blank one, keep their value.
-
-    Raises:
-        LabelNamesUnknown: a name is given for a value that does not exist.
-        LabelNamesClash: two labels would have the same name.
-    """
-    names = {value.strip(): name.strip() for value, name in names.items()}
-    unknown = [value for value in names if value not in values]
-    if unknown:
-        raise LabelNamesUnknown(labels=unknown, available=values[:50])
-    named = [names.get(value) or value for value in values]
-    for name, times in Counter(named).items():
-        if times > 1:
-            clashing = [value for value, given in zip(values, named, strict=True) if given == name]
-            raise LabelNamesClash(name=name, labels=clashing)
-    return named
 
 
 def _targets(cells: list[str], values: list[str], task: Task, separator: str) -> np.ndarray[Any, Any]:

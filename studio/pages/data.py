@@ -13,6 +13,7 @@ from gradio.components import Component
 
 from backend.data.choices import report_on, save_choices, start_report_on
 from backend.data.datasets import Sample, samples, start_import, wait
+from backend.data.labels import named_labels
 from backend.errors import DatasetMissing, StudioError
 from backend.specs import DataSpec, Task
 from studio import components
@@ -268,12 +269,29 @@ def _described(t: Words, view: DataView, spec: DataSpec, report: dict[str, Any])
     }
 
 
-def rename_labels(services: Services, t: Words, opened: Opened, *fields: Any) -> Any:
-    """Keep the new names of the labels; gives their chart anew."""
+def rename_labels(services: Services, t: Words, view: DataView, opened: Opened, *fields: Any) -> dict[Any, Any]:
+    """Keep the new names of the labels; gives their chart anew, and says when two would have the same name."""
     spec = chosen(opened, *fields)
     _keep(services, opened, spec)
     report = report_on(services.home, spec)
-    return label_chart(t, report["labels"], spec.label_names) if report else gr.skip()
+    clash = None
+    try:
+        check_label_names(services, spec)
+    except StudioError as error:
+        clash = error
+    chart = {view.labels_chart: label_chart(t, report["labels"], spec.label_names)} if report else {}
+    return {view.problem: problem(t, clash), **chart}
+
+
+def check_label_names(services: Services, spec: DataSpec) -> None:
+    """Look whether the labels, as they are named, are still different; unknown before there is a report.
+
+    Raises:
+        LabelNamesUnknown, LabelNamesClash: the names do not fit the labels.
+    """
+    report = report_on(services.home, spec)
+    if report:
+        named_labels([label["value"] for label in report["labels"]], spec.label_names)
 
 
 def wire(view: DataView, site: Site) -> None:
@@ -289,8 +307,8 @@ def wire(view: DataView, site: Site) -> None:
     def changed(address: str, *fields: Any) -> Iterator[dict[Any, Any]]:
         yield from describe(services, t, view, site.opened(address), *fields)
 
-    def renamed(address: str, *fields: Any) -> Any:
-        return rename_labels(services, t, site.opened(address), *fields)
+    def renamed(address: str, *fields: Any) -> dict[Any, Any]:
+        return rename_labels(services, t, view, site.opened(address), *fields)
 
     inputs = [site.router, *view.choices()]
     site.on(view.file.upload, dropped, [view.file], [site.router])
@@ -299,4 +317,4 @@ def wire(view: DataView, site: Site) -> None:
     for field in (view.text, view.label, view.task):
         site.on(field.input, changed, inputs, view.outputs(), trigger_mode="always_last")
     site.on(view.separator.blur, changed, inputs, view.outputs())
-    site.on(view.names.renamed, renamed, inputs, [view.labels_chart], trigger_mode="always_last")
+    site.on(view.names.renamed, renamed, inputs, [view.problem, view.labels_chart], trigger_mode="always_last")

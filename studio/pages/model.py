@@ -21,7 +21,7 @@ from studio.address import Opened, goto
 from studio.form import Form, build_form, form_document, form_settings
 from studio.i18n import Words
 from studio.markup import empty_state, link, problem, tag, text
-from studio.pages.data import DataView, chosen
+from studio.pages.data import DataView, check_label_names, chosen
 from studio.services import Services
 from studio.site import Site
 
@@ -300,6 +300,7 @@ def wire(view: ModelView, data: DataView, site: Site) -> None:
     def started(address: str, *values: Any) -> dict[Any, Any]:
         try:
             _, spec = spec_of(address, *values)
+            check_label_names(services, spec.data)
             return {site.router: start_run(services, spec), view.problem: ""}
         except StudioError as error:
             return {view.problem: problem(t, error)}
