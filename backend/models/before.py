@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -46,7 +47,7 @@ def load_before(run: Path) -> LoadedModel:
     try:
         source: dict[str, Any] = read_json(folder / "source.json")
         initial = load_file(folder / "initial.safetensors")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelUnusable(model=run.name, detail=f"{type(error).__name__}: {error}"[:500]) from error
     if source["folder"] is None:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PretrainedConfig, set_seed
 
 from backend.errors import ModelUnusable
@@ -19,6 +20,18 @@ NO_LIMIT = 1_000_000
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length")
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text", "longformer")
 """Architectures whose first two positions are no text's: of 514 positions a text may fill 512."""
+
+_UNLOADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    ImportError,
+    AttributeError,
+    TypeError,
+    SafetensorError,
+)
+"""What Transformers raises for folders that it can make nothing of: many things, as each architecture reads its own."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,7 @@ def load_base(folder: Path, *, name: str, labels: Sequence[str], task: str, max_
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError) as error:
+    except _UNLOADABLE as error:
         raise ModelUnusable(model=name, detail=f"{type(error).__name__}: {error}"[:500]) from error
     _give_padding(tokenizer, model, name)
     missing = set(loading["missing_keys"]) | {entry[0] for entry in loading["mismatched_keys"]}
@@ -109,7 +122,7 @@ def load_finished(folder: Path) -> LoadedModel:
         model = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except _UNLOADABLE as error:
         raise ModelUnusable(model=folder.name, detail=f"{type(error).__name__}: {error}"[:500]) from error
     return LoadedModel(tokenizer, model.eval(), longest_input(model.config, tokenizer, NO_LIMIT))
 

@@ -9,7 +9,9 @@ from typing import Literal
 import torch
 
 SMALLEST_WIDTH_FOR_BF16 = 256
-"""Below this model width, products on a processor are too small for the shorter format to repay its conversions."""
+"""Below this model width a processor stays in fp32. Measured with avx512_bf16, one thread, time of a training step in
+fp32 and bf16: 128 wide 56 and 45 ms, 256 wide 447 and 271, 384 wide 655 and 417, 768 wide 1710 and 934. Models below
+are small enough to be quick anyway, and full precision is one difference less between training and use."""
 
 
 @dataclass(frozen=True)
