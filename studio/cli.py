@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from backend.errors import StudioError, Unexpected
+from backend.errors import StudioError, Unexpected, typed_error
 from backend.jobs.store import RunStore
 from backend.settings import home_at
 from studio import cli_runs
@@ -193,6 +193,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal.document({"error": usage})
         return REFUSED
     except Exception as error:  # noqa: BLE001 - the seam where a fault of our own becomes words
+        known = typed_error(error, home_at(_last_of(flags, "--home"), os.environ).path)
+        if known is not None:
+            return terminal.fail(known)
         traceback.print_exc()
         return terminal.fail(Unexpected(detail=f"{type(error).__name__}: {error}"[:1000]))
     return found if isinstance(found, int) else 0
@@ -200,6 +203,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _language(flags: Sequence[str], environ: Mapping[str, str]) -> Language:
     # Before parsing, since the help is built in this language.
-    tags = [after for flag, after in pairwise(flags) if flag == "--lang"]
-    tags += [flag.removeprefix("--lang=") for flag in flags if flag.startswith("--lang=")]
-    return language_of(tags[-1]) if tags else language_from(environ)
+    tag = _last_of(flags, "--lang")
+    return language_of(tag) if tag else language_from(environ)
+
+
+def _last_of(flags: Sequence[str], name: str) -> str:
+    given = [after for flag, after in pairwise(flags) if flag == name]
+    given += [flag.removeprefix(f"{name}=") for flag in flags if flag.startswith(f"{name}=")]
+    return given[-1] if given else ""

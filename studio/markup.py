@@ -27,10 +27,10 @@ def text(content: object) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, kind: str = "figures") -> str:
-    """A table of finished cells that scrolls inside itself."""
-    head = tag("tr", *(tag("th", text(cell), scope="col") for cell in heads))
+    """A table of finished cells that scrolls inside itself; without any heading it has no head."""
+    head = tag("thead", tag("tr", *(tag("th", text(cell), scope="col") for cell in heads))) if any(heads) else ""
     body = "".join(tag("tr", *(tag("td", cell) for cell in row)) for row in rows)
-    return tag("div", tag("table", tag("thead", head), tag("tbody", body), class_=kind), class_="scroll")
+    return tag("div", tag("table", head, tag("tbody", body), class_=kind), class_="scroll")
 
 
 def empty_state(title: str, advice: str, *links: str) -> str:

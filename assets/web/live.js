@@ -11,6 +11,7 @@ Object.assign(Studio, (() => {
   function chartLayout(title, extra = {}) {
     const ink = colour("--body-text-color-subdued"), lines = colour("--border-color-primary");
     return {
+      datarevision: extra.revision,
       title: { text: title, font: { size: 13, color: colour("--body-text-color") }, x: 0, xanchor: "left", xref: "paper", pad: { t: 4 }, y: 0.97 },
       margin: { l: 48, r: 12, t: 34, b: 36 }, height: 300, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
       font: { family: colour("--font"), size: 12, color: ink }, hovermode: "x unified",
@@ -28,7 +29,7 @@ Object.assign(Studio, (() => {
     const lossBox = make("div", { class: "chart loss" }), metricBox = make("div", { class: "chart metrics" });
     const data = { loss: { x: [], y: [], smooth: [] }, validation: { x: [], y: [] }, accuracy: { x: [], y: [] }, f1: { x: [], y: [] }, f1_macro: { x: [], y: [] } };
     const baselines = {};
-    let drawn = false, stale = false, log = false;
+    let drawn = false, stale = false, log = false, revision = 0;
 
     function take(event) {
       if (event.type === "LossLogged") {
@@ -72,8 +73,9 @@ Object.assign(Studio, (() => {
       stale = false;
       const { loss, metrics: scores } = traces(), act = drawn ? Plotly.react : Plotly.newPlot;
       drawn = true;
-      act(lossBox, loss, chartLayout(words["chart.loss"], { xTitle: words["chart.step"], y: { type: log ? "log" : "linear", rangemode: log ? "normal" : "tozero" } }), options);
-      act(metricBox, scores, chartLayout(words["chart.metrics"], { xTitle: words["chart.step"], y: { tickformat: ".2f" }, ...baselineLines() }), options);
+      revision += 1; // the arrays grow in place, which Plotly would take for the same data
+      act(lossBox, loss, chartLayout(words["chart.loss"], { revision, xTitle: words["chart.step"], y: { type: log ? "log" : "linear", rangemode: log ? "normal" : "tozero" } }), options);
+      act(metricBox, scores, chartLayout(words["chart.metrics"], { revision, xTitle: words["chart.step"], y: { tickformat: ".2f" }, ...baselineLines() }), options);
     }
     document.addEventListener("studio-theme", () => draw(true));
     new ResizeObserver(() => { if (!drawn || stale) draw(true); }).observe(lossBox);

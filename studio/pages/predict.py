@@ -110,15 +110,15 @@ def predict(services: Services, t: Words, opened: Opened, typed: str | None, bef
 
 def answer_card(t: Words, answer: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
     """One text with its label and the bars of all labels; beside it the same before fine-tuning, greyed."""
-    sides = [_side(t("try.after") if before else "", answer)]
+    sides = [_side(t, t("try.after") if before else "", answer)]
     if before:
-        sides.append(_side(t("baseline.before"), before, muted=True))
+        sides.append(_side(t, t("baseline.before"), before, muted=True))
     return tag(
         "article", tag("p", text(answer["text"]), class_="asked"), tag("div", *sides, class_="sides"), class_="card"
     )
 
 
-def _side(title: str, answer: Mapping[str, Any], *, muted: bool = False) -> str:
+def _side(t: Words, title: str, answer: Mapping[str, Any], *, muted: bool = False) -> str:
     label = answer["label"]
     chosen = label if isinstance(label, list) else [label]
     scores = sorted(answer["scores"].items(), key=lambda item: -item[1])
@@ -126,7 +126,7 @@ def _side(title: str, answer: Mapping[str, Any], *, muted: bool = False) -> str:
     rest = (_bar(name, score, name in chosen) for name, score in scores[MOST_BARS:])
     more = tag("details", tag("summary", f"+ {len(scores) - MOST_BARS}"), *rest) if len(scores) > MOST_BARS else ""
     heading = tag("h5", text(title)) if title else ""
-    said = tag("p", text(" · ".join(chosen) or "–"), class_="said")
+    said = tag("p", text(" · ".join(chosen) or t("try.no_label")), class_="said")
     return tag("div", heading, said, *bars, more, class_="side muted-side" if muted else "side")
 
 

@@ -1,0 +1,89 @@
+"""Real processes to kill and a real small disk to fill."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from backend.data.choices import first_choices
+from backend.data.datasets import load_profile, start_import, wait
+from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.store import RunStore
+from backend.settings import Home
+from backend.specs import build_spec
+
+SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "samples" / "support_tickets_en.csv"
+PATIENCE_S = 120.0
+
+
+class SmallDisk:
+    """A disk of a few MB that can be filled to the last byte and emptied again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._filler = path / "filler"
+
+    def fill(self) -> None:
+        """Leave no byte free."""
+        with open(self._filler, "ab", buffering=0) as stream:
+            for piece in (1 << 20, 4096):
+                try:
+                    while True:
+                        stream.write(bytes(piece))
+                except OSError:
+                    continue
+
+    def empty(self) -> None:
+        """Give the room back."""
+        self._filler.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A tmpfs of its own; the test is skipped where this user may not mount one."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(path)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
+    yield SmallDisk(path)
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def start_run(home: Home, epochs: int = 500) -> JobDirectory:
+    """A run that will take a while, just started."""
+    dataset = wait(start_import(home, SAMPLE), PATIENCE_S)["dataset"]
+    choices = first_choices(load_profile(home, dataset))
+    store = RunStore(home)
+    run = store.create(build_spec({"data": choices.model_dump(), "training": {"epochs": epochs}}))
+    store.start(run)
+    return run
+
+
+def await_that(found: Callable[[], bool], what: str) -> None:
+    """Wait until it is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not found():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.1)
+
+
+def await_phase(run: JobDirectory, phase: str) -> None:
+    """Wait until the run has come to the phase."""
+    await_that(lambda: run.status().phase == phase or run.status().state.is_final, phase)
+    assert run.status().state is JobState.RUNNING
+
+
+def processes_of(job: JobDirectory, module: str) -> list[psutil.Process]:
+    """The processes of the job that run ``module``."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if module in command and str(job.path) in command:
+            found.append(process)
+    return found
