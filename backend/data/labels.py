@@ -5,6 +5,7 @@ Everything here works on the *cells* of a column: each different cell text with 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -42,9 +43,12 @@ def label_order(labels: Iterable[str]) -> list[str]:
     """The labels in the order that a model numbers them: by value if all are numbers, else by their characters."""
     found = list(labels)
     try:
-        return sorted(found, key=lambda label: (float(label), label))
+        values = {label: float(label) for label in found}
     except ValueError:
         return sorted(found)
+    if any(math.isnan(value) for value in values.values()):
+        return sorted(found)  # "nan" has no place among numbers
+    return sorted(found, key=lambda label: (values[label], label))
 
 
 def guess_separator(cells: Mapping[str, int]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -232,9 +233,15 @@ def command_of(spec: RunSpec) -> str:
             value = getattr(value, name)
         if value == setting.default or value in ("", {}, None):
             continue
-        shown = ",".join(f"{k}={v}" for k, v in value.items()) if setting.kind == "mapping" else str(value)
+        shown = _pairs(value) if setting.kind == "mapping" else str(value)
         parts += [setting.flag, shown]
     return shlex.join(parts)
+
+
+def _pairs(names: Mapping[str, str]) -> str:
+    # Names that would be read otherwise between commas and equals signs are said as JSON.
+    plain = not any(set(",，={") & set(text) or text != text.strip() for pair in names.items() for text in pair)
+    return ",".join(f"{k}={v}" for k, v in names.items()) if plain else json.dumps(names, ensure_ascii=False)
 
 
 def _open_where_recipe(spec: RunSpec) -> RunSpec:

@@ -1,0 +1,34 @@
+"""The command that the model page shows says exactly what the page says."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from backend.data.labels import label_order
+from backend.specs import RunSpec
+from studio.cli_flags import read_pairs
+from studio.pages.model import command_of
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"0": "差评", "1": "好评"},
+        {"a,b": "x=y", "c": "{d}"},
+        {"a，b": "好，的"},
+        {"{": "1"},
+        {"it's": '"quoted" $HOME'},
+    ],
+)
+def test_label_names_come_back_from_the_command_as_they_were(names: dict[str, str]) -> None:
+    command = command_of(RunSpec().replaced(data__source="a file.csv", data__label_names=names))
+    words = shlex.split(command)
+    assert words[:5] == ["python", "-m", "studio", "train", "a file.csv"]
+    assert read_pairs(words[words.index("--label-names") + 1]) == names
+
+
+def test_a_label_called_nan_does_not_shuffle_the_others() -> None:
+    assert label_order(["nan", "2", "10", "1"]) == label_order(["10", "1", "nan", "2"])
+    assert label_order(["10", "2", "1"]) == ["1", "2", "10"]
