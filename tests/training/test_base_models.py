@@ -56,6 +56,16 @@ def test_multilabel_run_answers_each_label_by_itself(workshop: Workshop) -> None
     assert sum(scores.values()) != pytest.approx(1.0, abs=1e-3), "each label has a probability of its own"
 
 
+def test_starter_learns_texts_with_several_labels(workshop: Workshop) -> None:
+    wanted = {"training__learning_rate": 5e-4, "training__epochs": 1}
+    run, result = workshop.do_here(workshop.spec("starter", "film_blurbs", **wanted))
+    report = read_report(run)
+    assert report["task"] == "multilabel"
+    assert result["metrics"]["f1"] > report["baselines"]["before"]["f1"]
+    before = load_before(run.path)
+    assert before.model.config.id2label == dict(enumerate(report["labels"]))
+
+
 def test_model_before_training_is_rebuilt_exactly(workshop: Workshop) -> None:
     spec = workshop.spec("bert", training__epochs=1)
     run, _ = workshop.do_here(spec)
