@@ -256,6 +256,13 @@ class HubUnreachable(ModelError):
 
 
 @dataclass(eq=False)
+class ModelNotNamed(ModelError):
+    """The field for the Hub id, the folder or the listed model is empty."""
+
+    code = "model.not_named"
+
+
+@dataclass(eq=False)
 class ModelUnknown(ModelError):
     code = "model.unknown"
     model: str

@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from backend.data.choices import report_on
-from backend.errors import DatasetMissing, ModelUnknown, SpecError, StudioError
+from backend.errors import DatasetMissing, ModelNotNamed, SpecError, StudioError
 from backend.models.catalogue import CatalogueModel, catalogue, suggested
 from backend.models.folder import check_folder, names_a_folder
 from backend.models.hub import look_up
@@ -163,12 +163,12 @@ def chosen_model(kind: str, listed: str | None, hub_id: str | None, folder: str 
     """The model that the fields name.
 
     Raises:
-        ModelUnknown: the field of the chosen kind is empty.
+        ModelNotNamed: the field of the chosen kind is empty.
     """
     base = {"starter": STARTER, "list": listed, "hub": hub_id, "folder": folder}.get(kind)
     base = (base or "").strip()
     if not base:
-        raise ModelUnknown(model="")
+        raise ModelNotNamed
     return ModelSpec(base=base)
 
 
@@ -196,7 +196,7 @@ def build_run_spec(
     Raises:
         DatasetMissing: no table is open.
         SpecError: settings that do not hold, all of them.
-        ModelUnknown: no model was named.
+        ModelNotNamed: no model was named.
     """
     if opened.profile is None:
         raise DatasetMissing(dataset="")
@@ -294,7 +294,7 @@ def wire(view: ModelView, data: DataView, site: Site) -> None:
     def described(address: str, *values: Any) -> dict[Any, Any]:
         try:
             opened, spec = spec_of(address, *values)
-        except (SpecError, ModelUnknown) as error:
+        except (SpecError, ModelNotNamed) as error:
             return {view.problem: problem(t, error) if isinstance(error, SpecError) else ""}
         shown = _open_where_recipe(spec)
         return {

@@ -7,9 +7,10 @@ import shlex
 import pytest
 
 from backend.data.labels import label_order
+from backend.errors import ModelNotNamed
 from backend.specs import RunSpec
 from studio.cli_flags import read_pairs
-from studio.pages.model import command_of
+from studio.pages.model import chosen_model, command_of
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,9 @@ def test_label_names_come_back_from_the_command_as_they_were(names: dict[str, st
 def test_a_label_called_nan_does_not_shuffle_the_others() -> None:
     assert label_order(["nan", "2", "10", "1"]) == label_order(["10", "1", "nan", "2"])
     assert label_order(["10", "2", "1"]) == ["1", "2", "10"]
+
+
+@pytest.mark.parametrize("kind", ["hub", "folder", "list", "forged"])
+def test_an_empty_field_for_the_model_is_said(kind: str) -> None:
+    with pytest.raises(ModelNotNamed):
+        chosen_model(kind, None, " ", "")
