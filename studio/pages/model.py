@@ -81,7 +81,9 @@ def layout(t: Words) -> ModelView:
             form = build_form(t)
         with gr.Accordion(t("model.same"), open=False):
             gr.HTML(f"<p class='muted'>{t('model.same_about')}</p>")
-            command = gr.Code(language="shell", label=t("model.command"), interactive=False, wrap_lines=True)
+            command = gr.Code(
+                language="shell", label=t("model.command"), interactive=False, wrap_lines=True, lines=2, max_lines=8
+            )
             yaml = gr.Code(language="yaml", label="run.yaml", interactive=False)
         trouble = gr.HTML(elem_classes="slot")
         with gr.Row(elem_classes="start"):

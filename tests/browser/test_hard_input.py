@@ -95,3 +95,12 @@ def test_curves_grow_while_the_run_goes_on(open_page: OpenPage, studio: StudioPr
 def test_an_address_of_something_gone_is_said(open_page: OpenPage, query: str) -> None:
     page = open_page(f"/zh{query}")
     expect(page.locator(".banner.bad").first).to_have_text(re.compile("没有|不存在"))
+
+
+def test_deleting_asks_with_both_answers_in_sight(open_page: OpenPage, studio: StudioProcess) -> None:
+    t = words("zh-CN")
+    assert studio.runs(), "the run of the test before"
+    page = open_page("/zh?step=runs")
+    page.get_by_role("button", name=t("runs.delete")).first.click()
+    for answer in ("runs.delete_yes", "runs.delete_no"):
+        expect(page.locator(".question ~ button", has_text=t(answer))).to_be_in_viewport(ratio=1)
