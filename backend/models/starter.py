@@ -27,7 +27,7 @@ SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY_SIZE = 8000
 LONGEST_PIECE = 4
 """Characters of the longest piece: longer ones are rarely seen twice in a small training set."""
-WIDTH, LAYERS, HEADS, INTERMEDIATE = 128, 2, 4, 256
+WIDTH, LAYERS, HEADS, INTERMEDIATE = 128, 2, 8, 1024
 LONGEST_INPUT = 512
 """Positions the model has at least, so that an untruncated long text is still an answer and not a crash."""
 TEACHER_SHARE = 0.8

@@ -74,7 +74,7 @@ def test_first_heads_look_at_neighbouring_positions() -> None:
     with torch.inference_mode():
         attentions = model(torch.randint(5, 50, (1, 40)), output_attentions=True).attentions[0][0]
     looked_at = attentions[:, 10].argmax(dim=1) - 10
-    assert looked_at.tolist() == [-1, 1, -2, 2]
+    assert looked_at.tolist() == [-1, 1, -2, 2, 0, -3, 3, 0]
 
 
 def test_same_seed_makes_the_same_starter(kit: StarterKit) -> None:
