@@ -6,19 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from backend.data.choices import refusal_of
 from backend.data.datasets import load_profile, load_report, result_of, start_import, start_report
 from backend.errors import (
     ColumnMissing,
     ColumnsUncertain,
-    LabelNamesClash,
-    LabelNamesUnknown,
-    LabelTooRare,
-    NoLabels,
-    OneLabelOnly,
     RunLost,
     SameColumn,
-    StudioError,
-    TooManyLabels,
 )
 from backend.jobs.directory import JobDirectory, JobState
 from backend.settings import Home
@@ -99,30 +93,6 @@ def choose_columns(spec: RunSpec, profile: Mapping[str, Any]) -> RunSpec:
         # As the page does: what was read off the whole column stands, unless the user says otherwise.
         spec = spec.replaced(data__task=guess["task"] or "auto", data__label_separator=guess["separator"] or "")
     return spec
-
-
-def refusal_of(report: Mapping[str, Any], label_names: Mapping[str, str]) -> StudioError | None:
-    """Why training on these columns cannot begin, told from their report; None if it can."""
-    labels = [label["value"] for label in report["labels"]]
-    column = report["label"]
-    for finding in report["findings"]:
-        facts = finding["facts"]
-        match finding["code"]:
-            case "no_labels":
-                return NoLabels(column=column)
-            case "one_label":
-                return OneLabelOnly(column=column, label=facts["label"])
-            case "too_many_labels":
-                return TooManyLabels(column=column, labels=finding["count"], rows=finding["rows"])
-            case "rare_labels":
-                return LabelTooRare(labels=facts["labels"], needed=facts["needed"])
-    if unknown := [label for label in label_names if label not in labels]:
-        return LabelNamesUnknown(labels=unknown, available=labels[:50])
-    named: dict[str, list[str]] = {}
-    for label in labels:
-        named.setdefault(label_names.get(label, label), []).append(label)
-    clashes = ((name, together) for name, together in named.items() if len(together) > 1)
-    return next((LabelNamesClash(name=name, labels=together) for name, together in clashes), None)
 
 
 def _warn(terminal: Terminal, finding: Mapping[str, Any]) -> None:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from backend.data.datasets import load_report, start_report
+from backend.data.labels import named_labels
+from backend.errors import (
+    LabelNamesClash,
+    LabelNamesUnknown,
+    LabelTooRare,
+    NoLabels,
+    NotBinary,
+    OneLabelOnly,
+    StudioError,
+    TooManyLabels,
+)
 from backend.jobs.directory import JobDirectory
 from backend.jobs.files import read_json, write_json
 from backend.settings import Home
@@ -50,3 +62,26 @@ def start_report_on(home: Home, choices: DataSpec) -> JobDirectory:
     return start_report(
         home, choices.dataset, choices.text_column, choices.label_column, choices.task, choices.label_separator
     )
+
+
+def refusal_of(report: Mapping[str, Any], label_names: Mapping[str, str]) -> StudioError | None:
+    """Why training on these columns cannot begin, told from their report; None if it can."""
+    column = report["label"]
+    for finding in report["findings"]:
+        facts = finding["facts"]
+        match finding["code"]:
+            case "no_labels":
+                return NoLabels(column=column)
+            case "one_label":
+                return OneLabelOnly(column=column, label=facts["label"])
+            case "too_many_labels":
+                return TooManyLabels(column=column, labels=finding["count"], rows=finding["rows"])
+            case "not_binary":
+                return NotBinary(column=column, labels=facts["labels"])
+            case "rare_labels":
+                return LabelTooRare(labels=facts["labels"], needed=facts["needed"])
+    try:
+        named_labels([label["value"] for label in report["labels"]], label_names)
+    except (LabelNamesUnknown, LabelNamesClash) as error:
+        return error
+    return None

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from backend.data.choices import report_on
+from backend.data.choices import refusal_of, report_on
 from backend.errors import DatasetMissing, ModelNotNamed, SpecError, StudioError
 from backend.models.catalogue import CatalogueModel, catalogue, suggested
 from backend.models.folder import check_folder, names_a_folder
@@ -213,8 +213,12 @@ def start_run(services: Services, spec: RunSpec) -> str:
     """Start the run in a process of its own; leads to it.
 
     Raises:
+        DataError: the report on the chosen columns says that training on them cannot begin.
         ModelError: the model's folder holds no model, or the Hub does not have it or cannot be reached.
     """
+    report = report_on(services.home, spec.data)
+    if report and (refusal := refusal_of(report, spec.data.label_names)):
+        raise refusal
     if names_a_folder(spec.model.base):
         check_folder(spec.model.base)
     elif spec.model.base != STARTER:
