@@ -22,6 +22,11 @@ Object.assign(Studio, (() => {
     return entry;
   }
 
+  function started(seconds) {
+    const when = new Date(seconds * 1000), short = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" };
+    return make("td", { class: "number", title: when.toLocaleString(Studio.language()), text: when.toLocaleString(Studio.language(), short) });
+  }
+
   /** The newest runs beside the page. */
   function sidebar(element) {
     const list = make("nav", { class: "run-list", "aria-label": words["nav.runs"] });
@@ -88,7 +93,7 @@ Object.assign(Studio, (() => {
         name, make("td", { class: "text", text: run.data }), make("td", { class: "text", text: run.model === "starter" ? words["model.starter"] : run.model }),
         make("td", { class: "number", text: run.metrics.f1 === undefined ? "–" : `${words["metric.f1"]} ${score(run.metrics.f1)}` }),
         make("td", { class: "number", text: ended ? duration(ended - run.created) : "–" }),
-        make("td", { class: "number", text: new Date(run.created * 1000).toLocaleString(Studio.language(), { dateStyle: "medium", timeStyle: "short" }) }),
+        started(run.created),
         actions);
     }
     async function refresh() {
