@@ -12,6 +12,9 @@ from pathlib import Path
 
 import httpx
 
+from backend.jobs.store import RunStore
+from backend.settings import Home
+
 PROJECT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60.0
 
@@ -64,7 +67,10 @@ class StudioProcess:
         self._stream.close()
 
     def close(self) -> None:
-        """End it as Ctrl-C does."""
+        """End it as Ctrl-C does, and its runs, which would otherwise outlive the tests."""
+        store = RunStore(Home(self.home))
+        for run in store.summaries() if store.home.runs.exists() else []:
+            store.stop(run.id)
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
