@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from studio.address import STEPS
 from studio.i18n import words
 from tests.browser.studio_process import StudioProcess
-from tests.browser.test_story import drop
+from tests.browser.test_story import drop, start_training
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -117,18 +117,15 @@ def test_open_page_survives_a_restart_of_the_studio(
     page.wait_for_selector(".studio-header")
     drop(page, samples / "support_tickets_en.csv")
     t = words("en")
-    page.locator("#step-model-button").click()
-    page.get_by_label(t("setting.training.epochs.name")).first.fill("100")
-    page.locator("#train-en").click()
-    page.wait_for_url("**run=**")
-    expect(page.locator(".live-line")).to_contain_text("epoch", timeout=120_000)
+    start_training(page, t, epochs=100)
+    expect(page.locator(".live-line")).to_contain_text("epoch", timeout=240_000)
     own_studio.kill()
     expect(page.locator(".ending")).to_contain_text("does not answer")
     again = StudioProcess(own_studio.home, port=own_studio.port)
     try:
-        expect(page.locator(".ending")).not_to_contain_text("does not answer", timeout=20_000)
+        expect(page.locator(".ending")).not_to_contain_text("does not answer", timeout=60_000)
         page.locator("button.stop").click()
-        expect(page.locator(".live-head .state")).to_have_text(t("state.stopped"), timeout=60_000)
+        expect(page.locator(".live-head .state")).to_have_text(t("state.stopped"), timeout=120_000)
     finally:
         page.close()
         again.close()
