@@ -13,6 +13,7 @@ import pytest
 from backend.data.choices import first_choices
 from backend.data.datasets import load_profile, start_import, wait
 from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.events import PhaseStarted
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import build_spec
@@ -75,8 +76,13 @@ def await_that(found: Callable[[], bool], what: str) -> None:
 
 def await_phase(run: JobDirectory, phase: str) -> None:
     """Wait until the run has come to the phase."""
-    await_that(lambda: run.status().phase == phase or run.status().state.is_final, phase)
+    # Told by its events: a short phase may be over before anybody looks.
+    await_that(lambda: phase in _entered(run) or run.status().state.is_final, phase)
     assert run.status().state is JobState.RUNNING
+
+
+def _entered(run: JobDirectory) -> set[str]:
+    return {event.phase for event in run.events() if isinstance(event, PhaseStarted)}
 
 
 def processes_of(job: JobDirectory, module: str) -> list[psutil.Process]:
