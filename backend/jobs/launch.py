@@ -40,6 +40,8 @@ def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     environment["PYTHONUNBUFFERED"] = "1"
     # Threads that wait for each other sleep instead of spinning: on cores shared with a browser or a second run,
-    # spinning made a training step nine times slower, and on idle cores sleeping costs nothing that was measured.
+    # spinning made a training step nine times slower. NumPy's own threads spin whatever they are told, and sparse
+    # matrices gain nothing from them.
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    environment.setdefault("OPENBLAS_NUM_THREADS", "1")
     return environment
