@@ -26,11 +26,13 @@ from tests.faults.conftest import PATIENCE_S, SAMPLE, SmallDisk, await_phase, aw
 def run(home: Home) -> Iterator[JobDirectory]:
     """A run at its work; what is left of it is ended after the test."""
     started = start_run(home)
-    await_phase(started, "reading")
-    yield started
-    for module in ("backend.jobs.supervisor", "backend.worker"):
-        for process in processes_of(started, module):
-            process.kill()
+    try:
+        await_phase(started, "reading")
+        yield started
+    finally:
+        for module in ("backend.jobs.supervisor", "backend.worker"):
+            for process in processes_of(started, module):
+                process.kill()
 
 
 def test_a_killed_worker_leaves_an_interrupted_run_that_says_so(home: Home, run: JobDirectory) -> None:
