@@ -22,7 +22,7 @@ class Recipe:
 
 
 STARTER_RECIPE = Recipe(
-    epochs=3, batch_size=64, learning_rate=3e-4, max_length=128, warmup_share=0.1, weight_decay=0.01, patience=0
+    epochs=2, batch_size=64, learning_rate=3e-4, max_length=128, warmup_share=0.1, weight_decay=0.01, patience=0
 )
 PRETRAINED_RECIPE = Recipe(
     epochs=3, batch_size=64, learning_rate=2e-5, max_length=128, warmup_share=0.1, weight_decay=0.01, patience=0
