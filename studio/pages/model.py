@@ -222,7 +222,8 @@ def start_run(services: Services, spec: RunSpec) -> str:
     if names_a_folder(spec.model.base):
         check_folder(spec.model.base)
     elif spec.model.base != STARTER:
-        look_up(spec.model.base, token=services.hub_token, timeout_s=HUB_TIMEOUT_S)
+        revision = spec.model.revision or None
+        look_up(spec.model.base, token=services.hub_token, timeout_s=HUB_TIMEOUT_S, revision=revision)
     run = services.store.create(spec)
     services.store.start(run, environ={"HF_TOKEN": services.hub_token} if services.hub_token else None)
     return goto(run=run.id, step="train")

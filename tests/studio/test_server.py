@@ -14,7 +14,6 @@ from backend.jobs.directory import JobDirectory
 from backend.settings import Home
 from backend.specs import RunSpec
 from studio import server
-from studio.security import OwnPagesOnly
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +83,6 @@ def test_no_free_port_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         taken.listen()
         with pytest.raises(PortTaken):
             server._listen("127.0.0.1", taken.getsockname()[1])
-
-
-def test_any_host_is_allowed_only_where_the_studio_is_open_to_others() -> None:
-    async def never(*_: object) -> None:
-        raise AssertionError
-
-    assert OwnPagesOnly(never, ["*"]).hosts == {"*"}
 
 
 @pytest.mark.parametrize("since", ["999999999999999999999999", "-5", "abc", "1e9"])
