@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from backend.errors import SpecError, SpecUnreadable
+from backend.steps import Section, Step, step_document, step_text
 
 STARTER = "starter"
 """The base model that needs no download: a small BERT made from the training texts."""
 
 Task = Literal["auto", "binary", "multiclass", "multilabel"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Header = Literal["auto", "yes", "no"]
+Balance = Literal["none", "oversample", "undersample"]
+SplitMethod = Literal["auto", "stratified", "group", "given", "time"]
 
 
 def setting(default: Any, *, flag: str, advanced: bool = False, **rules: Any) -> Any:
@@ -28,20 +32,33 @@ def setting(default: Any, *, flag: str, advanced: bool = False, **rules: Any) ->
     return Field(default, json_schema_extra={"flag": flag, "advanced": advanced}, validate_default=False, **rules)
 
 
-class Section(BaseModel):
-    """Base of all specs: frozen, and strict about names it does not know."""
+class ReadingSpec(Section):
+    """How the files are read, where what is found of itself is not right. Empty and ``auto`` mean: as found."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    encoding: str = setting("", flag="--encoding", advanced=True, max_length=40)
+    delimiter: str = setting("", flag="--delimiter", advanced=True, max_length=3)
+    """One character, or ``tab``."""
+    header: Header = setting("auto", flag="--header", advanced=True)
+    sheet: str = setting("", flag="--sheet", advanced=True, max_length=200)
 
 
 class DataSpec(Section):
     """Which table, and what its columns are."""
 
     source: str = setting("", flag="--data")
+    """A file, or ``hub:owner/name`` for a data set of the Hub."""
+    validation_source: str = setting("", flag="--validation-data", advanced=True)
+    test_source: str = setting("", flag="--test-data", advanced=True)
+    configuration: str = setting("", flag="--data-config", advanced=True, max_length=200)
+    revision: str = setting("", flag="--data-revision", advanced=True, max_length=200)
     dataset: str = ""
     """The imported table's id, made from the file's content: set by the import, not by people."""
     text_column: str = setting("", flag="--text")
+    template: str = setting("", flag="--template", max_length=2000)
+    """The text composed of columns, each in braces: ``{title}. {synopsis}``; empty: the text column alone."""
     label_column: str = setting("", flag="--label")
+    label_columns: tuple[str, ...] = setting((), flag="--label-columns")
+    """Columns of 0 and 1, one a label, instead of a label column."""
     label_names: dict[str, str] = setting({}, flag="--label-names")
     task: Task = setting("auto", flag="--task")
     label_separator: str = setting("", flag="--label-separator", max_length=3)
@@ -53,11 +70,40 @@ class DataSpec(Section):
         return {str(k): str(v) for k, v in names.items()} if isinstance(names, Mapping) else names
 
 
+class PrepareSpec(Section):
+    """What is done to the rows before they are divided, in this order."""
+
+    steps: tuple[Step, ...] = setting((), flag="--step")
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _steps_may_be_written_short(cls, steps: Any) -> Any:
+        return [step_document(step) for step in steps] if isinstance(steps, (list, tuple)) else steps
+
+
+class SampleSpec(Section):
+    """How many of the rows are used. Balancing changes the training part only."""
+
+    rows: int = setting(0, flag="--sample-rows", ge=0)
+    """0: all."""
+    share: float = setting(1.0, flag="--sample-share", gt=0, le=1)
+    cap: int = setting(0, flag="--label-cap", advanced=True, ge=0)
+    """Most rows of one label; 0: no limit."""
+    balance: Balance = setting("none", flag="--balance", advanced=True)
+
+
 class SplitSpec(Section):
     """How the rows are divided. The test part is only looked at when training is over."""
 
+    method: SplitMethod = setting("auto", flag="--split")
+    """``auto``: by the parts that the data has, else stratified."""
+    column: str = setting("", flag="--split-column")
+    """The column that ``group``, ``given`` or ``time`` goes by."""
     test_share: float = setting(0.1, flag="--test-share", ge=0.01, le=0.5)
     validation_share: float = setting(0.1, flag="--validation-share", ge=0.01, le=0.5)
+    folds: int = setting(0, flag="--folds", advanced=True, ge=0, le=20)
+    """With 2 or more the test part is one of so many folds, and `test_share` has no say."""
+    fold: int = setting(1, flag="--fold", advanced=True, ge=1, le=20)
     seed: int = setting(42, flag="--seed", ge=0, le=2**31 - 1)
 
 
@@ -86,7 +132,10 @@ class RunSpec(Section):
 
     version: Literal[1] = 1
     name: str = setting("", flag="--name", max_length=120)
+    reading: ReadingSpec = ReadingSpec()
     data: DataSpec = DataSpec()
+    prepare: PrepareSpec = PrepareSpec()
+    sample: SampleSpec = SampleSpec()
     split: SplitSpec = SplitSpec()
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()
@@ -103,7 +152,7 @@ class RunSpec(Section):
         return type(self)(**document)
 
 
-Kind = Literal["text", "integer", "number", "choice", "mapping"]
+Kind = Literal["text", "integer", "number", "choice", "mapping", "list"]
 
 
 @dataclass(frozen=True)
@@ -152,8 +201,8 @@ def _setting(path: str, field: FieldInfo) -> Setting:
     optional = type(None) in arguments
     bare = next(a for a in arguments if a is not type(None)) if optional else annotation
     choices = get_args(bare) if get_origin(bare) is Literal else ()
-    kinds: dict[Any, Kind] = {int: "integer", float: "number", str: "text"}
-    kind: Kind = "choice" if choices else "mapping" if get_origin(bare) is dict else kinds[bare]
+    kinds: dict[Any, Kind] = {int: "integer", float: "number", str: "text", dict: "mapping", tuple: "list"}
+    kind: Kind = "choice" if choices else kinds[get_origin(bare) or bare]
     bounds = {
         name: getattr(rule, name) for rule in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(rule, name)
     }
@@ -208,4 +257,6 @@ def spec_to_yaml(spec: RunSpec) -> str:
     """The spec as YAML, without what stands at its default."""
     document = spec.model_dump(exclude_defaults=True)
     document.get("data", {}).pop("dataset", None)
+    if spec.prepare.steps:  # the kind of a step is a default of its class, and left out above
+        document["prepare"] = {"steps": [step_text(step) for step in spec.prepare.steps]}
     return yaml.safe_dump(document, allow_unicode=True, sort_keys=False)

@@ -12,7 +12,7 @@ import typer
 
 from backend.specs import Setting, settings
 
-_METAVARS = {"text": "TEXT", "integer": "INTEGER", "number": "NUMBER", "mapping": "A=X,B=Y"}
+_METAVARS = {"text": "TEXT", "integer": "INTEGER", "number": "NUMBER", "mapping": "A=X,B=Y", "list": "A,B"}
 
 
 def with_setting_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -33,18 +33,28 @@ def with_setting_flags(command: Callable[..., None]) -> Callable[..., None]:
 def _annotation(setting: Setting) -> Any:
     metavar = "|".join(setting.choices) if setting.choices else _METAVARS[setting.kind]
     panel = f"cli.panel.{setting.section or 'run'}"
-    return Annotated[str | None, typer.Option(setting.flag, metavar=metavar, help=setting.path, rich_help_panel=panel)]
+    # A list may be given by one flag several times; only the columns of labels are also divided at commas.
+    kind: Any = list[str] if setting.kind == "list" else str
+    return Annotated[kind | None, typer.Option(setting.flag, metavar=metavar, help=setting.path, rich_help_panel=panel)]
 
 
-def apply_flags(document: dict[str, Any], given: Mapping[str, str | None]) -> dict[str, Any]:
+def apply_flags(document: dict[str, Any], given: Mapping[str, str | list[str] | None]) -> dict[str, Any]:
     """``document`` (a spec as plain values) with the flags that were given laid over it; nothing is checked yet."""
     for setting in settings():
         text = given.get(setting.parameter)
         if text is None:
             continue
         target = document.setdefault(setting.section, {}) if setting.section else document
-        target[setting.path.rpartition(".")[2]] = read_pairs(text) if setting.kind == "mapping" else text
+        target[setting.path.rpartition(".")[2]] = _value(setting, text)
     return document
+
+
+def _value(setting: Setting, given: str | list[str]) -> Any:
+    if setting.path == "data.label_columns":
+        return [name.strip() for text in given for name in re.split("[,，]", text) if name.strip()]
+    if setting.kind == "mapping":
+        return read_pairs(str(given))
+    return given
 
 
 def read_pairs(text: str) -> dict[str, str] | str:
