@@ -71,7 +71,7 @@ def _setting_help(setting: Setting, words: Words) -> str:
         facts.append(words("cli.help.range", least=setting.least, most=setting.most))
     if setting.optional:
         facts.append(words("cli.help.by_model"))
-    elif setting.default not in ("", {}):
+    elif setting.default not in ("", {}, ()):
         facts.append(words("cli.help.default", default=str(setting.default)))
     text = words(f"setting.{setting.path}.help")
     return f"{text} [{words('cli.figures', figures=facts)}]" if facts else text

@@ -34,7 +34,7 @@ def _default(t: Words, setting: Setting) -> str:
         name = setting.path.rpartition(".")[2]
         starter, pretrained = getattr(STARTER_RECIPE, name), getattr(PRETRAINED_RECIPE, name)
         return t("docs.settings.recipe", starter=f"{starter:g}", pretrained=f"{pretrained:g}")
-    return f"`{setting.default}`" if setting.default not in ("", {}) else "–"
+    return f"`{setting.default}`" if setting.default not in ("", {}, ()) else "–"
 
 
 def _range(setting: Setting) -> str:

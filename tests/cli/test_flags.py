@@ -29,7 +29,7 @@ def test_help_names_every_flag_with_its_range_in_the_language_of_the_terminal(st
     done = studio.run("train", "--help", "--lang", language)
     assert done.returncode == 0
     assert all(setting.flag in done.stdout for setting in SETTINGS)
-    assert ("0.01 to 0.5" if language == "en" else "0.01 到 0.5") in done.stdout
+    assert ("0.01 to 0.5" if language == "en" else "0.01 到 0.5") in " ".join(done.stdout.split())
     assert ("用法" in done.stdout) == (language == "zh-CN")
     assert "…" not in done.stdout
 
@@ -44,6 +44,9 @@ def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio,
         "data.text_column": "review",
         "data.label_column": "label",
         "data.label_separator": "|",
+        "data.label_columns": ["a", "b"],
+        "data.template": "{review}!",
+        "prepare.steps": ["drop_duplicates"],
         "model.base": str(no_model),
         "model.revision": "v2",
     }
