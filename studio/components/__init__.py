@@ -51,6 +51,16 @@ def label_names() -> gr.HTML:
     return live_component(script, name="label-names")
 
 
+def findings_list() -> gr.HTML:
+    """What stands out in a table: value as `studio.pages.data_findings` makes it.
+
+    A click on a repair makes the value ``{"repair": {"step": …}}`` or ``{"repair": {"set": {path: value}}}`` (as it
+    stands in the report), and fires the event ``repair``. The buttons stay out of use until a new value comes.
+    """
+    script = "Studio.findingsList(element.firstElementChild, props, () => trigger('repair'), watch)"
+    return live_component(script, name="findings-list")
+
+
 def plot(name: str) -> gr.HTML:
     """A plotly figure in the page's colours: value is the figure as JSON."""
     return live_component("Studio.plot(element.firstElementChild, props, watch)", name=name)

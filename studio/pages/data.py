@@ -21,8 +21,8 @@ from studio.address import Opened, goto
 from studio.figures import label_chart, length_chart
 from studio.i18n import Words
 from studio.markup import empty_state, problem
-from studio.markup import text as text_of
-from studio.pages.data_view import findings, heading, label_warning, lengths, preview
+from studio.pages.data_findings import findings, findings_said
+from studio.pages.data_view import heading, lengths, preview
 from studio.services import Services
 from studio.site import Site
 
@@ -109,7 +109,7 @@ def layout(t: Words) -> DataView:
                 names = components.label_names()
             with gr.Column(min_width=320, elem_classes="card"):
                 gr.HTML(f"<h4>{t('data.findings')}</h4>")
-                found = gr.HTML()
+                found = components.findings_list()
         with gr.Row(elem_classes="two"):
             with gr.Column(min_width=320, elem_classes="card"):
                 labels_chart = components.plot("labels-chart")
@@ -165,7 +165,7 @@ def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[A
     if report:
         return updates | _described(t, view, chosen, report)
     waiting = "data.describing" if _names_columns(chosen) else "data.choose_columns"
-    return updates | _undescribed(view, text_of(t(waiting)))
+    return updates | _undescribed(view, t(waiting))
 
 
 def import_file(services: Services, path: str | None, name: str | None = None) -> str:
@@ -222,7 +222,7 @@ def describe(services: Services, t: Words, view: DataView, opened: Opened, *fiel
     if _names_columns(spec):
         yield from _report(services, t, view, spec)
     else:
-        yield _undescribed(view, text_of(t("data.choose_columns")))
+        yield _undescribed(view, t("data.choose_columns"))
 
 
 def finish_describing(services: Services, t: Words, view: DataView, opened: Opened) -> Iterator[dict[Any, Any]]:
@@ -241,7 +241,7 @@ def _names_columns(spec: DataSpec) -> bool:
 def _report(services: Services, t: Words, view: DataView, spec: DataSpec) -> Iterator[dict[Any, Any]]:
     report = report_on(services.home, spec)
     if report is None:
-        yield _undescribed(view, text_of(t("data.describing")))
+        yield _undescribed(view, t("data.describing"))
         try:
             wait(start_report_on(services.home, spec), timeout_s=REPORT_TIMEOUT_S)
             report = report_on(services.home, spec)
@@ -255,7 +255,7 @@ def _report(services: Services, t: Words, view: DataView, spec: DataSpec) -> Ite
 def _undescribed(view: DataView, said: str) -> dict[Any, Any]:
     # Nothing of another table or column may stay on the page.
     cleared = (view.names, view.labels_chart, view.lengths_chart, view.lengths_summary)
-    return {view.findings: said, **dict.fromkeys(cleared, "")}
+    return {view.findings: findings_said(said), **dict.fromkeys(cleared, "")}
 
 
 def _described(t: Words, view: DataView, spec: DataSpec, report: dict[str, Any]) -> dict[Any, Any]:
@@ -265,7 +265,7 @@ def _described(t: Words, view: DataView, spec: DataSpec, report: dict[str, Any])
         view.labels_chart: label_chart(t, report["labels"], spec.label_names),
         view.lengths_chart: length_chart(t, report["lengths"]),
         view.lengths_summary: lengths(t, report["lengths"]),
-        view.findings: findings(t, report) + label_warning(t, report, MOST_LABELS_NAMED),
+        view.findings: findings(t, report, MOST_LABELS_NAMED),
     }
 
 

@@ -10,7 +10,6 @@ from studio.markup import table, tag, text
 
 PREVIEW_ROWS = 8
 CELL_LENGTH = 300
-MARKS = {"error": "✕", "warning": "▲", "note": "·", "ok": "✓"}
 
 
 def heading(t: Words, profile: dict[str, Any]) -> str:
@@ -30,37 +29,6 @@ def lengths(t: Words, found: dict[str, Any]) -> str:
     """How long the texts are, in one line."""
     facts = t("data.lengths_summary", median=found["median"], p95=found["p95"], longest=found["max"])
     return tag("p", text(facts), class_="muted")
-
-
-def findings(t: Words, report: dict[str, Any]) -> str:
-    """What is wrong with the table, worst first, each with its examples behind a click."""
-    order = list(MARKS)
-    found = sorted(report["findings"], key=lambda finding: order.index(finding["severity"]))
-    return tag("ul", *(_finding(t, finding) for finding in found), class_="findings")
-
-
-def _finding(t: Words, finding: dict[str, Any]) -> str:
-    facts = {"count": finding["count"], "rows": finding["rows"], **finding.get("facts", {})}
-    words = text(t(f"finding.{finding['code']}", **facts))
-    mark = tag("span", MARKS[finding["severity"]], class_="mark", aria_hidden="true")
-    examples = finding.get("examples") or []
-    if examples:
-        shown = (tag("li", text(_example(example))) for example in examples)
-        words = tag("details", tag("summary", words), tag("ul", *shown, class_="examples"))
-    return tag("li", mark, words, class_=finding["severity"])
-
-
-def _example(example: Any) -> str:
-    if isinstance(example, dict):
-        return " · ".join(str(value) for value in example.values())
-    return str(example)
-
-
-def label_warning(t: Words, report: dict[str, Any], most: int) -> str:
-    """A line that says so when not all labels can be named here."""
-    if len(report["labels"]) <= most:
-        return ""
-    return tag("p", text(t("data.labels_cut", shown=most, count=len(report["labels"]))), class_="muted")
 
 
 def preview(t: Words, profile: dict[str, Any], choices: DataSpec) -> str:

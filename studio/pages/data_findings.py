@@ -1,0 +1,83 @@
+"""The findings of a report in the user's words, with their rows and what mends them: the value of the findings list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from studio.i18n import Words
+
+SEVERITIES = ("error", "warning", "note", "ok")
+"""Worst first: the order in which findings are shown."""
+LABELS_IN_A_NAME = 3
+
+
+def findings(t: Words, report: Mapping[str, Any], most_labels: int = 200) -> str:
+    """What is wrong with the table, worst first, each with its examples behind a click and its repairs as buttons."""
+    found = sorted(report["findings"], key=lambda finding: SEVERITIES.index(finding["severity"]))
+    labels = len(report["labels"])
+    document: dict[str, Any] = {
+        "findings": [_shown(t, finding) for finding in found],
+        "words": {"see": t("data.see_rows")},
+    }
+    if labels > most_labels:
+        document["after"] = t("data.labels_cut", shown=most_labels, count=labels)
+    return json.dumps(document, ensure_ascii=False)
+
+
+def findings_said(said: str) -> str:
+    """One line where there is no report: it is being made, or there is nothing to make it of. Empty clears the list."""
+    return json.dumps({"said": said}, ensure_ascii=False) if said else ""
+
+
+def finding_words(t: Words, finding: Mapping[str, Any]) -> str:
+    """A finding as a sentence; one that was told from a part of the rows says so."""
+    facts = {**finding["facts"], "count": finding["count"], "rows": finding["rows"]}
+    said = t(f"finding.{finding['code']}", **facts)
+    return f"{said} {t('finding_sampled', sampled=finding['sampled'])}" if finding.get("sampled") else said
+
+
+def repair_words(t: Words, repair: Mapping[str, Any]) -> str:
+    """What a repair is called on its button."""
+    if "set" in repair:
+        method = repair["set"].get("split.method", "")
+        return t(f"repair.split.{method}", column=repair["set"].get("split.column", ""))
+    step = repair["step"]
+    name = f"repair.{step['kind']}"
+    variant = step.get("by") or step.get("action")
+    facts = {fact: value for fact, value in step.items() if fact not in ("kind", "on")}
+    if "labels" in facts:
+        facts["labels"] = _cut(list(facts["labels"]))
+    return t(f"{name}.{variant}" if variant else name, **facts)
+
+
+def _cut(labels: list[str]) -> list[str]:
+    return labels if len(labels) <= LABELS_IN_A_NAME else [*labels[:LABELS_IN_A_NAME], "…"]
+
+
+def _shown(t: Words, finding: Mapping[str, Any]) -> dict[str, Any]:
+    heads, rows = example_table(t, finding.get("examples") or [])
+    return {
+        "code": finding["code"],
+        "severity": finding["severity"],
+        "words": finding_words(t, finding),
+        "examples": {"heads": heads, "rows": rows},
+        "repairs": [{"name": repair_words(t, repair), "repair": repair} for repair in finding.get("repairs") or []],
+    }
+
+
+def example_table(t: Words, examples: list[Any]) -> tuple[list[str], list[list[str]]]:
+    """The examples of a finding as heads and rows of text; a fact that no example has gives no column."""
+    structured = [example if isinstance(example, dict) else {"text": example} for example in examples]
+    names = list(dict.fromkeys(name for example in structured for name in example))
+    rows = [[_cell(example.get(name)) for name in names] for example in structured]
+    return [t(f"example.{name}") for name in names], rows
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "∅"
+    if isinstance(value, list):
+        return " · ".join(str(part) for part in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
