@@ -121,6 +121,61 @@ class FormatUnknown(DataError):
 
 
 @dataclass(eq=False)
+class EncodingUnknown(DataError):
+    code = "data.encoding_unknown"
+    encoding: str
+
+
+@dataclass(eq=False)
+class DelimiterInvalid(DataError):
+    code = "data.delimiter_invalid"
+    delimiter: str
+
+
+@dataclass(eq=False)
+class SheetMissing(DataError):
+    code = "data.sheet_missing"
+    sheet: str
+    available: list[str]
+
+
+@dataclass(eq=False)
+class PartsUnclear(DataError):
+    """Of several files some tell by their names which part of the data they are; these do not."""
+
+    code = "data.parts_unclear"
+    files: list[str]
+
+
+@dataclass(eq=False)
+class ColumnsDiffer(DataError):
+    """Two files that are to make one table have different columns."""
+
+    code = "data.columns_differ"
+    file: str
+    other: str
+    columns: list[str]
+    other_columns: list[str]
+
+
+@dataclass(eq=False)
+class TooSlow(DataError):
+    """Reading the file took longer than it may."""
+
+    code = "data.too_slow"
+    file: str
+    minutes: float
+
+
+@dataclass(eq=False)
+class OriginalGone(DataError):
+    """The file that a table was read from is not there any more, or has changed."""
+
+    code = "data.original_gone"
+    file: str
+
+
+@dataclass(eq=False)
 class DatasetMissing(DataError):
     code = "data.dataset_missing"
     dataset: str
@@ -186,6 +241,16 @@ class NotBinary(DataError):
     code = "data.not_binary"
     column: str
     labels: list[str]
+
+
+@dataclass(eq=False)
+class LabelColumnNotBinary(DataError):
+    """A column that stands for one label holds more than 0 and 1."""
+
+    code = "data.label_column_not_binary"
+    column: str
+    values: list[str]
+    """Some of the others."""
 
 
 @dataclass(eq=False)

@@ -5,9 +5,13 @@ Everything here works on the *cells* of a column: each different cell text with 
 
 from __future__ import annotations
 
+import ast
+import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from backend.errors import LabelNamesClash, LabelNamesUnknown
 from backend.specs import Task
@@ -15,8 +19,13 @@ from backend.specs import Task
 SEPARATORS = ("|", ";", "；", "、", ",", "，", "/")
 SAME_SPLIT_ROWS = 3
 """Rows that each label needs: one for each of the training, validation and test parts."""
+LIST_SEPARATOR = "[]"
+"""Stands for a separator where cells are lists as JSON or Python writes them: ``["a", "b"]``, ``['a']``, ``[]``."""
+LONGEST_LIST = 20_000
+LISTS_TRIED = 1000
 LONGEST_LABEL = 60
 MOST_PARTS = 1000
+_NUMPY_GAP = re.compile(r"""(['"])\s+(['"])""")
 
 
 def cell_counts(cells: Iterable[str | None]) -> Counter[str]:
@@ -26,8 +35,32 @@ def cell_counts(cells: Iterable[str | None]) -> Counter[str]:
 
 def split_cell(cell: str, separator: str) -> list[str]:
     """The labels of one cell: stripped, each once, in the order they stand in. Without a separator it is one label."""
+    if separator == LIST_SEPARATOR:
+        listed = list_in(cell)
+        return [cell] if listed is None else list(listed)
     parts = cell.split(separator.strip() or separator) if separator else [cell]
     return list(dict.fromkeys(label for part in parts if (label := part.strip())))
+
+
+@lru_cache(maxsize=1 << 16)
+def list_in(cell: str) -> tuple[str, ...] | None:
+    """The labels of a cell that is written as a list, each once; None if it is none.
+
+    JSON and Python lists of texts or numbers; also ``['a' 'b']``, as numpy prints them.
+    """
+    cell = cell.strip()
+    if not (cell.startswith("[") and cell.endswith("]")) or len(cell) > LONGEST_LIST:
+        return None
+    try:
+        found = json.loads(cell)
+    except (ValueError, RecursionError):
+        try:
+            found = ast.literal_eval(_NUMPY_GAP.sub(r"\1, \2", cell))
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+    if not isinstance(found, list) or not all(isinstance(part, (str, int, float)) for part in found):
+        return None
+    return tuple(dict.fromkeys(label for part in found if (label := str(part).strip())))
 
 
 def label_counts(cells: Mapping[str, int], separator: str) -> Counter[str]:
@@ -57,6 +90,8 @@ def guess_separator(cells: Mapping[str, int]) -> str:
     A separator counts when its parts come again in other cells: "Action, Comedy" beside "Comedy, Drama" are
     labels, "Home, garden" in every row of its class is a name, and the parts of sentences come once.
     """
+    if _are_lists(cells):
+        return LIST_SEPARATOR
     found = [(uses, s) for s in SEPARATORS if (uses := _uses_of(cells, s))]
     if not found:
         return ""
@@ -64,6 +99,16 @@ def guess_separator(cells: Mapping[str, int]) -> str:
     followed = sum(rows * cell.count(separator + " ") for cell, rows in cells.items())
     every = sum(rows * cell.count(separator) for cell, rows in cells.items())
     return separator + " " if followed == every else separator
+
+
+def _are_lists(cells: Mapping[str, int]) -> bool:
+    tried = list(cells)[:: len(cells) // LISTS_TRIED + 1]
+    lists = [cell for cell in tried if cell.startswith("[") and list_in(cell) is not None]
+    rows, listed = (sum(cells[cell] for cell in found) for found in (tried, lists))
+    labels = label_counts({cell: cells[cell] for cell in lists}, LIST_SEPARATOR)
+    # Vectors are lists of numbers that never come again.
+    come_again = len(labels) <= MOST_PARTS and labels.total() >= 2 * len(labels)
+    return len(tried) > 1 and listed >= 0.9 * rows and come_again
 
 
 def _uses_of(cells: Mapping[str, int], separator: str) -> float:

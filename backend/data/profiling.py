@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backend.data.labels import LONGEST_LABEL, cell_counts, guess_separator, label_counts
+from backend.data.roles import DATE, Roles, guess_roles
 
 LABEL_NAMES = (
     ("label", "labels", "标签", "标记", "target", "y"),
@@ -29,6 +30,7 @@ ID_NAME = re.compile(r"(?i)(id|idx|index|uuid|guid|no|nr|key|序号|编号|unnam
 MOST_LABELS = 1000
 MOST_NUMBERS = 30
 KIND_SAMPLE = 100_000
+DATES_SHARE = 0.95
 EXAMPLES = 3
 NEAR = 1.5
 """A column this many times as text-like as the next is surely the text."""
@@ -46,11 +48,13 @@ class ColumnProfile:
     examples: list[str]
     separator: str = ""
     """What divides the labels of one cell, where cells hold several."""
+    rows: int = 0
+    """Cells that are not blank."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """The probable text and label columns; None where no column will do."""
+    """The probable text and label columns; None where no column will do, or where each label has a column."""
 
     text: str | None
     label: str | None
@@ -58,6 +62,7 @@ class Guess:
     separator: str
     certain: bool
     reasons: dict[str, str]
+    roles: Roles = field(default_factory=Roles)
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in ``profile.json``."""
@@ -104,7 +109,7 @@ def profile_column(name: str, column: pa.ChunkedArray, list_separator: str = "")
             examples |= dict.fromkeys(text[:300] for text in filled.slice(0, 1000).to_pylist())
     blank = len(column) - rows
     if not rows:
-        return ColumnProfile(name, "empty", 0, blank, 0.0, [])
+        return ColumnProfile(name, "empty", 0, blank, 0.0, [], rows=0)
     distinct, mean_length = len(np.unique(np.concatenate(hashes))), characters / rows
     # Cells as long as paragraphs are no labels, so theirs are never looked at one by one; of the others, a sample.
     sample = column.slice(0, 0) if mean_length > 4 * LONGEST_LABEL else evenly(column, KIND_SAMPLE)
@@ -112,7 +117,7 @@ def profile_column(name: str, column: pa.ChunkedArray, list_separator: str = "")
     separator = list_separator or guess_separator(cells)
     kind = _kind(name, cells, rows, distinct, mean_length, separator)
     shown = separator if kind == "label" else ""
-    return ColumnProfile(name, kind, distinct, blank, round(mean_length, 2), list(examples)[:EXAMPLES], shown)
+    return ColumnProfile(name, kind, distinct, blank, round(mean_length, 2), list(examples)[:EXAMPLES], shown, rows)
 
 
 def _kind(name: str, cells: Mapping[str, int], rows: int, distinct: int, mean_length: float, separator: str) -> str:
@@ -125,6 +130,9 @@ def _kind(name: str, cells: Mapping[str, int], rows: int, distinct: int, mean_le
     whole = numbers and all(cell.lstrip("-").isdigit() for cell in cells)
     if (named_id and (unique or numbers)) or (unique and whole) or (codes and all(c.isascii() for c in cells)):
         return "id"
+    dates = sum(DATE.fullmatch(cell) is not None for cell in cells)
+    if cells and dates >= DATES_SHARE * len(cells):
+        return "time"
     if numbers and distinct > MOST_NUMBERS:
         return "number"
     few = distinct <= 2 or (distinct <= rows / 2 if rows < 100 else distinct <= max(50, min(MOST_LABELS, rows / 10)))
@@ -139,16 +147,20 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def guess_columns(columns: Iterable[ColumnProfile], cells_of: Any) -> Guess:
+def guess_columns(columns: Sequence[ColumnProfile], cells_of: Any) -> Guess:
     """The probable text and label columns; their order in the table does not matter.
 
-    ``cells_of(name)`` gives a column's cell counts, asked for the label column only.
+    ``cells_of(name)`` gives a column's cell counts, asked for columns of few values and the label column only.
     """
     found = sorted(columns, key=lambda column: column.name)
-    text, text_reason, text_certain = _guess_text(found)
-    others = [column for column in found if text is None or column.name != text.name]
-    label, label_reason, label_certain = _guess_label(others)
-    task, separator = "auto", ""
+    named = [c for c in found if c.kind == "label" and _label_rank(c.name) is not None]
+    roles = guess_roles(columns, cells_of, min(named, key=_label_order).name if named else "")
+    taken = roles.taken()
+    free = [column for column in found if column.name not in taken]
+    text, text_reason, text_certain = _guess_text(free)
+    others = [column for column in free if text is None or column.name != text.name]
+    label, label_reason, label_certain = _guess_label(others) if not roles.label_columns else (None, "columns", True)
+    task, separator = "multilabel" if roles.label_columns else "auto", ""
     if label is not None:
         separator = label.separator
         labels = label_counts(cells_of(label.name), separator)
@@ -158,8 +170,9 @@ def guess_columns(columns: Iterable[ColumnProfile], cells_of: Any) -> Guess:
         label=label.name if label else None,
         task=task,
         separator=separator,
-        certain=bool(text and label and text_certain and label_certain),
+        certain=bool(text and (label or roles.label_columns) and text_certain and label_certain),
         reasons={"text": text_reason, "label": label_reason},
+        roles=roles,
     )
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from backend.data.label_columns import label_cells
 from backend.data.labels import (
+    LIST_SEPARATOR,
     SAME_SPLIT_ROWS,
     cell_counts,
     label_counts,
@@ -83,14 +85,13 @@ def prepare(table: pa.Table, data: DataSpec) -> LabelledTexts:
         NoLabels, NothingLeft, OneLabelOnly, TooManyLabels, NotBinary: the label column will not do.
         LabelNamesUnknown, LabelNamesClash: the names given for labels do not fit them.
     """
-    text_column, label_column = data.text_column, data.label_column
-    for column in (text_column, label_column):
-        if column not in table.column_names:
-            raise ColumnMissing(column=column, available=table.column_names)
-    if text_column == label_column:
+    text_column, label_column = data.text_column, data.label_column or ", ".join(data.label_columns)
+    if text_column not in table.column_names:
+        raise ColumnMissing(column=text_column, available=table.column_names)
+    if text_column in (data.label_columns or (label_column,)):
         raise SameColumn(column=text_column)
     all_texts = table[text_column].to_pylist()
-    all_cells = table[label_column].to_pylist()
+    all_cells = label_cells(table, data.label_column, data.label_columns).to_pylist()
     rows, texts, cells = [], [], []
     left_out = Counter(blank_texts=0, blank_labels=0)
     for row, (text, cell) in enumerate(zip(all_texts, all_cells, strict=True)):
@@ -103,7 +104,8 @@ def prepare(table: pa.Table, data: DataSpec) -> LabelledTexts:
             texts.append(text)
             cells.append(cell.strip())
     counted = cell_counts(cells)
-    task, separator = resolve_task(counted, data.task, data.label_separator)
+    asked = ("multilabel", LIST_SEPARATOR) if data.label_columns else (data.task, data.label_separator)
+    task, separator = resolve_task(counted, *asked)
     counts = label_counts(counted, separator)
     if not counts:
         raise NoLabels(column=label_column) if not cell_counts(all_cells) else NothingLeft(rows=0, needed=LEAST_ROWS)
