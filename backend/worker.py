@@ -21,7 +21,7 @@ from backend.evaluation.metrics import compute
 from backend.jobs import phases
 from backend.jobs.events import BaselineMeasured, DataSplit, ModelDescribed, Noted
 from backend.jobs.process import JobContext, StopRequested, run_job
-from backend.recipes import with_recipe
+from backend.recipes import recipe_for, with_recipe
 from backend.settings import Home
 from backend.specs import DataSpec, RunSpec, build_spec
 
@@ -157,14 +157,9 @@ def measure_before(context: JobContext, base: str, prepared: Prepared, task: str
 def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str) -> Outcome:
     """Train until the end, until nothing gets better, or until the user stops it."""
     from backend.training.arguments import build_arguments
+    from backend.training.checkpoints import metric_for_best
     from backend.training.trainer import fine_tune
 
-    def step(done: int, total: int) -> None:
-        context.check_stop()
-        context.progress(done, total, unit="steps")
-
-    if prepared.warm_up:
-        prepared.warm_up(step)
     checkpoints = context.path / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
     settings = spec.training
@@ -189,6 +184,8 @@ def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str)
         patience=required(settings.patience),
         loss=prepared.loss,
         checkpoints=checkpoints,
+        best_by=metric_for_best(task, recipe_for(spec.model.base).best_by),
+        warm_up=prepared.warm_up,
     )
 
 

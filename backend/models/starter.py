@@ -21,7 +21,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 from backend.models.augmentation import make_up
 from backend.models.encoding import EncodedTexts
 from backend.models.teacher import Floats, Teacher, number_of_folds
-from backend.models.warm_start import begin_as_bag, train_bag
+from backend.models.warm_start import BagStep, begin_as_bag, train_bag
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY_SIZE = 8000
@@ -87,20 +87,20 @@ def warm_up(
     *,
     multilabel: bool,
     seed: int,
-    step: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[BagStep], None] = lambda step: None,
 ) -> None:
     """The first part of the training: the untrained model learns as the bag of pieces that it begins as.
 
     Args:
         texts: the real and the made-up ones, encoded by the kit's tokenizer.
         soft_targets: (n + m, k) the kit's.
-        step: called before each step with the steps done and their number: the place to raise for a stop.
+        tell: called after each step: the place to raise for a stop.
     """
     hidden_piece = SPECIAL_TOKENS.index("[MASK]")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         targets = soft_targets.astype(np.float64)
-        train_bag(model, texts, targets, multilabel=multilabel, hidden_piece=hidden_piece, seed=seed, step=step)
+        train_bag(model, texts, targets, multilabel=multilabel, hidden_piece=hidden_piece, seed=seed, tell=tell)
 
 
 def soften(

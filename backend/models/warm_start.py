@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,19 @@ SHARPNESS = 6.0
 
 BATCH_SIZE, LEARNING_RATE, EPOCHS, LEAST_STEPS, MOST_STEPS = 64, 2e-3, 4, 300, 4000
 DROPOUT, HIDDEN_PIECES = 0.2, 0.1
+
+
+@dataclass(frozen=True)
+class BagStep:
+    """One step of `train_bag`, when it is done."""
+
+    step: int
+    """From 1."""
+    steps: int
+    """Of all."""
+    loss: float
+    learning_rate: float
+    gradient_norm: float
 
 
 @torch.no_grad()
@@ -109,14 +123,14 @@ def train_bag(
     multilabel: bool,
     hidden_piece: int,
     seed: int,
-    step: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[BagStep], None] = lambda step: None,
 ) -> None:
     """Train the embeddings and the head of a model from `begin_as_bag`, as the bag of pieces that it is.
 
     Args:
         targets: (n, k) probabilities.
         hidden_piece: token that stands in for pieces hidden at random.
-        step: called before each step with the steps done and their number: the place to raise for a stop.
+        tell: called after each step: the place to raise for a stop, which leaves the model a bag learned so far.
     """
     bert: Any = model.bert
     learned = [bert.embeddings.word_embeddings.weight, *bert.pooler.parameters(), *model.classifier.parameters()]
@@ -127,8 +141,7 @@ def train_bag(
     soft = torch.from_numpy(targets).float()
     order = _batches_without_end(texts.lengths, np.random.default_rng(seed))
     device = next(model.parameters()).device
-    for done in range(steps):
-        step(done, steps)
+    for done in range(1, steps + 1):
         rows = next(order)
         batch = texts.batch(rows)
         ids = batch["input_ids"].to(device)
@@ -137,11 +150,12 @@ def train_bag(
         logits = bag_logits(model, ids.masked_fill(hidden, hidden_piece), mask, DROPOUT)
         loss: Any = loss_of(logits, soft[rows].to(device))
         loss.backward()
-        nn.utils.clip_grad_norm_(learned, 1.0)
+        norm = nn.utils.clip_grad_norm_(learned, 1.0)
+        rate = float(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-    model.zero_grad()
+        tell(BagStep(done, steps, loss.item(), rate, norm.item()))
 
 
 def _batches_without_end(lengths: npt.NDArray[np.int64], random: np.random.Generator) -> Iterator[list[int]]:

@@ -17,13 +17,50 @@ STEPS_TOLD_EACH = 20
 """The first steps are told one by one, so that a curve is seen at once."""
 
 
-class Telling(TrainerCallback):
-    """Emits losses, evaluations and progress; fails the run at the first loss that is not finite."""
+class LossPoints:
+    """The training losses as the points of a curve: every step at first, later the mean since the last point."""
 
-    def __init__(self, context: JobContext, rows: int) -> None:
-        self._context, self._rows = context, rows
+    def __init__(self, context: JobContext, steps_before: int = 0) -> None:
+        self._context, self._steps_before = context, steps_before
         self._losses: list[float] = []
         self._told_at_step = 0
+
+    def add(self, *, step: int, steps: int, epoch: float, loss: float, rate: float, norm: float | None) -> None:
+        """The loss of ``step`` (from 1) of ``steps``, at this learning rate and gradient norm.
+
+        Raises:
+            LossNotFinite: it is NaN or infinite.
+        """
+        if not math.isfinite(loss):
+            raise LossNotFinite(step=self._steps_before + step, learning_rate=rate)
+        self._losses.append(loss)
+        interval = max(1, math.ceil(steps / MOST_LOSS_POINTS))
+        if step > STEPS_TOLD_EACH and step - self._told_at_step < interval and step < steps:
+            return
+        self._context.emit(
+            LossLogged(
+                step=self._steps_before + step,
+                epoch=round(epoch, 4),
+                loss=sum(self._losses) / len(self._losses),
+                learning_rate=rate,
+                gradient_norm=norm if norm is not None and math.isfinite(norm) else None,
+            )
+        )
+        self._losses.clear()
+        self._told_at_step = step
+
+
+class Telling(TrainerCallback):
+    """Emits losses, evaluations and progress; fails the run at the first loss that is not finite.
+
+    Args:
+        rows: training texts an epoch.
+        steps_before: steps that were taken before the Trainer's first one; they count in every step that is told.
+    """
+
+    def __init__(self, context: JobContext, rows: int, steps_before: int = 0) -> None:
+        self._context, self._rows, self._steps_before = context, rows, steps_before
+        self._points = LossPoints(context, steps_before)
         self._seconds = 0.0
         self._clock = 0.0
         self._epochs_done = 0.0
@@ -58,33 +95,24 @@ class Telling(TrainerCallback):
         state.log_history.clear()  # the events are the history; this list would only grow
         if "loss" not in logs:
             return
-        loss, step = float(logs["loss"]), state.global_step
-        if not math.isfinite(loss):
-            raise LossNotFinite(step=step, learning_rate=float(logs["learning_rate"]))
-        self._losses.append(loss)
-        interval = max(1, math.ceil(state.max_steps / MOST_LOSS_POINTS))
-        if step > STEPS_TOLD_EACH and step - self._told_at_step < interval and step < state.max_steps:
-            return
         norm = logs.get("grad_norm")
-        self._context.emit(
-            LossLogged(
-                step=step,
-                epoch=round(state.epoch or 0.0, 4),
-                loss=sum(self._losses) / len(self._losses),
-                learning_rate=float(logs["learning_rate"]),
-                gradient_norm=float(norm) if norm is not None and math.isfinite(norm) else None,
-            )
+        self._points.add(
+            step=state.global_step,
+            steps=state.max_steps,
+            epoch=state.epoch or 0.0,
+            loss=float(logs["loss"]),
+            rate=float(logs["learning_rate"]),
+            norm=None if norm is None else float(norm),
         )
-        self._losses.clear()
-        self._told_at_step = step
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **told: Any) -> None:
         """Tell how well the model does on the validation split."""
         measured = {name.removeprefix("eval_"): value for name, value in told["metrics"].items()}
         loss = measured.pop("loss")
+        step = self._steps_before + state.global_step
         if not math.isfinite(loss):
-            raise LossNotFinite(step=state.global_step, learning_rate=args.learning_rate)
-        self._context.emit(Evaluated("validation", state.global_step, round(state.epoch or 0.0, 4), loss, measured))
+            raise LossNotFinite(step=step, learning_rate=args.learning_rate)
+        self._context.emit(Evaluated("validation", step, round(state.epoch or 0.0, 4), loss, measured))
         self._clock = time.monotonic()
 
 

@@ -32,8 +32,13 @@ class Best:
         return asdict(self)
 
 
-def metric_for_best(task: str) -> str:
-    """What "best" means: macro F1, so that every label counts; for multi-label F1, as rare labels begin at nothing."""
+def metric_for_best(task: str, best_by: str) -> str:
+    """The metric's name: ``loss`` where that decides; else macro F1, so that every label counts.
+
+    For multi-label it is micro F1, as rare labels begin at nothing.
+    """
+    if best_by == "loss":
+        return "loss"
     return "f1" if task == "multilabel" else "f1_macro"
 
 
@@ -52,12 +57,14 @@ def check_disk(folder: Path, needed_bytes: int) -> None:
 class BestCheckpoint(TrainerCallback):
     """Keeps the weights of the best evaluation, and ends training after ``patience`` evaluations without a better one.
 
-    Equal in the chosen metric, the lower loss is better. ``patience`` 0 never ends training.
+    Equal in the chosen metric, the lower loss is better. ``patience`` 0 never ends training. ``steps_before`` were
+    taken before the Trainer's first step and count in all that is told.
     """
 
-    def __init__(self, context: JobContext, folder: Path, metric: str, patience: int) -> None:
+    def __init__(self, context: JobContext, folder: Path, metric: str, patience: int, steps_before: int = 0) -> None:
         self.best: Best | None = None
         self._context, self._folder, self._metric, self._patience = context, folder, metric, patience
+        self._steps_before = steps_before
         self._rank = (float("-inf"), float("-inf"))
         self._without_better = 0
 
@@ -71,12 +78,13 @@ class BestCheckpoint(TrainerCallback):
         """Keep the weights if they are the best so far."""
         metrics, model = told["metrics"], told["model"]
         measured = {name.removeprefix("eval_"): value for name, value in metrics.items()}
-        rank = (measured[self._metric], -measured["loss"])
+        rank = (-measured["loss"] if self._metric == "loss" else measured[self._metric], -measured["loss"])
         if rank > self._rank:
+            step = self._steps_before + state.global_step
             self._rank, self._without_better = rank, 0
-            self._save(model, state.global_step)
-            self.best = Best(state.global_step, round(state.epoch or 0.0, 4), measured)
-            self._context.emit(CheckpointSaved(step=state.global_step, best=True))
+            self._save(model, step)
+            self.best = Best(step, round(state.epoch or 0.0, 4), measured)
+            self._context.emit(CheckpointSaved(step=step, best=True))
             return
         self._without_better += 1
         if self._patience and self._without_better >= self._patience:

@@ -22,6 +22,7 @@ from backend.models.forward import choose_device
 from backend.models.hub import download, look_up
 from backend.models.loading import LoadedModel, load_base, name_labels
 from backend.models.starter import prepare_starter, warm_up
+from backend.models.warm_start import BagStep
 from backend.specs import STARTER, ModelSpec
 from backend.training.checkpoints import check_disk, weights_bytes
 from backend.training.distillation import soft_multilabel_loss, soft_target_loss
@@ -47,8 +48,8 @@ class Prepared:
     """None: the model's own."""
     device: torch.device
     precision: ChosenPrecision
-    warm_up: Callable[[Callable[[int, int], None]], None] | None = None
-    """The starter's first part of training, before the Trainer's; takes what is called with steps done and in all."""
+    warm_up: Callable[[Callable[[BagStep], None]], None] | None = None
+    """The starter's first part of training, before the Trainer's; takes what is called after each step."""
 
 
 def prepare_training(
@@ -108,8 +109,8 @@ def prepare_training(
     )
 
 
-def _warm_up(loaded: LoadedModel, train: Rows, task: str, seed: int, step: Callable[[int, int], None]) -> None:
-    warm_up(loaded.model, train.texts, train.targets, multilabel=task == "multilabel", seed=seed, step=step)
+def _warm_up(loaded: LoadedModel, train: Rows, task: str, seed: int, tell: Callable[[BagStep], None]) -> None:
+    warm_up(loaded.model, train.texts, train.targets, multilabel=task == "multilabel", seed=seed, tell=tell)
 
 
 def folder_of(context: JobContext, model: ModelSpec) -> Path:

@@ -18,12 +18,14 @@ from backend.evaluation.metrics import compute
 from backend.jobs.process import JobContext, StopRequested
 from backend.models.forward import predict_logits
 from backend.models.loading import LoadedModel
+from backend.models.warm_start import BagStep
 from backend.training.arguments import evaluations_an_epoch
-from backend.training.callbacks import Evaluating, Stopping, Telling
-from backend.training.checkpoints import Best, BestCheckpoint, metric_for_best
+from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling
+from backend.training.checkpoints import Best, BestCheckpoint
 from backend.training.rows import LengthGroupedOrder, Rows
 
 Loss = Callable[..., torch.Tensor]
+WarmUp = Callable[[Callable[[BagStep], None]], None]
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,17 @@ def fine_tune(
     patience: int,
     loss: Loss | None,
     checkpoints: Path,
+    best_by: str,
+    warm_up: WarmUp | None = None,
 ) -> Outcome:
     """Train the model and leave it with the best weights so far, also when the user stops the run.
+
+    Args:
+        patience: evaluations without a better one after which training ends; 0 never ends it.
+        loss: None for the model's own.
+        checkpoints: folder for the best weights so far.
+        best_by: metric of the validation rows that says which weights are best: the highest, of ``loss`` the lowest.
+        warm_up: a first part of the training, before the Trainer's.
 
     Raises:
         LossNotFinite: the loss became NaN or infinite.
@@ -115,8 +126,11 @@ def fine_tune(
     batch_size, epochs = arguments.train_batch_size, int(arguments.num_train_epochs)
     steps_an_epoch = math.ceil(len(train) / batch_size)
     times = evaluations_an_epoch(epochs, steps_an_epoch, len(train), len(validation))
-    telling = Telling(context, len(train))
-    keeping = BestCheckpoint(context, checkpoints, metric_for_best(task), patience)
+    steps_before = _warm_up(context, warm_up) if warm_up else 0
+    if context.stop_requested:
+        return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
+    telling = Telling(context, len(train), steps_before)
+    keeping = BestCheckpoint(context, checkpoints, best_by, patience, steps_before)
     trainer = ClassificationTrainer(
         task=task,
         args=arguments,
@@ -128,14 +142,39 @@ def fine_tune(
         callbacks=[Evaluating(times, steps_an_epoch), Stopping(context), telling, keeping],
     )
     with suppress(StopRequested):  # heard in the middle of an evaluation; what follows is as after a step
+        if steps_before:  # what it has reached is a result: seen at once, and kept if the rest makes nothing better
+            trainer.evaluate()
         trainer.train()
     # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     keeping.restore(model)
     return Outcome(
         best=keeping.best,
-        step=trainer.state.global_step,
+        step=steps_before + trainer.state.global_step,
         epoch=round(trainer.state.epoch or 0.0, 4),
         stopped=context.stop_requested,
         examples_per_second=round(telling.examples_per_second, 2),
     )
+
+
+def _warm_up(context: JobContext, warm_up: WarmUp) -> int:
+    """Do the first part of the training, told as all steps are; the number of steps taken, fewer if it was stopped."""
+    points, taken = LossPoints(context), 0
+
+    def tell(done: BagStep) -> None:
+        nonlocal taken
+        taken = done.step
+        points.add(
+            step=done.step,
+            steps=done.steps,
+            epoch=0.0,
+            loss=done.loss,
+            rate=done.learning_rate,
+            norm=done.gradient_norm,
+        )
+        context.progress(done.step, done.steps, unit="steps")
+        context.check_stop()
+
+    with suppress(StopRequested):  # the bag learned so far is kept
+        warm_up(tell)
+    return taken

@@ -13,7 +13,7 @@ from backend.models.augmentation import make_up
 from backend.models.encoding import encode
 from backend.models.starter import StarterKit, build_model, learn_tokenizer, prepare_starter, soften, warm_up
 from backend.models.teacher import Teacher, number_of_folds
-from backend.models.warm_start import bag_logits
+from backend.models.warm_start import BagStep, bag_logits
 
 GOOD = ["很好吃，送得快", "味道不错，量也足", "great food, quick delivery", "tasty and warm, will order again"]
 BAD = ["太难吃了，送得慢", "味道很差，还少送了", "cold food, slow delivery", "bland and late, never again"]
@@ -49,11 +49,12 @@ def test_starter_knows_nothing_at_first_and_is_a_fair_classifier_once_warm() -> 
             return float(np.mean(kit.model.eval()(**batch).logits.argmax(dim=1).numpy() == TARGETS))
 
     assert share_right() < 0.8
-    told: list[tuple[int, int]] = []
+    told: list[BagStep] = []
     texts = encode(kit.tokenizer, TEXTS + kit.extra_texts, 32)
-    warm_up(kit.model, texts, kit.soft_targets, multilabel=False, seed=0, step=lambda *now: told.append(now))
+    warm_up(kit.model, texts, kit.soft_targets, multilabel=False, seed=0, tell=told.append)
     assert share_right() > 0.9
-    assert [done for done, _ in told] == list(range(told[0][1]))
+    assert [done.step for done in told] == list(range(1, told[0].steps + 1))
+    assert told[-1].loss < told[0].loss
 
 
 def test_bag_is_what_the_whole_model_computes_at_the_beginning() -> None:

@@ -137,6 +137,8 @@ class BackgroundRuns:
     starter: JobDirectory
     stopped: JobDirectory
     stopped_early: JobDirectory
+    stopped_starter: JobDirectory
+    """In its first stretch, before the Trainer's first step."""
     worker_killed: JobDirectory
     supervisor_killed: JobDirectory
 
@@ -149,6 +151,7 @@ def runs(workshop: Workshop) -> BackgroundRuns:
         completed=workshop.start(workshop.spec("bert", training__epochs=8)),
         stopped=workshop.start(endless),
         stopped_early=workshop.start(endless),
+        stopped_starter=workshop.start(workshop.spec("starter", "takeaway_reviews")),
         worker_killed=workshop.start(endless),
         supervisor_killed=workshop.start(workshop.spec("bert", training__epochs=1)),
         starter=workshop.start(workshop.spec("starter", "takeaway_reviews", training__learning_rate=1e-3)),
@@ -156,6 +159,8 @@ def runs(workshop: Workshop) -> BackgroundRuns:
     workshop.store.stop(started.stopped_early.id)
     until(lambda: processes_of(started.supervisor_killed, "backend.worker"))
     kill(started.supervisor_killed, "backend.jobs.supervisor")
+    until(lambda: events_of(started.stopped_starter, LossLogged))
+    workshop.store.stop(started.stopped_starter.id)
     until(lambda: len(events_of(started.stopped, LossLogged)) > 40)
     workshop.store.stop(started.stopped.id)
     until(lambda: len(events_of(started.worker_killed, LossLogged)) > 5)

@@ -113,6 +113,26 @@ def test_starter_run_learns_chinese_from_nothing(runs: BackgroundRuns) -> None:
     assert config["id2label"] == {"0": "好评", "1": "差评"}
 
 
+def test_starter_tells_its_steps_from_the_first_one_and_evaluates_before_the_second_stretch(
+    runs: BackgroundRuns,
+) -> None:
+    steps = [e.step for e in events_of(runs.starter, LossLogged)]
+    assert steps == list(range(1, len(steps) + 1)), "one curve over both stretches"
+    evaluations = [e for e in events_of(runs.starter, Evaluated) if e.split == "validation"]
+    assert (evaluations[0].epoch, evaluations[-1].step) == (0.0, steps[-1])
+    assert evaluations[0].metrics["f1_macro"] > 0.6, "the first stretch makes a classifier"
+    assert read_report(runs.starter)["best"]["step"] == min(evaluations, key=lambda e: e.loss).step
+
+
+def test_starter_stopped_in_its_first_stretch_keeps_what_it_has_learned(runs: BackgroundRuns) -> None:
+    status = runs.stopped_starter.status()
+    assert status.state is JobState.STOPPED, runs.stopped_starter.log_path.read_text()
+    assert status.kept["step"] == events_of(runs.stopped_starter, LossLogged)[-1].step
+    assert not events_of(runs.stopped_starter, Evaluated)
+    classify = pipeline("text-classification", model=str(runs.stopped_starter.path / "model"))
+    assert classify("好吃")[0]["label"] in {"好评", "差评"}
+
+
 def test_stopped_run_keeps_its_best_weights_and_says_which(runs: BackgroundRuns) -> None:
     status = runs.stopped.status()
     assert status.state is JobState.STOPPED, runs.stopped.log_path.read_text()
