@@ -289,6 +289,152 @@ class NothingLeft(DataError):
     needed: int
 
 
+@dataclass(eq=False)
+class TemplateUnreadable(DataError):
+    """The braces of a template do not match, or it names no column."""
+
+    code = "data.template_unreadable"
+    template: str
+    detail: str
+
+
+@dataclass(eq=False)
+class TemplateUsesLabel(DataError):
+    """A text composed of the label would tell the model the answer."""
+
+    code = "data.template_uses_label"
+    template: str
+    column: str
+
+
+@dataclass(eq=False)
+class PartsUnknown(DataError):
+    """The column that is to say which part a row belongs to names no training rows."""
+
+    code = "data.parts_unknown"
+    column: str
+    values: list[str]
+
+
+@dataclass(eq=False)
+class GroupsTooFew(DataError):
+    code = "data.groups_too_few"
+    column: str
+    groups: int
+
+
+@dataclass(eq=False)
+class TimeUnreadable(DataError):
+    code = "data.time_unreadable"
+    column: str
+    examples: list[str]
+
+
+@dataclass(eq=False)
+class FoldsNotPossible(DataError):
+    """Folds were asked for of parts that are given by a column."""
+
+    code = "data.folds_not_possible"
+    method: str
+
+
+@dataclass(eq=False)
+class FoldMissing(DataError):
+    code = "data.fold_missing"
+    fold: int
+    folds: int
+
+
+@dataclass(eq=False)
+class PartEmpty(DataError):
+    """No row is left for the ``train``, ``validation`` or ``test`` part."""
+
+    code = "data.part_empty"
+    part: str
+
+
+@dataclass(eq=False)
+class SplitColumnMissing(DataError):
+    """The chosen way to split goes by a column, and none is named."""
+
+    code = "data.split_column_missing"
+    method: str
+
+
+@dataclass(eq=False)
+class HubDataUnreachable(DataError):
+    """The Hub did not answer when it was asked for a data set."""
+
+    code = "data.hub_unreachable"
+    endpoint: str
+
+
+@dataclass(eq=False)
+class HubDatasetUnknown(DataError):
+    """The Hub has no such data set, or none that this user may see."""
+
+    code = "data.hub_unknown"
+    dataset: str
+
+
+@dataclass(eq=False)
+class HubDatasetGated(DataError):
+    code = "data.hub_gated"
+    dataset: str
+
+
+@dataclass(eq=False)
+class HubRevisionUnknown(DataError):
+    code = "data.hub_revision_unknown"
+    dataset: str
+    revision: str
+
+
+@dataclass(eq=False)
+class HubConfigurationMissing(DataError):
+    """The data set has several configurations: none was named, or one that is not there."""
+
+    code = "data.hub_configuration_missing"
+    dataset: str
+    configuration: str
+    available: list[str]
+
+
+@dataclass(eq=False)
+class HubSplitMissing(DataError):
+    code = "data.hub_split_missing"
+    dataset: str
+    splits: list[str]
+    available: list[str]
+
+
+@dataclass(eq=False)
+class HubDatasetScript(DataError):
+    """The rows are made by a program, and programs of others are never run."""
+
+    code = "data.hub_script"
+    dataset: str
+    file: str
+
+
+@dataclass(eq=False)
+class HubDatasetNoTable(DataError):
+    """``detail`` is one of the reasons worded under ``errors.data.hub_no_table.detail``."""
+
+    code = "data.hub_no_table"
+    dataset: str
+    detail: str
+
+
+@dataclass(eq=False)
+class HubDatasetUnreadable(DataError):
+    """The data set's files do not fit its own description, or are damaged; ``detail`` is what the library said."""
+
+    code = "data.hub_unreadable"
+    dataset: str
+    detail: str
+
+
 # ------------------------------------------------------------------------------------------------ settings
 
 

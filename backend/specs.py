@@ -51,6 +51,8 @@ class DataSpec(Section):
     test_source: str = setting("", flag="--test-data", advanced=True)
     configuration: str = setting("", flag="--data-config", advanced=True, max_length=200)
     revision: str = setting("", flag="--data-revision", advanced=True, max_length=200)
+    splits: tuple[str, ...] = setting((), flag="--data-splits", advanced=True)
+    """Of a data set of the Hub; empty: its training, validation and test split."""
     dataset: str = ""
     """The imported table's id, made from the file's content: set by the import, not by people."""
     text_column: str = setting("", flag="--text")

@@ -33,7 +33,7 @@ def with_setting_flags(command: Callable[..., None]) -> Callable[..., None]:
 def _annotation(setting: Setting) -> Any:
     metavar = "|".join(setting.choices) if setting.choices else _METAVARS[setting.kind]
     panel = f"cli.panel.{setting.section or 'run'}"
-    # A list may be given by one flag several times; only the columns of labels are also divided at commas.
+    # A list may be given by one flag several times; columns and splits are also divided at commas.
     kind: Any = list[str] if setting.kind == "list" else str
     return Annotated[kind | None, typer.Option(setting.flag, metavar=metavar, help=setting.path, rich_help_panel=panel)]
 
@@ -50,7 +50,7 @@ def apply_flags(document: dict[str, Any], given: Mapping[str, str | list[str] | 
 
 
 def _value(setting: Setting, given: str | list[str]) -> Any:
-    if setting.path == "data.label_columns":
+    if setting.path in ("data.label_columns", "data.splits"):
         return [name.strip() for text in given for name in re.split("[,，]", text) if name.strip()]
     if setting.kind == "mapping":
         return read_pairs(str(given))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.deadline import outcome_in_time
 from backend.errors import HubUnreachable, ModelGated, ModelUnknown, NotAModelFolder, StudioError, TokenRejected
 from backend.models.folder import CONFIG, TOKENIZERS, WEIGHTS, check_folder
 
@@ -74,7 +74,7 @@ def look_up(
     deadline = time.monotonic() + timeout_s
     if not _ID.fullmatch(model_id):
         raise ModelUnknown(model=model_id[:200])
-    asked = _in_time(lambda left: _ask(model_id, token, endpoint, left, revision), deadline)
+    asked = outcome_in_time(lambda left: _ask(model_id, token, endpoint, left, revision), deadline)
     if isinstance(asked, HubModel):
         return asked
     if asked is not None and not isinstance(asked, HubUnreachable):
@@ -158,26 +158,6 @@ def _meter(step: Callable[[float, float], None]) -> type[Any]:
                 step(self._so_far, float(self.total or 0))
 
     return Meter
-
-
-def _in_time(ask: Callable[[float], HubModel], deadline: float) -> HubModel | Exception | None:
-    """What ``ask(seconds left)`` returns or raises; None if it does neither in time.
-
-    In a thread, since looking up a host name heeds no timeout of the connection; a thread that hangs is left to
-    itself and ends with the process.
-    """
-    box: list[HubModel | Exception] = []
-
-    def run() -> None:
-        try:
-            box.append(ask(max(0.1, deadline - time.monotonic())))
-        except Exception as error:  # noqa: BLE001  (handed over to the thread that waits, which raises it)
-            box.append(error)
-
-    thread = threading.Thread(target=run, name="hub", daemon=True)
-    thread.start()
-    thread.join(max(0.0, deadline - time.monotonic()))
-    return box[0] if box else None
 
 
 def _ask(model_id: str, token: str | None, endpoint: str | None, timeout_s: float, revision: str | None) -> HubModel:
