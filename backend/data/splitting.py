@@ -1,238 +1,297 @@
-"""From a table to labelled texts, and from those to the training, validation and test parts of a run. No torch."""
+"""The training, validation and test parts of labelled texts: stratified, by group, as given, or by time. No torch."""
 
 from __future__ import annotations
 
-from collections import Counter
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import pandas as pd
+from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from backend.data.label_columns import label_cells
-from backend.data.labels import (
-    LIST_SEPARATOR,
-    SAME_SPLIT_ROWS,
-    cell_counts,
-    label_counts,
-    label_order,
-    looks_like_no_labels,
-    named_labels,
-    resolve_task,
-    split_cell,
-)
-from backend.errors import (
-    ColumnMissing,
-    LabelTooRare,
-    NoLabels,
-    NotBinary,
-    NothingLeft,
-    OneLabelOnly,
-    SameColumn,
-    TooManyLabels,
-)
-from backend.specs import DataSpec, SplitSpec, Task
+from backend.data.labelling import LabelledTexts, prepare
+from backend.data.labels import SAME_SPLIT_ROWS
+from backend.data.parts import part_named
+from backend.data.rows import Indices, Mask, first_rows
+from backend.data.sampling import balanced, draw
+from backend.errors import FoldMissing, FoldsNotPossible, GroupsTooFew, PartEmpty, PartsUnknown, TimeUnreadable
+from backend.specs import SampleSpec, SplitSpec
 
-LEAST_ROWS = 6
-"""Two labels with a row in each of three parts."""
+__all__ = ["Division", "LabelledTexts", "Splits", "divide", "prepare", "split"]
 
-Indices = np.ndarray[Any, np.dtype[np.int64]]
+TRAIN, VALIDATION, TEST = range(3)
+PARTS = ("train", "validation", "test")
+MOST_GROUPS = 20_000
+"""Groups that are stratified: dealing them out one by one is slow, and of more a random draw is as even."""
+LEAST_TIMES = 0.5
+"""Share of the rows whose time must be readable."""
+NAMED = 20
 
-
-@dataclass(frozen=True)
-class LabelledTexts:
-    """The rows that can be learned from."""
-
-    task: Task
-    """Never ``auto``."""
-    texts: list[str]
-    labels: list[str]
-    """The label names in the order of their numbers; for a binary task the second is the positive one."""
-    targets: np.ndarray[Any, Any]
-    """Label numbers, int64 of shape (texts,); for a multi-label task 0 and 1, float32 of shape (texts, labels)."""
-    rows: Indices
-    """For each text, its row in the imported table, from 0."""
-    left_out: dict[str, int] = field(default_factory=dict)
-    """Rows not used: ``blank_texts``, ``blank_labels`` (of those with a text)."""
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def counts(self, indices: Indices | None = None) -> dict[str, int]:
-        """Rows of each label name among these texts, or among all."""
-        targets = self.targets if indices is None else self.targets[indices]
-        if self.task == "multilabel":
-            sums = targets.sum(axis=0).astype(int)
-        else:
-            sums = np.bincount(targets, minlength=len(self.labels))
-        return {label: int(count) for label, count in zip(self.labels, sums, strict=True)}
+Cells = Sequence[str | None]
+Note = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Three disjoint sets of indices into the labelled texts, together all of them, each ascending."""
+    """Sets of indices into the labelled texts, ascending; no text of one part is in another.
+
+    Only where the training part is oversampled does an index stand in it more than once.
+    """
 
     train: Indices
     validation: Indices
     test: Indices
 
 
-def prepare(table: pa.Table, data: DataSpec) -> LabelledTexts:
-    """The texts and labels of the chosen columns; rows without either are left out and counted.
+@dataclass(frozen=True)
+class Division:
+    """The parts, how they came about, and ``{"code", "facts"}`` of what the user should know of them."""
 
-    Raises:
-        ColumnMissing, SameColumn: the columns are not two of the table's.
-        NoLabels, NothingLeft, OneLabelOnly, TooManyLabels, NotBinary: the label column will not do.
-        LabelNamesUnknown, LabelNamesClash: the names given for labels do not fit them.
-    """
-    text_column, label_column = data.text_column, data.label_column or ", ".join(data.label_columns)
-    if text_column not in table.column_names:
-        raise ColumnMissing(column=text_column, available=table.column_names)
-    if text_column in (data.label_columns or (label_column,)):
-        raise SameColumn(column=text_column)
-    all_texts = table[text_column].to_pylist()
-    all_cells = label_cells(table, data.label_column, data.label_columns).to_pylist()
-    rows, texts, cells = [], [], []
-    left_out = Counter(blank_texts=0, blank_labels=0)
-    for row, (text, cell) in enumerate(zip(all_texts, all_cells, strict=True)):
-        if text is None or not text.strip():
-            left_out["blank_texts"] += 1
-        elif cell is None or not cell.strip():
-            left_out["blank_labels"] += 1
-        else:
-            rows.append(row)
-            texts.append(text)
-            cells.append(cell.strip())
-    counted = cell_counts(cells)
-    asked = ("multilabel", LIST_SEPARATOR) if data.label_columns else (data.task, data.label_separator)
-    task, separator = resolve_task(counted, *asked)
-    counts = label_counts(counted, separator)
-    if not counts:
-        raise NoLabels(column=label_column) if not cell_counts(all_cells) else NothingLeft(rows=0, needed=LEAST_ROWS)
-    values = label_order(counts)
-    if len(values) == 1:
-        raise OneLabelOnly(column=label_column, label=values[0])
-    if looks_like_no_labels(len(values), len(texts)):
-        raise TooManyLabels(column=label_column, labels=len(values), rows=len(texts))
-    if task == "binary" and len(values) > 2:
-        raise NotBinary(column=label_column, labels=values[:20])
-    if len(texts) < LEAST_ROWS:
-        raise NothingLeft(rows=len(texts), needed=LEAST_ROWS)
-    return LabelledTexts(
-        task=task,
-        texts=texts,
-        labels=named_labels(values, data.label_names),
-        targets=_targets(cells, values, task, separator),
-        rows=np.array(rows, dtype=np.int64),
-        left_out=dict(left_out),
-    )
-
-
-def _targets(cells: list[str], values: list[str], task: Task, separator: str) -> np.ndarray[Any, Any]:
-    number = {value: index for index, value in enumerate(values)}
-    if task != "multilabel":
-        return np.array([number[cell] for cell in cells], dtype=np.int64)
-    targets = np.zeros((len(cells), len(values)), dtype=np.float32)
-    for row, cell in enumerate(cells):
-        for label in split_cell(cell, separator):
-            targets[row, number[label]] = 1
-    return targets
+    splits: Splits
+    method: str
+    notes: list[Note] = field(default_factory=list)
 
 
 def split(labelled: LabelledTexts, spec: SplitSpec) -> Splits:
-    """Divide the texts, the same way for the same seed.
+    """The parts of `divide`, without anything given."""
+    return divide(labelled, spec).splits
 
-    Rows with one and the same text stay together, or the test would ask what training was told; so the shares
-    are met in distinct texts. Each label has its share in each part: exactly, and never less than one, where a
-    text has one label; nearly (iterative stratification) where it has several, and there a label with fewer
-    texts than parts goes to training.
+
+def divide(
+    labelled: LabelledTexts, spec: SplitSpec, sample: SampleSpec | None = None, cells: Cells | None = None
+) -> Division:
+    """Divide the rows, the same way for the same seed; ``cells`` is the column that the split goes by, if any.
+
+    Rows with one and the same text stay together, or the test would ask what training was told, and each label has
+    its share in each part: nearly, and never less than one row. A label with fewer than three texts goes to training.
+    By group, as given, and by time the column decides instead; what that costs is said in the notes.
 
     Raises:
-        LabelTooRare: a label has fewer distinct texts than there are parts.
+        PartsUnknown, TimeUnreadable, GroupsTooFew: the column does not say what the method asks of it.
+        FoldsNotPossible, FoldMissing: folds of parts that are not drawn, or no such fold.
+        PartEmpty: nothing is left for a part.
     """
-    firsts, group_of = _groups(labelled.texts)
-    rng = np.random.default_rng(spec.seed)
-    if labelled.task == "multilabel":
-        test, validation = spec.test_share, spec.validation_share * (1 - spec.test_share)
-        shares = np.array([1 - test - validation, validation, test])
-        part_of = iterative_stratification(labelled.targets[firsts], shares, rng)
+    _check_folds(spec, cells)
+    if cells is None:
+        method, notes = "stratified", list[Note]()
+        part_of = _stratified(labelled, np.arange(len(labelled)), spec)
     else:
-        targets = labelled.targets[firsts]
-        _refuse_rare(labelled, targets)
-        part_of = np.zeros(len(firsts), dtype=np.int64)
-        part_of[_draw(targets, np.arange(len(firsts)), spec.test_share, 2, rng)] = 2
-        rest = np.flatnonzero(part_of == 0)
-        part_of[_draw(targets, rest, spec.validation_share, 1, rng)] = 1
-    parts = part_of[group_of]
-    return Splits(*(np.flatnonzero(parts == part) for part in range(3)))
+        method = "given" if spec.method == "auto" else spec.method
+        by = {"group": _by_group, "given": _as_given, "time": _by_time}[method]
+        part_of, notes = by(labelled, cells, spec)
+    parts = [np.flatnonzero(part_of == part) for part in range(3)]
+    for name, rows in zip(PARTS, parts, strict=True):
+        if not len(rows):
+            raise PartEmpty(part=name)
+    train = balanced(labelled, parts[TRAIN], sample.balance if sample else "none", spec.seed)
+    splits = Splits(train, parts[VALIDATION], parts[TEST])
+    return Division(splits, method, [*notes, *_told(labelled, splits)])
 
 
-def _groups(texts: list[str]) -> tuple[Indices, Indices]:
-    """Where each distinct text stands first, and for each text the number of its distinct one."""
-    numbers: dict[str, int] = {}
-    firsts: list[int] = []
-    group_of = np.empty(len(texts), dtype=np.int64)
-    for index, text in enumerate(texts):
-        number = numbers.setdefault(text.strip(), len(firsts))
-        if number == len(firsts):
-            firsts.append(index)
-        group_of[index] = number
-    return np.array(firsts, dtype=np.int64), group_of
+def _check_folds(spec: SplitSpec, cells: Cells | None) -> None:
+    if spec.folds < 2:
+        return
+    if cells is not None and spec.method != "group":
+        raise FoldsNotPossible(method="given" if spec.method == "auto" else spec.method)
+    if spec.fold > spec.folds:
+        raise FoldMissing(fold=spec.fold, folds=spec.folds)
 
 
-def _refuse_rare(labelled: LabelledTexts, targets: Indices) -> None:
-    counts = np.bincount(targets, minlength=len(labelled.labels))
-    rare = [label for label, count in zip(labelled.labels, counts, strict=True) if count < SAME_SPLIT_ROWS]
-    if rare:
-        raise LabelTooRare(labels=rare, needed=SAME_SPLIT_ROWS)
+def _told(labelled: LabelledTexts, splits: Splits) -> list[Note]:
+    notes: list[Note] = []
+    counts = {name: labelled.counts(getattr(splits, name)) for name in PARTS}
+    untrained = [label for label, count in counts["train"].items() if not count]
+    untested = [label for label, count in counts["test"].items() if not count and label not in untrained]
+    if untested:
+        notes.append(_note("untested_labels", count=len(untested), labels=untested[:NAMED]))
+    if untrained:
+        notes.append(_note("untrained_labels", count=len(untrained), labels=untrained[:NAMED]))
+    sides = [np.unique(labelled.keys[getattr(splits, name)]) for name in PARTS]
+    repeated = len(np.concatenate(sides)) - len(np.unique(np.concatenate(sides)))
+    if repeated:
+        notes.append(_note("texts_in_two_parts", count=repeated))
+    return notes
 
 
-def _draw(targets: Indices, pool: Indices, share: float, spare: int, rng: np.random.Generator) -> Indices:
-    """A stratified sample of the pool: ``share`` of it in all, by largest remainder over the labels.
-
-    Each label gives at least one and keeps at least ``spare``. (scikit-learn's stratified splitting can leave a
-    rare label out of a part altogether, and refuses more labels than sampled rows.)
-    """
-    members = [pool[targets[pool] == label] for label in range(int(targets.max()) + 1)]
-    sizes = np.array([len(rows) for rows in members])
-    quota = sizes * share
-    most = np.maximum(sizes - spare, 0)
-    taken = np.minimum(np.maximum(np.floor(quota).astype(int), 1), most)
-    total = round(float(share * sizes.sum()))
-    while taken.sum() < total and (taken < most).any():
-        taken[np.argmax(np.where(taken < most, quota - taken, -np.inf))] += 1
-    while taken.sum() > total and (taken > 1).any():
-        taken[np.argmin(np.where(taken > 1, quota - taken, np.inf))] -= 1
-    drawn = [rng.permutation(rows)[:count] for rows, count in zip(members, taken, strict=True)]
-    return np.concatenate(drawn)
+def _note(code: str, **facts: Any) -> Note:
+    return {"code": code, "facts": facts}
 
 
-def iterative_stratification(targets: np.ndarray[Any, Any], shares: Any, rng: np.random.Generator) -> Indices:
-    """The part of each row of a 0/1 matrix (rows, labels), so that each part has about its share of each label.
+# ------------------------------------------------------------------------------------------------ stratified
 
-    Sechidis, Tsoumakas, Vlahavas: On the Stratification of Multi-Label Data, ECML PKDD 2011. The rarest label
-    among the rows left is dealt out first, each of its rows to the part that still lacks most of it.
-    """
-    has = targets.astype(bool)
-    count, label_count = has.shape
-    order = rng.permutation(count)
-    lacking = np.outer(shares, has.sum(axis=0)).astype(float)
-    room = np.asarray(shares, dtype=float) * count
-    part_of = np.full(count, -1, dtype=np.int64)
-    remaining = has.sum(axis=0).astype(int)
-    for _ in range(label_count):
-        open_labels = np.flatnonzero(remaining > 0)
-        if not len(open_labels):
-            break
-        label = open_labels[np.argmin(remaining[open_labels])]
-        for row in order[has[order, label] & (part_of[order] < 0)]:
-            part = max(range(len(room)), key=lambda p: (lacking[p, label], room[p]))
-            part_of[row] = part
-            lacking[part, has[row]] -= 1
-            room[part] -= 1
-            remaining[has[row]] -= 1
-    for row in order[part_of[order] < 0]:
-        part = int(np.argmax(room))
-        part_of[row] = part
-        room[part] -= 1
-    return part_of
+
+def _stratified(labelled: LabelledTexts, pool: Indices, spec: SplitSpec) -> Indices:
+    """The part of each row of the pool; rows of one text together."""
+    firsts, unit_of = first_rows(labelled.keys[pool])
+    units = labelled.taken(pool[firsts]) if len(firsts) < len(labelled) else labelled
+    rng = np.random.default_rng(spec.seed)
+    part_of = np.zeros(len(units), dtype=np.int64)
+    open_units = np.flatnonzero(~_rare(units))
+    part_of[_take(units, open_units, spec, rng)] = TEST
+    rest = np.flatnonzero(~_rare(units) & (part_of == TRAIN))
+    part_of[_share(units, rest, spec.validation_share, spec.seed, rng, spare=1)] = VALIDATION
+    _teach_every_label(units, part_of)
+    return part_of[unit_of]
+
+
+def _rare(units: LabelledTexts) -> Mask:
+    """(units,) whether a text has a label with too few texts to stand in every part."""
+    if units.task == "multilabel":
+        few = units.targets.sum(axis=0) < SAME_SPLIT_ROWS
+        rare = np.asarray((units.targets[:, few] > 0).any(axis=1))
+    else:
+        counts = np.bincount(units.targets, minlength=len(units.labels))
+        rare = (counts < SAME_SPLIT_ROWS)[units.targets]
+    return rare
+
+
+def _take(units: LabelledTexts, pool: Indices, spec: SplitSpec, rng: np.random.Generator) -> Indices:
+    if spec.folds < 2:
+        return _share(units, pool, spec.test_share, spec.seed, rng, spare=2)
+    if len(pool) < spec.folds:
+        raise PartEmpty(part="test")
+    kind = MultilabelStratifiedKFold if units.task == "multilabel" else StratifiedKFold
+    folds = kind(n_splits=spec.folds, shuffle=True, random_state=spec.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a label with fewer texts than folds: said in the notes
+        return pool[_fold(folds.split(pool, units.targets[pool]), spec.fold)]
+
+
+def _fold(folds: Any, number: int) -> Indices:
+    found: Indices = list(folds)[number - 1][1]
+    return found
+
+
+def _share(
+    units: LabelledTexts, pool: Indices, share: float, seed: int, rng: np.random.Generator, *, spare: int
+) -> Indices:
+    if not len(pool):
+        return pool
+    if units.task != "multilabel":
+        return draw(units.strata, pool, share, rng, spare=spare)
+    size = max(1, round(share * len(pool)))
+    if len(pool) - size < 1:
+        return pool[:0]
+    # Sechidis, Tsoumakas, Vlahavas: On the Stratification of Multi-Label Data, ECML PKDD 2011.
+    drawn = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=size / len(pool), random_state=seed)
+    found: Indices = pool[next(drawn.split(pool, units.targets[pool]))[1]]
+    return found
+
+
+def _teach_every_label(units: LabelledTexts, part_of: Indices) -> None:
+    """Move a text to training for each label that would else only be asked for."""
+    if units.task != "multilabel":
+        return
+    trained = units.targets[part_of == TRAIN].sum(axis=0)
+    for label in np.flatnonzero((trained == 0) & (units.targets.sum(axis=0) > 0)):
+        part_of[np.flatnonzero(units.targets[:, label] > 0)[0]] = TRAIN
+
+
+# ------------------------------------------------------------------------------------------------ by a column
+
+
+def _by_group(labelled: LabelledTexts, cells: Cells, spec: SplitSpec) -> tuple[Indices, list[Note]]:
+    """No group stands on two sides. A row without a group is one of its own."""
+    values = pd.Series(list(cells), dtype=object).map(lambda cell: cell.strip() if cell else None)
+    groups, named = pd.factorize(values.mask(values == ""))
+    alone = np.flatnonzero(groups < 0)
+    groups[alone] = len(named) + np.arange(len(alone))
+    if len(named) + len(alone) < 3:
+        raise GroupsTooFew(column=spec.column, groups=len(named) + len(alone))
+    part_of = np.zeros(len(labelled), dtype=np.int64)
+    test = spec.folds if spec.folds > 1 else spec.test_share
+    part_of[_groups(labelled, np.arange(len(labelled)), groups, test, spec.seed, spec.fold)] = TEST
+    rest = np.flatnonzero(part_of == TRAIN)
+    part_of[_groups(labelled, rest, groups, spec.validation_share, spec.seed, 1)] = VALIDATION
+    return part_of, []
+
+
+def _groups(labelled: LabelledTexts, pool: Indices, groups: Indices, wanted: float, seed: int, first: int) -> Indices:
+    """The rows of about a share of the groups (or of one of so many folds), with each label's share kept."""
+    among, count = groups[pool], len(np.unique(groups[pool]))
+    taken, folds = (1, int(wanted)) if wanted >= 2 else _as_folds(wanted)
+    if folds > count:
+        taken, folds = max(1, min(count - 1, round(count * taken / folds))), count
+    if folds < 2:
+        return pool[:0]
+    if count > MOST_GROUPS:
+        share = taken / folds
+        return pool[np.isin(among, _random_groups(among, share, seed + first))]
+    strata = labelled.strata[pool]
+    if np.bincount(strata).max() < folds:
+        strata = np.zeros_like(strata)  # too few rows of any label to keep shares
+    kind = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        made = [rows for _rest, rows in kind.split(pool, strata, among)]
+    chosen = [made[(first - 1 + i) % folds] for i in range(taken)]
+    found: Indices = pool[np.sort(np.concatenate(chosen))]
+    return found
+
+
+def _as_folds(share: float) -> tuple[int, int]:
+    near = Fraction(share).limit_denominator(20)
+    return (near.numerator, near.denominator) if near.numerator else (1, round(1 / share))
+
+
+def _random_groups(groups: Indices, share: float, seed: int) -> Indices:
+    names, sizes = np.unique(groups, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    upto = int(np.searchsorted(np.cumsum(sizes[order]), share * len(groups))) + 1
+    chosen: Indices = names[order[:upto]]
+    return chosen
+
+
+def _as_given(labelled: LabelledTexts, cells: Cells, spec: SplitSpec) -> tuple[Indices, list[Note]]:
+    """The parts that the column names; a missing validation or test part is drawn from training."""
+    said = [(cell or "").strip().casefold() for cell in cells]
+    numbers = {name: PARTS.index(known) if (known := part_named(name)) else -1 for name in set(said)}
+    part_of = np.array([numbers[name] for name in said], dtype=np.int64)
+    if not (part_of == TRAIN).any():
+        values = sorted({name for name in said if name})[:NAMED]
+        raise PartsUnknown(column=spec.column, values=values)
+    notes = []
+    unknown = np.flatnonzero(part_of < 0)
+    if len(unknown):
+        values = sorted({said[i] or "∅" for i in unknown})[:NAMED]
+        notes.append(_note("unknown_parts", count=len(unknown), values=values))
+    for part, share in ((TEST, spec.test_share), (VALIDATION, spec.validation_share)):
+        if (part_of == part).any():
+            continue
+        pool = np.flatnonzero(part_of == TRAIN)
+        drawn = _stratified(labelled, pool, spec.model_copy(update={"test_share": share, "folds": 0}))
+        part_of[pool[drawn == TEST]] = part
+        notes.append(_note(f"drawn_{PARTS[part]}", count=int((part_of == part).sum())))
+    return part_of, notes
+
+
+def _by_time(labelled: LabelledTexts, cells: Cells, spec: SplitSpec) -> tuple[Indices, list[Note]]:
+    """The latest rows are the test, those before them validation; rows without a time are trained on."""
+    times = read_times(cells)
+    known = np.flatnonzero(~np.isnan(times))
+    if len(known) < LEAST_TIMES * len(cells):
+        shown = [cell for cell in cells if cell][:5]
+        raise TimeUnreadable(column=spec.column, examples=shown)
+    order = known[np.argsort(times[known], kind="stable")]
+    test = max(1, round(spec.test_share * len(labelled)))
+    validation = max(1, round(spec.validation_share * (len(labelled) - test)))
+    part_of = np.zeros(len(labelled), dtype=np.int64)
+    part_of[order[-test:]] = TEST
+    part_of[order[-test - validation : -test]] = VALIDATION
+    missing = len(cells) - len(known)
+    return part_of, [_note("no_time", count=missing)] if missing else []
+
+
+def read_times(cells: Cells) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The cells as seconds since 1970 or, where most are plain numbers, as those; NaN for what is neither."""
+    column = pd.Series(list(cells), dtype=object)
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.notna().mean() >= LEAST_TIMES:
+        return numbers.to_numpy(dtype=np.float64)
+    parsed = pd.to_datetime(column, errors="coerce", utc=True, format="mixed")
+    seconds = parsed.astype("datetime64[ns, UTC]").astype("int64").to_numpy(dtype=np.float64) / 1e9
+    return np.where(parsed.isna(), np.nan, seconds)

@@ -9,21 +9,26 @@ import pyarrow as pa
 import pytest
 
 from backend.data.reading import read_table
-from backend.data.splitting import LabelledTexts, Splits, prepare, split
+from backend.data.sampling import sampled
+from backend.data.splitting import LabelledTexts, Splits, divide, prepare, split
 from backend.errors import (
     ColumnMissing,
+    FoldMissing,
+    FoldsNotPossible,
+    GroupsTooFew,
     LabelNamesClash,
     LabelNamesUnknown,
-    LabelTooRare,
     NoLabels,
     NotBinary,
     NothingLeft,
     OneLabelOnly,
+    PartsUnknown,
     SameColumn,
     StudioError,
+    TimeUnreadable,
     TooManyLabels,
 )
-from backend.specs import DataSpec, SplitSpec
+from backend.specs import DataSpec, SampleSpec, SplitSpec
 
 
 def table_of(rows: list[tuple[str | None, str | None]]) -> pa.Table:
@@ -152,8 +157,111 @@ def test_what_cannot_be_learned_is_refused(
     assert raised.value.facts == error.facts
 
 
-def test_rare_labels_are_named() -> None:
-    rows = [*even(20, "a", "b"), *even(2, "c"), *[("the same text", "d")] * 9]
-    with pytest.raises(LabelTooRare) as raised:
-        split(prepare(table_of(rows), spec()), SplitSpec())
-    assert raised.value.labels == ["c", "d"]
+def test_labels_too_rare_for_three_parts_are_trained_and_named() -> None:
+    rows = [*even(20, "a", "b"), *even(2, "c"), *[("the same text", "d")] * 9, ("alone", "e")]
+    labelled = prepare(table_of(rows), spec())
+    division = divide(labelled, SplitSpec())
+    assert_whole(labelled, division.splits)
+    assert labelled.labels == ["a", "b", "c", "d", "e"]
+    train = labelled.counts(division.splits.train)
+    assert (train["c"], train["d"], train["e"]) == (2, 9, 1)
+    assert division.notes == [{"code": "untested_labels", "facts": {"count": 3, "labels": ["c", "d", "e"]}}]
+
+
+def columns_of(count: int, groups: int) -> tuple[LabelledTexts, list[str | None]]:
+    rng = np.random.default_rng(0)
+    rows: list[tuple[str | None, str | None]] = [(f"text {n}", "abc"[n % 3]) for n in range(count)]
+    return prepare(table_of(rows), spec()), [f"author {n}" for n in rng.integers(groups, size=count)]
+
+
+@pytest.mark.parametrize(
+    ("groups", "share", "folds"), [(40, 0.1, 0), (7, 0.3, 0), (3, 0.1, 0), (400, 0.25, 0), (30, 0.1, 4)]
+)
+def test_no_group_stands_on_two_sides(groups: int, share: float, folds: int) -> None:
+    labelled, cells = columns_of(900, groups)
+    for fold in range(1, max(folds, 1) + 1):
+        asked = SplitSpec(method="group", column="author", test_share=share, folds=folds, fold=fold)
+        splits = divide(labelled, asked, cells=cells).splits
+        assert_whole(labelled, splits)
+        sides = [{cells[i] for i in part} for part in (splits.train, splits.validation, splits.test)]
+        assert len(set.union(*sides)) == sum(map(len, sides))
+        if groups >= 40:
+            assert len(splits.test) == pytest.approx((1 / folds if folds else share) * 900, rel=0.4)
+            assert set(labelled.counts(splits.test).values()) != {0}
+
+
+def test_two_groups_cannot_be_divided_into_three_parts() -> None:
+    labelled, cells = columns_of(60, 2)
+    with pytest.raises(GroupsTooFew):
+        divide(labelled, SplitSpec(method="group", column="author"), cells=cells)
+
+
+def test_given_parts_are_used_as_they_are_and_a_missing_one_is_drawn() -> None:
+    labelled, _ = columns_of(200, 3)
+    cells: list[str | None] = ["Train", "training", " dev ", "test"] * 50
+    division = divide(labelled, SplitSpec(method="given", column="part"), cells=cells)
+    assert division.splits.test.tolist() == list(range(3, 200, 4))
+    assert division.splits.validation.tolist() == list(range(2, 200, 4))
+    assert division.notes == []
+    cells = ["train", "train", "train", "test"] * 49 + ["train", "train", "unused", None]
+    division = divide(labelled, SplitSpec(method="auto"), cells=cells)
+    assert division.method == "given"
+    assert division.splits.test.tolist() == list(range(3, 196, 4))
+    assert len(division.splits.validation) == pytest.approx(0.1 * 149, abs=2)
+    assert [note["code"] for note in division.notes] == ["unknown_parts", "drawn_validation"]
+    with pytest.raises(PartsUnknown):
+        divide(labelled, SplitSpec(method="given", column="part"), cells=["yes", "no"] * 100)
+
+
+def test_equal_texts_in_two_given_parts_are_said() -> None:
+    rows = [*even(20, "a", "b"), *even(20, "a", "b")]
+    division = divide(prepare(table_of(rows), spec()), SplitSpec(), cells=["train"] * 40 + ["test"] * 40)
+    assert {"code": "texts_in_two_parts", "facts": {"count": 40}} in division.notes
+
+
+@pytest.mark.parametrize("write", ["{:04d}", "2024-01-01T00:{:02d}:00", "{}.5"])
+def test_the_latest_rows_are_the_test(write: str) -> None:
+    labelled, _ = columns_of(60, 3)
+    order = np.random.default_rng(0).permutation(60)
+    cells: list[str | None] = [write.format(n) for n in order]
+    splits = divide(labelled, SplitSpec(method="time", column="day"), cells=cells).splits
+    assert_whole(labelled, splits)
+    assert sorted(order[splits.test]) == list(range(54, 60))
+    assert sorted(order[splits.validation]) == list(range(49, 54))
+    with pytest.raises(TimeUnreadable):
+        divide(labelled, SplitSpec(method="time", column="day"), cells=["soon"] * 60)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_every_text_is_in_the_test_part_of_one_fold(several: bool) -> None:
+    rows: list[tuple[str | None, str | None]] = [(f"t {n}", "a;b" if n % 3 else "b;c") for n in range(60)]
+    labelled = prepare(table_of(rows if several else even(30, "a", "b")), spec(label_separator=";" if several else ""))
+    tested = [divide(labelled, SplitSpec(folds=5, fold=fold)).splits.test.tolist() for fold in range(1, 6)]
+    assert sorted(row for part in tested for row in part) == list(range(60))
+    with pytest.raises(FoldMissing):
+        divide(labelled, SplitSpec(folds=5, fold=6))
+    with pytest.raises(FoldsNotPossible):
+        divide(labelled, SplitSpec(folds=5, method="time", column="x"), cells=["1"] * 60)
+
+
+def test_samples_keep_the_shares_and_every_label() -> None:
+    labelled = prepare(table_of([*even(300, "a", "b"), *even(100, "c"), *even(4, "rare")]), spec())
+    few = sampled(labelled, SampleSpec(rows=100), seed=1)
+    assert len(few) == 100
+    assert few.labels == labelled.labels
+    assert few.counts() == {"a": 43, "b": 43, "c": 11, "rare": 3} or abs(few.counts()["c"] - 14) <= 1
+    assert [few.texts[0], few.texts[-1]] == [labelled.texts[i] for i in (few.rows[0], few.rows[-1])]
+    assert len(sampled(labelled, SampleSpec(share=0.5), seed=1)) == 352
+    assert sampled(labelled, SampleSpec(cap=50), seed=1).counts() == {"a": 50, "b": 50, "c": 50, "rare": 4}
+    assert sampled(labelled, SampleSpec(), seed=1) is labelled
+
+
+def test_balancing_changes_the_training_part_only() -> None:
+    labelled = prepare(table_of([*even(200, "a"), *even(40, "b")]), spec())
+    plain = divide(labelled, SplitSpec()).splits
+    for how, size in (("oversample", 162), ("undersample", 32)):
+        splits = divide(labelled, SplitSpec(), SampleSpec(balance=how)).splits  # type: ignore[arg-type]
+        assert labelled.counts(splits.train) == pytest.approx({"a": size, "b": size}, abs=1)
+        assert splits.test.tolist() == plain.test.tolist()
+        assert splits.validation.tolist() == plain.validation.tolist()
+        assert set(splits.train) <= set(plain.train)

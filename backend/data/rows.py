@@ -1,0 +1,149 @@
+"""Texts with their labels on the way from a table to a run: columns of Arrow that lie where they are until they must
+change, so that millions of rows go through the steps in bounded memory. Knows nothing of files or steps."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backend.data.labels import LIST_SEPARATOR, label_counts, split_cell
+
+Indices = np.ndarray[Any, np.dtype[np.int64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Rows of a text and a cell of labels; either may be null or blank."""
+
+    texts: pa.ChunkedArray
+    cells: pa.ChunkedArray
+    numbers: Indices
+    """For each row, its number in the imported table, from 0."""
+    separator: str = ""
+    """What stands between several labels of a cell; empty: a cell is one label."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def kept(self, mask: Mask) -> TextRows:
+        """The rows where ``mask`` (rows,) is true."""
+        if mask.all():
+            return self
+        chosen = pa.array(mask)
+        return replace(
+            self, texts=self.texts.filter(chosen), cells=self.cells.filter(chosen), numbers=self.numbers[mask]
+        )
+
+    def retexted(self, function: Callable[[str], str]) -> tuple[TextRows, Indices]:
+        """The rows with each text changed by ``function``, and which rows that changed."""
+        chunks, changed, start = [], [], 0
+        for chunk in self.texts.chunks:
+            before = chunk.to_pylist()
+            after = [text if text is None else function(text) for text in before]
+            changed += [start + i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+            chunks.append(pa.array(after, chunk.type))
+            start += len(chunk)
+        if not changed:
+            return self, np.empty(0, np.int64)
+        return replace(self, texts=pa.chunked_array(chunks)), np.array(changed, dtype=np.int64)
+
+    def relabelled(self, function: Callable[[list[str]], list[str]]) -> tuple[TextRows, Mask]:
+        """The rows with the labels of each cell changed by ``function``, and a mask of the rows that this changed."""
+        codes, values = self.cell_codes
+        before = [split_cell(value, self.separator) for value in values]
+        after = [list(dict.fromkeys(function(labels))) if labels else labels for labels in before]
+        different = np.array([a != b for a, b in zip(before, after, strict=True)], dtype=bool)
+        if not different.any():
+            return self, np.zeros(len(self), dtype=bool)
+        # Where nothing changes, a cell stays as it was written.
+        cells = [
+            self._joined(labels) if changed else value
+            for value, labels, changed in zip(values, after, different, strict=True)
+        ]
+        column = pa.chunked_array([pa.array(cells, pa.string()).take(pa.array(codes))])
+        return replace(self, cells=column), different[codes]
+
+    def _joined(self, labels: list[str]) -> str:
+        if self.separator == LIST_SEPARATOR:
+            return json.dumps(labels, ensure_ascii=False)
+        return self.separator.join(labels)
+
+    @cached_property
+    def cell_codes(self) -> tuple[Indices, list[str]]:
+        """For each row the number of its cell, stripped, and the different cells (a missing one is empty)."""
+        trimmed = pc.fill_null(pc.utf8_trim_whitespace(self.cells), "")
+        encoded = trimmed.dictionary_encode().unify_dictionaries().combine_chunks()
+        return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
+
+    @cached_property
+    def cell_counts(self) -> Counter[str]:
+        """Each different cell that is not blank, with its number of rows."""
+        codes, values = self.cell_codes
+        rows = np.bincount(codes, minlength=len(values)).tolist()
+        return Counter({value: count for value, count in zip(values, rows, strict=True) if value and count})
+
+    @cached_property
+    def label_counts(self) -> Counter[str]:
+        """Each label with its number of rows."""
+        return label_counts(self.cell_counts, self.separator)
+
+    @cached_property
+    def has_text(self) -> Mask:
+        """(rows,) whether there is a text."""
+        return _filled(self.texts)
+
+    @cached_property
+    def has_label(self) -> Mask:
+        """(rows,) whether something is said of the labels: an empty list says that none applies."""
+        codes, values = self.cell_codes
+        return np.array([bool(value) for value in values], dtype=bool)[codes]
+
+    @cached_property
+    def label_numbers(self) -> Indices:
+        """(rows,) how many labels a row has."""
+        codes, values = self.cell_codes
+        return np.array([len(split_cell(value, self.separator)) for value in values], dtype=np.int64)[codes]
+
+    @cached_property
+    def text_keys(self) -> Indices:
+        """(rows,) a 64-bit hash of each stripped text: rows with the same number have the same text."""
+        parts = [
+            np.fromiter((hash((text or "").strip()) for text in chunk.to_pylist()), np.int64, len(chunk))
+            for chunk in self.texts.chunks
+        ]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    def text_at(self, rows: Any) -> list[str]:
+        """The texts of a few rows."""
+        return [text or "" for text in self.texts.take(pa.array(np.asarray(rows, dtype=np.int64))).to_pylist()]
+
+    def cell_at(self, rows: Any) -> list[str]:
+        """The cells of a few rows."""
+        codes, values = self.cell_codes
+        return [values[codes[row]] for row in rows]
+
+
+def _filled(column: pa.ChunkedArray) -> Mask:
+    parts = [
+        pc.not_equal(pc.fill_null(pc.utf8_trim_whitespace(chunk), ""), "").to_numpy(zero_copy_only=False)
+        for chunk in column.chunks
+    ]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=bool)
+
+
+def first_rows(keys: Indices) -> tuple[Indices, Indices]:
+    """Where each different key stands first, ascending, and for each row the number of its key in that order."""
+    _distinct, firsts, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(firsts)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return firsts[order].astype(np.int64), rank[inverse]

@@ -1,0 +1,94 @@
+"""What is done to one text before a model reads it: the same in training, when it answers, and in a shared app.
+
+Made of the standard library alone, so that the file can be copied beside a model and used there as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+RECIPE_FILE = "preparing.json"
+"""Beside a model: ``{"steps": [...], "template": "…"}``."""
+_UNSEEN = ("script", "style")
+_LINES = ("p", "br", "div", "li", "tr", "td", "th", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6", "hr")
+_MOST_ROUNDS = 5
+
+
+def normalise(text: str) -> str:
+    """Unicode NFKC, and every run of white space one space."""
+    return " ".join(unicodedata.normalize("NFKC", text).split())
+
+
+def strip_html(text: str) -> str:
+    """The text that a page made of this HTML shows. ``a < b`` stays: only what looks like a tag is one."""
+    # What was written as an entity can be a tag once it is turned into its characters: until nothing changes.
+    for _round in range(_MOST_ROUNDS):
+        if "<" not in text and "&" not in text:
+            return text
+        shown = _shown(text)
+        if shown == text:
+            return text
+        text = shown
+    return text
+
+
+TEXT_STEPS: dict[str, Callable[[str], str]] = {"normalise_text": normalise, "strip_html": strip_html}
+"""The steps that change a text and need nothing else: they hold for new texts too."""
+
+
+def clean(text: str, steps: Iterable[Mapping[str, Any]]) -> str:
+    """The text after those of the steps that change texts and are on."""
+    for step in steps:
+        function = TEXT_STEPS.get(str(step.get("kind")))
+        if function and step.get("on", True):
+            text = function(text)
+    return text
+
+
+def recipe_of(model: Path) -> list[dict[str, Any]]:
+    """The steps kept beside a model; none where it has no such file."""
+    try:
+        document = json.loads((model / RECIPE_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    steps = document.get("steps") if isinstance(document, dict) else None
+    return [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+
+
+def text_steps(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Those of a recipe's steps that apply to a text which stands alone."""
+    return [dict(step) for step in steps if step.get("kind") in TEXT_STEPS and step.get("on", True)]
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self.unseen = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.unseen += tag in _UNSEEN
+        if tag in _LINES:
+            self.parts.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.unseen = max(0, self.unseen - (tag in _UNSEEN))
+        if tag in _LINES:
+            self.parts.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if not self.unseen:
+            self.parts.append(data)
+
+
+def _shown(text: str) -> str:
+    reader = _Reader()
+    reader.feed(text)
+    reader.close()
+    shown = "".join(reader.parts)
+    return " ".join(shown.split()) if shown != text else text
