@@ -58,6 +58,13 @@ class ListSeparators:
         """What joins the items of the column's lists."""
         return self._candidates.get(column, list(LIST_SEPARATORS))[0]
 
+    def agree_with(self, other: ListSeparators) -> None:
+        """Let both join the lists of a column by the same separator: pieces of one table must."""
+        for column in self._candidates.keys() | other._candidates.keys():
+            mine, theirs = (s._candidates.get(column, list(LIST_SEPARATORS)) for s in (self, other))
+            free = [candidate for candidate in mine if candidate in theirs]
+            self._candidates[column] = other._candidates[column] = free
+
     def found(self) -> dict[str, str]:
         """The separator of each column in which a list has more than one item."""
         return {column: self.of(column) for column in self._candidates if column in self._several}

@@ -10,23 +10,27 @@ import hashlib
 import json
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backend.data.files import SourceFile, title_of, with_parts
 from backend.errors import DatasetMissing, FileMissing, ProcessKilled, StudioError
 from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.events import JobCompleted
 from backend.jobs.files import read_json
 from backend.jobs.launch import launch
 from backend.settings import Home
+from backend.specs import ReadingSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 IMPORTER_MODULE = "backend.data.importer"
 DESCRIBER_MODULE = "backend.data.describer"
-PROFILE_VERSION = 1
+PROFILE_VERSION = 2
+AS_FOUND = ReadingSpec()
 SAMPLES_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "samples"
 POLL_S = 0.05
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -61,15 +65,29 @@ def samples() -> list[Sample]:
     ]
 
 
-def start_import(home: Home, source: Path, name: str | None = None) -> JobDirectory:
-    """Start the import of the file at ``source``, called ``name`` by the user; see `dataset_of`.
+def start_import(
+    home: Home,
+    source: Path | Sequence[SourceFile],
+    name: str | None = None,
+    reading: ReadingSpec = AS_FOUND,
+) -> JobDirectory:
+    """Start the import of a file, or of files that make one table, called ``name`` by the user; see `dataset_of`.
 
     Raises:
         FileMissing: there is no such file.
+        PartsUnclear: which part of the data a file is cannot be told.
     """
-    if not source.is_file():
-        raise FileMissing(path=name or str(source))
-    spec = {"source": str(source.resolve()), "name": name or source.name, "home": str(home.path)}
+    files = [SourceFile(source, name or source.name)] if isinstance(source, Path) else list(source)
+    for file in files:
+        if not file.path.is_file():
+            raise FileMissing(path=name or str(file.path))
+    with_parts(files)  # refused here, before a process is started
+    spec = {
+        "files": [replace(file, path=file.path.resolve()).to_dict() for file in files],
+        "name": name or title_of(files),
+        "reading": reading.model_dump(exclude_defaults=True),
+        "home": str(home.path),
+    }
     return _start(home, "import", IMPORTER_MODULE, spec)
 
 

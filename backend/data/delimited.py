@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from backend.data.encodings import Opener, TextFacts
-from backend.errors import NotATable, QuoteNeverClosed
+from backend.errors import DelimiterInvalid, NotATable, QuoteNeverClosed
+from backend.specs import Header
 
 DELIMITERS = (",", "\t", ";", "|")
 SAMPLE_CHARACTERS = 1 << 18
@@ -30,6 +31,8 @@ class Dialect:
     width: int
     """Cells a row."""
     has_header: bool
+    consistency: float = 1.0
+    """The share of the first rows that have as many cells as the first one."""
 
 
 @dataclass
@@ -41,26 +44,37 @@ class Irregularities:
     long_lines: list[int] | None = None
 
 
-def sniff(open_bytes: Opener, text: TextFacts, file: str) -> Dialect:
-    """The dialect that fits the beginning of the file best.
+def sniff(open_bytes: Opener, text: TextFacts, file: str, delimiter: str = "", header: Header = "auto") -> Dialect:
+    """The dialect that fits the beginning of the file best; ``delimiter`` and ``header`` override what is found.
 
     Raises:
         NotATable: no delimiter makes rows of two or more cells of it.
+        DelimiterInvalid: the given one cannot be one.
     """
+    delimiters = (_character(delimiter),) if delimiter else DELIMITERS
     with open_text(open_bytes, text) as stream:
         sample = stream.read(SAMPLE_CHARACTERS).replace("\0", "")
         whole = not stream.read(1)
-    trials = [trial for delimiter in DELIMITERS if (trial := _try(sample, whole, delimiter, csv.QUOTE_MINIMAL))]
+    trials = [trial for delimiter in delimiters if (trial := _try(sample, whole, delimiter, csv.QUOTE_MINIMAL))]
     if not trials:
         raise NotATable(file=file, detail="one_column")
     best = max(trials, key=lambda trial: (round(trial.consistency, 2), trial.width))
-    if best.consistency < CONSISTENT_SHARE:
+    if best.consistency < CONSISTENT_SHARE and not delimiter:
         raise NotATable(file=file, detail="one_column")
     plain = _try(sample, whole, best.delimiter, csv.QUOTE_NONE)
     # Where each line is a whole row without minding quotes, a quote that spans lines is a stray one in a text.
     if plain and plain.consistency == 1 and plain.width == best.width and len(plain.rows) > len(best.rows):
         best = plain
-    return Dialect(best.delimiter, best.quoting, best.width, _has_header(best.rows))
+    has_header = has_header_row(best.rows) if header == "auto" else header == "yes"
+    return Dialect(best.delimiter, best.quoting, best.width, has_header, best.consistency)
+
+
+def _character(delimiter: str) -> str:
+    """The delimiter that people name: one character, or ``tab``."""
+    delimiter = {"tab": "\t", "\\t": "\t"}.get(delimiter.strip().lower() or delimiter, delimiter)
+    if len(delimiter) != 1 or delimiter in '"\r\n\0':
+        raise DelimiterInvalid(delimiter=delimiter)
+    return delimiter
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,7 @@ def _try(sample: str, whole: bool, delimiter: str, quoting: int) -> _Trial | Non
     return _Trial(delimiter, quoting, width, widths[width] / len(rows), rows)
 
 
-def _has_header(rows: list[Row]) -> bool:
+def has_header_row(rows: list[Row]) -> bool:
     """Whether the first row names the columns: not if one of its cells is a number or a value that comes again."""
     first, others = rows[0], rows[1:]
     if not others or first in others:  # a repeated first row is a header that was pasted in again
@@ -111,12 +125,15 @@ def _is_number(cell: str) -> bool:
     return cell.strip().lower() not in ("nan", "inf", "infinity", "-inf")
 
 
+def first_row(open_bytes: Opener, text: TextFacts, dialect: Dialect) -> Row:
+    """The first row that is not blank, as it stands."""
+    with open_text(open_bytes, text) as stream:
+        return next((row for row in _reader(stream, text, dialect) if any(row)), [])
+
+
 def header_of(open_bytes: Opener, text: TextFacts, dialect: Dialect) -> list[str]:
     """The columns' names: unique and never empty; ``column_1`` … where the file names none."""
-    names: Row = []
-    if dialect.has_header:
-        with open_text(open_bytes, text) as stream:
-            names = next((row for row in _reader(stream, text, dialect) if any(row)), [])
+    names = first_row(open_bytes, text, dialect) if dialect.has_header else []
     return unique_names(names or [""] * dialect.width)
 
 

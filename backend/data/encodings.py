@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 from charset_normalizer import from_bytes
 
+from backend.errors import EncodingUnknown
+
 HEAD_BYTES = 1 << 20
 BLOCK_BYTES = 1 << 20
 CONTROL_BYTES = bytes(set(range(32)) - {9, 10, 12, 13}) + b"\x7f"
@@ -25,6 +27,8 @@ BOMS = (  # UTF-32 first: its little-endian mark starts with UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+LEAST_KANA = 0.25
+"""Running Japanese is half kana; Chinese bytes read as Japanese are next to none."""
 COMMON_HAN = frozenset(
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里"
     "用道行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开但因只从想实很送吃味点店买"
@@ -53,25 +57,54 @@ class TextFacts:
     has_return: bool
 
 
-def detect_text(open_bytes: Opener) -> TextFacts:
-    """The encoding of the whole stream, which is read once or more; never held in memory.
+def detect_text(open_bytes: Opener, asked: str = "") -> TextFacts:
+    """The encoding of the whole stream, which is read once or more; never held in memory. ``asked`` overrides it.
 
     Raises:
         BinaryContent: it is no text.
+        EncodingUnknown: no encoding is called what was asked for.
     """
     with open_bytes() as stream:
         head = read_block(stream, HEAD_BYTES)
-    encoding = next((name for mark, name in BOMS if head.startswith(mark)), "") or _utf16_without_mark(head)
+    marked = next((name for mark, name in BOMS if head.startswith(mark)), "")
+    encoding = _known(asked, marked) or marked or _utf16_without_mark(head)
     if not encoding and looks_binary(head):
         raise BinaryContent
-    if not encoding:
-        encoding = _encoding_without_mark(open_bytes, head)
+    if facts := _scan(open_bytes, encoding or "utf-8", "strict"):
+        return facts
+    encoding = encoding or _encoding_without_mark(head)
+    facts = None if encoding == "utf-8" else _scan(open_bytes, encoding, "strict")
+    if facts := facts or _scan(open_bytes, encoding, "replace"):
+        return facts
+    raise BinaryContent
+
+
+def _known(asked: str, marked: str) -> str:
+    """The name of the encoding that people ask for; one that agrees with the file's own mark leaves the mark out."""
+    if not asked.strip():
+        return ""
+    try:
+        codec = codecs.lookup(asked.strip().replace("gb2312", "gb18030"))
+    except (LookupError, ValueError) as error:
+        raise EncodingUnknown(encoding=asked) from error
+    if not codec._is_text_encoding:
+        raise EncodingUnknown(encoding=asked)
+    same = marked.removesuffix("-sig") == codec.name.removesuffix("-le").removesuffix("-be")
+    return marked if marked and same else codec.name
+
+
+def _scan(open_bytes: Opener, encoding: str, errors: str) -> TextFacts | None:
+    """What the decoded stream holds; None where it does not decode and ``errors`` is strict."""
     undecodable, has_nul, has_return = 0, False, False
-    valid = is_valid(open_bytes, encoding)
-    for text in decoded(open_bytes, encoding):
-        undecodable += 0 if valid else text.count("\ufffd")
-        has_nul = has_nul or "\0" in text
-        has_return = has_return or "\r" in text
+    try:
+        for text in decoded(open_bytes, encoding, errors):
+            undecodable += 0 if errors == "strict" else text.count("\ufffd")
+            has_nul = has_nul or "\0" in text
+            has_return = has_return or "\r" in text
+    except UnicodeError:
+        if errors != "strict":
+            raise BinaryContent from None
+        return None
     return TextFacts(encoding, undecodable, has_nul, has_return)
 
 
@@ -79,16 +112,6 @@ def looks_binary(head: bytes) -> bool:
     """Whether there are more control bytes than a text has. A few stray NULs are not enough."""
     head = head[: 1 << 16]
     return len(head) - len(head.translate(None, CONTROL_BYTES)) > BINARY_SHARE * len(head)
-
-
-def is_valid(open_bytes: Opener, encoding: str) -> bool:
-    """Whether every byte of the stream decodes."""
-    try:
-        for _text in decoded(open_bytes, encoding, errors="strict"):
-            pass
-    except UnicodeError:
-        return False
-    return True
 
 
 def decoded(open_bytes: Opener, encoding: str, errors: str = "replace") -> Iterator[str]:
@@ -119,9 +142,13 @@ def _utf16_without_mark(head: bytes) -> str:
     return ""
 
 
-def _encoding_without_mark(open_bytes: Opener, head: bytes) -> str:
-    if is_valid(open_bytes, "utf-8") or _is_nearly_utf8(head):
+def _encoding_without_mark(head: bytes) -> str:
+    """The encoding of what is not all UTF-8, told from its beginning."""
+    if _is_nearly_utf8(head):
         return "utf-8"
+    japanese = [(share, name) for name in ("cp932", "euc_jp") if (share := _kana_share(head, name)) > LEAST_KANA]
+    if japanese:
+        return max(japanese)[1]
     chinese = [
         (score, encoding)
         for encoding, score in (("gb18030", _chinese_score(head, "gb18030")), ("big5", _chinese_score(head, "big5")))
@@ -166,6 +193,15 @@ def _chinese_score(head: bytes, encoding: str) -> float | None:
     score = sum(c in COMMON_HAN for c in han) / max(1, len(han))
     enough = score >= 0.05 or len(han) < 100
     return score if enough and han and everyday >= 0.9 * len(beyond_ascii) else None
+
+
+def _kana_share(head: bytes, encoding: str) -> float:
+    """The share of full-width kana beyond ASCII; half-width ones are what other encodings' bytes look like."""
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
+    beyond_ascii = [c for c in text if not c.isascii()]
+    if not beyond_ascii or text.count("\ufffd") > 0.01 * len(beyond_ascii):
+        return 0.0
+    return sum("\u3041" <= c <= "\u30fc" for c in beyond_ascii) / len(beyond_ascii)
 
 
 def _is_everyday(character: str, encoding: str) -> bool:

@@ -1,17 +1,20 @@
-"""The import job: ``python -m backend.data.importer JOB``. Reads a user's file into ``home/datasets/<id>/``.
+"""The import job: ``python -m backend.data.importer JOB``. Reads a user's file or files into ``home/datasets/<id>/``.
 
-It runs with a limit on its memory, so that a file made to burst it ends this process and nothing else. The dataset
-is built in a staging folder and renamed when it is whole: an import that dies leaves no half dataset.
+It runs with limits on memory and time, so that a file made to burst them ends this process and nothing else. The
+dataset is built in a staging folder and renamed when it is whole: an import that dies leaves no half dataset.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import resource
 import shutil
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,44 +24,80 @@ import pyarrow.parquet as pq
 
 from backend.data.datasets import PROFILE_VERSION, report_key
 from backend.data.describing import describe
+from backend.data.files import SourceFile, with_parts
+from backend.data.formats import Reading, schema_of
+from backend.data.labels import label_counts
+from backend.data.originals import keep_originals, sources_document
 from backend.data.profiling import ColumnProfile, Guess, count_cells, guess_columns, profile_column
-from backend.data.reading import Reading, open_table, schema_of
-from backend.errors import FileMissing, StudioError, TooLarge, Unexpected
+from backend.data.reading import label_names_of, open_files
+from backend.errors import FileMissing, OriginalGone, StudioError, TooLarge, TooSlow, Unexpected
 from backend.jobs.directory import JobDirectory
 from backend.jobs.files import read_json, write_json
 from backend.jobs.process import JobContext, run_job
 from backend.settings import Home
+from backend.specs import ReadingSpec
 
 ROW_GROUP_BYTES = 16 << 20
 PREVIEW_ROWS = 50
 PREVIEW_CHARACTERS = 500
 LEAST_MEMORY_BYTES = 4 << 30
+TIME_LIMIT_S = 3600.0
 STAGING = ".importing-"
 
 
 def import_table(context: JobContext) -> dict[str, Any]:
-    """Import ``spec["source"]``; the result is ``{"dataset": id}``."""
-    source, name = Path(context.spec["source"]), context.spec["name"]
+    """Import ``spec["files"]`` as one table, read as ``spec["reading"]`` says; the result is ``{"dataset": id}``."""
+    files = [SourceFile.from_dict(document) for document in context.spec["files"]]
+    asked, name = ReadingSpec(**context.spec.get("reading", {})), context.spec["name"]
     home = Home(Path(context.spec["home"])).prepare()
     limit_memory(context.spec.get("memory_bytes"))
     try:
-        with context.phase("reading"):
-            dataset = content_id(source)
+        with limited_time(name, context.spec.get("time_limit_s", TIME_LIMIT_S)), context.phase("reading"):
+            known = [replace(file, sha256=content_hash(file)) for file in files]
+            dataset = dataset_id(known, asked)
             target = home.datasets / dataset
             if _is_current(target):
+                keep_originals(target, known)
                 return {"dataset": dataset}
             with _staging(home, context.job) as staging:
-                reading = open_table(source, name)
+                about = {"version": PROFILE_VERSION, "dataset": dataset, "file": name}
+                about["bytes"] = sum(file.path.stat().st_size for file in known)
+                about["sources"] = sources_document(known)
+                about["reading"] = asked.model_dump(exclude_defaults=True)
+                files = with_parts(known)
+                reading = open_files(files, asked)
                 rows = _write_table(context, reading, staging / "table.parquet")
                 with context.phase("profiling"):
-                    about = {"version": PROFILE_VERSION, "dataset": dataset, "file": name}
-                    about["bytes"] = source.stat().st_size
-                    _write_profile(context, staging, about, reading, rows)
+                    _write_profile(context, staging, about, reading, rows, label_names_of(files))
+                keep_originals(staging, known)
                 _put(staging, target)
     except MemoryError as error:
         soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
         raise TooLarge(file=name, limit=f"{soft / 1e9:.1f} GB") from error
     return {"dataset": dataset}
+
+
+@contextmanager
+def limited_time(name: str, limit_s: float) -> Iterator[None]:
+    """Give the block this long, and the process somewhat more processor time, in case a library does not let go.
+
+    Raises:
+        TooSlow: it was not enough.
+    """
+
+    def ended(_number: int, _frame: object) -> None:
+        raise TooSlow(file=name, minutes=round(limit_s / 60, 2))
+
+    cores = psutil.cpu_count() or 1
+    _soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    most = int(limit_s * cores) + 60
+    resource.setrlimit(resource.RLIMIT_CPU, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    signal.signal(signal.SIGALRM, ended)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def limit_memory(limit_bytes: int | None = None) -> None:
@@ -68,13 +107,31 @@ def limit_memory(limit_bytes: int | None = None) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
-def content_id(path: Path) -> str:
-    """The first 16 hex digits of the SHA-256 of the file's bytes. Raises `FileMissing`."""
+def content_hash(file: SourceFile) -> str:
+    """The SHA-256 of the file's bytes, in hex.
+
+    Raises:
+        FileMissing: it is not there.
+        OriginalGone: it has another content than the table was read from.
+    """
     try:
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+        with open(file.path, "rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError as error:
-        raise FileMissing(path=str(path)) from error
+        raise FileMissing(path=str(file.path)) from error
+    if file.sha256 and file.sha256 != found:
+        raise OriginalGone(file=file.name)
+    return found
+
+
+def dataset_id(files: Sequence[SourceFile], asked: ReadingSpec) -> str:
+    """16 hex digits: of the content of one file read as found, else of all contents, their parts and the reading."""
+    changed = asked.model_dump(exclude_defaults=True)
+    if len(files) == 1 and not changed:
+        return files[0].sha256[:16]
+    # Of several files the names count too: they may be what says the parts.
+    described = [[file.sha256, file.part, file.name if len(files) > 1 else ""] for file in files]
+    return hashlib.sha256(json.dumps([described, changed], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _is_current(folder: Path) -> bool:
@@ -116,7 +173,9 @@ def _write_table(context: JobContext, reading: Reading, path: Path) -> int:
     return rows
 
 
-def _write_profile(context: JobContext, folder: Path, about: dict[str, Any], reading: Reading, rows: int) -> None:
+def _write_profile(
+    context: JobContext, folder: Path, about: dict[str, Any], reading: Reading, rows: int, names: dict[str, str]
+) -> None:
     table = folder / "table.parquet"
     profiles: list[ColumnProfile] = []
     for number, name in enumerate(reading.columns, 1):
@@ -132,14 +191,28 @@ def _write_profile(context: JobContext, folder: Path, about: dict[str, Any], rea
         "compression": facts.compression,
         "encoding": facts.encoding,
         "delimiter": facts.delimiter,
+        "header": facts.has_header,
+        "sheet": facts.sheet,
+        "sheets": facts.sheets,
+        "given_split": facts.given_split or None,
         "rows": rows,
         "columns": [_column_document(profile) for profile in profiles],
         "guess": guess.to_dict(),
+        "label_names": _fitting_names(names, guess, table),
         "notes": facts.notes,
         "preview": _preview(table, reading.columns),
     }
     write_json(folder / "profile.json", document)
     write_guessed_report(folder, guess, facts.notes)
+
+
+def _fitting_names(names: dict[str, str], guess: Guess, table: Path) -> dict[str, str]:
+    """The names of the guessed column's labels; none if they are of another column."""
+    if not names or guess.label is None:
+        return {}
+    labels = label_counts(count_cells(pq.read_table(table, columns=[guess.label])[guess.label]), guess.separator)
+    found = {label: names[label] for label in labels if label in names}
+    return found if len(found) == len(labels) and len(set(found.values())) == len(found) else {}
 
 
 def write_guessed_report(folder: Path, guess: Guess, notes: list[dict[str, Any]]) -> None:

@@ -1,10 +1,11 @@
-"""A user's file as a stream of unpacked bytes, whether it is plain, gzipped or alone in a zip. Child process only."""
+"""A user's file as a stream of unpacked bytes, whether it is plain, gzipped or in a zip. Child process only."""
 
 from __future__ import annotations
 
 import errno
 import gzip
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,23 +24,76 @@ SUFFIXES = {
     ".tsv": "csv",
     ".tab": "csv",
     ".txt": "csv",
+    ".label": "csv",
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".xlsx": "sheet",
+    ".xlsm": "sheet",
+    ".xlsb": "sheet",
+    ".xls": "sheet",
+    ".ods": "sheet",
 }
-KNOWN_FORMATS = ["CSV", "TSV", "TXT", "JSON", "JSONL", "Parquet", ".gz", ".zip"]
+KNOWN_FORMATS = ["CSV", "TSV", "TXT", "JSON", "JSONL", "Parquet", "XLSX", "XLS", "ODS", ".gz", ".zip"]
+SHEET_MARKS = ("xl/workbook.xml", "xl/workbook.bin")
+OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""How XLS begins, and with it every older office document and every one with a password."""
+ZIP_MARK = b"PK\x03\x04"
 HEAD_BYTES = 4096
 BLANK = b" \t\r\n\0\xef\xbb\xbf"
 
 
-class Source:
-    """A file that can be opened again and again, unpacked on the way."""
+@contextmanager
+def reading_errors(name: str) -> Iterator[None]:
+    """What a damaged archive called ``name`` raises becomes `NotATable`."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError, NotImplementedError) as error:
+        raise NotATable(file=name, detail="damaged") from error
+    except RuntimeError as error:  # what zipfile says to a member that turns out to need a password
+        if "password" not in str(error):
+            raise
+        raise NotATable(file=name, detail="encrypted") from error
+    except OSError as error:
+        if isinstance(error, gzip.BadGzipFile) or error.errno in (errno.EINVAL, None):  # a zip that points before 0
+            raise NotATable(file=name, detail="damaged") from error
+        raise
 
-    def __init__(self, path: Path, name: str, limit: int) -> None:
+
+def members_of(path: Path) -> list[zipfile.ZipInfo]:
+    """The files in a zip archive without what systems leave in them. Raises what `reading_errors` words."""
+    with zipfile.ZipFile(path) as archive:
+        return [m for m in archive.infolist() if not m.is_dir() and not _is_clutter(m.filename)]
+
+
+def is_office(path: Path, name: str) -> bool:
+    """Whether a zip archive is a workbook.
+
+    Raises:
+        FormatUnknown: it is an office document of another kind.
+        NotATable: it is damaged.
+    """
+    with reading_errors(name), zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+        if names.intersection(SHEET_MARKS):
+            return True
+        if "mimetype" in names and archive.getinfo("mimetype").file_size < 200:
+            if archive.read("mimetype").startswith(b"application/vnd.oasis.opendocument.spreadsheet"):
+                return True
+            raise FormatUnknown(file=name, known=KNOWN_FORMATS)
+        if "[Content_Types].xml" in names:
+            raise FormatUnknown(file=name, known=KNOWN_FORMATS)
+    return False
+
+
+class Source:
+    """A file that can be opened again and again, unpacked on the way; in an archive, its one table or ``member``."""
+
+    def __init__(self, path: Path, name: str, limit: int, member: str = "") -> None:
         self.path, self.name, self.limit = path, name, limit
-        self.inner_name, self.compression = name, ""
+        self.inner_name, self.compression, self.is_workbook = name, "", False
         self._raw: BinaryIO | None = None
         self._size = max(1, path.stat().st_size)
         with open(path, "rb") as packed:
@@ -49,9 +103,11 @@ class Source:
         if head.startswith(b"\x1f\x8b"):
             self.compression = "gzip"
             self.inner_name = Path(name).stem if name.lower().endswith(".gz") else name
-        elif head.startswith(b"PK\x03\x04"):
+        elif head.startswith(ZIP_MARK) and is_office(path, name):
+            self.is_workbook = True
+        elif head.startswith(ZIP_MARK):
             self.compression = "zip"
-            self.member = self._only_member()
+            self.member = member or self._only_member()
             self.inner_name = self.member
         if self.compression:
             with self.reading_errors(), self.open() as unpacked:
@@ -78,26 +134,20 @@ class Source:
         """The share of the packed file that the latest stream has read."""
         if self._raw is None or self._raw.closed:
             return 1.0
-        return min(1.0, self._raw.tell() / self._size)
+        try:
+            return min(1.0, self._raw.tell() / self._size)
+        except ValueError:  # closed by the thread that reads ahead
+            return 1.0
 
     @contextmanager
     def reading_errors(self) -> Iterator[None]:
         """Damaged archives become `NotATable`."""
-        try:
+        with reading_errors(self.name):
             yield
-        except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, NotImplementedError) as error:
-            raise NotATable(file=self.name, detail="damaged") from error
-        except OSError as error:
-            if isinstance(error, gzip.BadGzipFile) or error.errno == errno.EINVAL:  # a zip that points before its start
-                raise NotATable(file=self.name, detail="damaged") from error
-            raise
 
     def _only_member(self) -> str:
-        with self.reading_errors(), zipfile.ZipFile(self.path) as archive:
-            members = [m for m in archive.infolist() if not m.is_dir() and not _is_clutter(m.filename)]
-        names = {m.filename for m in members}
-        if "[Content_Types].xml" in names or "mimetype" in names:  # an office document, not an archive of tables
-            raise FormatUnknown(file=self.name, known=KNOWN_FORMATS)
+        with self.reading_errors():
+            members = members_of(self.path)
         tables = [m for m in members if suffix_of(m.filename) in SUFFIXES] or members
         if len(tables) != 1:
             raise NotATable(file=self.name, detail="archive")

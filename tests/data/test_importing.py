@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from backend.data import datasets
+from backend.data.files import SourceFile
 from backend.data.importer import STAGING
 from backend.errors import (
     ColumnMissing,
@@ -150,7 +151,7 @@ def test_what_cannot_be_read_ends_in_a_worded_error_and_leaves_nothing(home: Hom
 def test_a_file_that_bursts_the_memory_ends_its_own_process_only(home: Home, tmp_path: Path) -> None:
     source = tmp_path / "big.json"
     source.write_text("[" + ",".join('{"text":"a","label":"b"}' for _ in range(2_000_000)) + "]")
-    spec = {"source": str(source), "name": "big.json", "home": str(home.path), "memory_bytes": 600 << 20}
+    spec = {"files": [SourceFile(source, "big.json").to_dict()], "name": "big.json", "home": str(home.path), "memory_bytes": 600 << 20}
     job = JobDirectory.create(home.jobs, kind="import", module=datasets.IMPORTER_MODULE, spec=spec)
     launch(job)
     with pytest.raises(TooLarge) as raised:
