@@ -24,7 +24,7 @@ def merging(counts: Mapping[str, int]) -> dict[str, str]:
     spellings: dict[str, list[str]] = defaultdict(list)
     for label in label_order(counts):
         spellings[variant_key(label)].append(label)
-    merged = {}
+    merged: dict[str, str] = {}
     for variants in spellings.values():
         chosen = max(variants, key=lambda label: counts[label])
         merged |= {label: chosen for label in variants if label != chosen}
