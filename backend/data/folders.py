@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from backend.data.encodings import BinaryContent, detect_text
 from backend.data.files import part_of
@@ -19,6 +20,7 @@ from backend.errors import NotATable, TooLarge
 
 TEXT_SUFFIXES = ("", ".txt", ".text", ".md", ".html", ".htm")
 SAMPLE_BYTES = 1 << 20
+BROKEN_LISTED = 20
 LARGEST_TEXT_BYTES = 32 << 20
 
 
@@ -76,7 +78,9 @@ class TextFolderReader:
     def __init__(self, folders: TextFolders, encoding: str, limit_bytes: int) -> None:
         self.folders, self._limit_bytes, self._asked = folders, limit_bytes, encoding
         self.done = 0
-        self.undecodable = 0
+        self.undecodable, self.broken_texts = 0, 0
+        self.broken: list[dict[str, Any]] = []
+        """The first texts that do not decode, with their numbers."""
         with reading_errors(folders.name), zipfile.ZipFile(folders.path) as archive:
             sample = self._sample(archive)
         try:
@@ -113,5 +117,9 @@ class TextFolderReader:
             text = content.decode(self.encoding if self._asked else "utf-8-sig")
         except UnicodeDecodeError:
             text = content.decode(self.encoding, "replace")
-            self.undecodable += text.count("\ufffd")
+            if broken := text.count("\ufffd"):
+                self.undecodable += broken
+                self.broken_texts += 1
+                if len(self.broken) < BROKEN_LISTED:
+                    self.broken.append({"row": self.done, "text": text[:120]})
         return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n").strip()

@@ -53,12 +53,15 @@ class ReadingFacts:
     list_separators: dict[str, str] = field(default_factory=dict)
     """For columns that held lists of values: what joins them in the table."""
     notes: list[dict[str, Any]] = field(default_factory=list)
-    """Findings about the file itself: ``{"code", "count", "facts"}``."""
+    """Findings about the file itself: ``{"code", "count", "facts"}``, some with ``examples`` and a ``severity``."""
 
-    def note(self, code: str, count: int, **facts: Any) -> None:
+    def note(
+        self, code: str, count: int, *, severity: str = "", examples: list[dict[str, Any]] | None = None, **facts: Any
+    ) -> None:
         """Add a finding, if it occurred at all."""
         if count:
-            self.notes.append({"code": code, "count": count, "facts": facts})
+            more = {"severity": severity, "examples": examples}
+            self.notes.append({"code": code, "count": count, "facts": facts, **{k: v for k, v in more.items() if v}})
 
 
 @dataclass
@@ -179,7 +182,8 @@ def _watched(batches: Batches, text: TextFacts, facts: ReadingFacts) -> Batches:
     if not text.undecodable:
         yield from batches
         return
-    done, rows, numbers, examples = 0, 0, list[int](), list[str]()
+    done, rows, numbers = 0, 0, list[int]()
+    examples: list[dict[str, Any]] = []
     for batch in batches:
         broken = reduce(pc.or_, [pc.fill_null(pc.match_substring(c, "\ufffd"), False) for c in batch.columns])
         places = np.flatnonzero(broken.to_numpy(zero_copy_only=False))
@@ -187,7 +191,7 @@ def _watched(batches: Batches, text: TextFacts, facts: ReadingFacts) -> Batches:
         for place in map(int, places[: BROKEN_ROWS_LISTED - len(numbers)]):
             numbers.append(done + place + 1)
             cells = [cell for cell in (column[place].as_py() for column in batch.columns) if cell and "\ufffd" in cell]
-            examples.append(_around(cells[0]))
+            examples.append({"row": done + place + 1, "text": _around(cells[0])})
         done += batch.num_rows
         yield batch
     facts.note("undecodable", text.undecodable, encoding=text.encoding, rows=rows, numbers=numbers, examples=examples)
@@ -211,7 +215,7 @@ def _read_sheet(source: Source, asked: ReadingSpec) -> Reading:
             if first is None:
                 raise NotATable(file=source.name, detail="no_rows")
             yield from text_batches(sheet.columns, chain([first], rows))
-        facts.note("rows_above_header", sheet.rows_above)
+        facts.note("rows_above_header", sheet.rows_above, severity="note")
         facts.note("no_header", int(not sheet.has_header), columns=sheet.columns)
 
     if len(sheet.columns) < 2:

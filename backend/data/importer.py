@@ -22,12 +22,13 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backend.data.datasets import PROFILE_VERSION, report_key
-from backend.data.describing import describe
+from backend.data.choices import first_choices, names_columns
+from backend.data.datasets import PROFILE_VERSION
 from backend.data.files import SourceFile, with_parts
 from backend.data.formats import Reading, schema_of
 from backend.data.labels import label_counts
 from backend.data.originals import keep_originals, sources_document
+from backend.data.pipeline import make_report, write_report
 from backend.data.profiling import ColumnProfile, Guess, count_cells, guess_columns, profile_column
 from backend.data.reading import label_names_of, open_files
 from backend.errors import FileMissing, OriginalGone, StudioError, TooLarge, TooSlow, Unexpected
@@ -53,7 +54,7 @@ def import_table(context: JobContext) -> dict[str, Any]:
     limit_memory(context.spec.get("memory_bytes"))
     try:
         with limited_time(name, context.spec.get("time_limit_s", TIME_LIMIT_S)), context.phase("reading"):
-            known = [replace(file, sha256=content_hash(file)) for file in files]
+            known = with_parts([replace(file, sha256=content_hash(file)) for file in files])
             dataset = dataset_id(known, asked)
             target = home.datasets / dataset
             if _is_current(target):
@@ -64,11 +65,10 @@ def import_table(context: JobContext) -> dict[str, Any]:
                 about["bytes"] = sum(file.path.stat().st_size for file in known)
                 about["sources"] = sources_document(known)
                 about["reading"] = asked.model_dump(exclude_defaults=True)
-                files = with_parts(known)
-                reading = open_files(files, asked)
+                reading = open_files(known, asked)
                 rows = _write_table(context, reading, staging / "table.parquet")
                 with context.phase("profiling"):
-                    _write_profile(context, staging, about, reading, rows, label_names_of(files))
+                    _write_profile(context, staging, about, reading, rows, label_names_of(known))
                 keep_originals(staging, known)
                 _put(staging, target)
     except MemoryError as error:
@@ -129,8 +129,7 @@ def dataset_id(files: Sequence[SourceFile], asked: ReadingSpec) -> str:
     changed = asked.model_dump(exclude_defaults=True)
     if len(files) == 1 and not changed:
         return files[0].sha256[:16]
-    # Of several files the names count too: they may be what says the parts.
-    described = [[file.sha256, file.part, file.name if len(files) > 1 else ""] for file in files]
+    described = [[file.sha256, file.part] for file in files]
     return hashlib.sha256(json.dumps([described, changed], sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -203,7 +202,7 @@ def _write_profile(
         "preview": _preview(table, reading.columns),
     }
     write_json(folder / "profile.json", document)
-    write_guessed_report(folder, guess, facts.notes)
+    write_first_report(folder, document)
 
 
 def _fitting_names(names: dict[str, str], guess: Guess, table: Path) -> dict[str, str]:
@@ -215,21 +214,12 @@ def _fitting_names(names: dict[str, str], guess: Guess, table: Path) -> dict[str
     return found if len(found) == len(labels) and len(set(found.values())) == len(found) else {}
 
 
-def write_guessed_report(folder: Path, guess: Guess, notes: list[dict[str, Any]]) -> None:
+def write_first_report(folder: Path, profile: dict[str, Any]) -> None:
     """Make the report on the guessed columns, so that the first screen needs no second job."""
     (folder / "reports").mkdir()
-    if guess.text is None or guess.label is None:
-        return
-    table = pq.read_table(folder / "table.parquet", columns=[guess.text, guess.label])
-    write_report(folder, describe(table, guess.text, guess.label, guess.task, guess.separator, notes))
-
-
-def write_report(folder: Path, report: dict[str, Any], task: str = "auto", separator: str = "") -> None:
-    """Keep the report under what was asked, and under what that turned out to mean."""
-    text, label = report["text"], report["label"]
-    keys = {report_key(text, label, task, separator), report_key(text, label, report["task"], report["separator"])}
-    for key in sorted(keys):
-        write_json(folder / "reports" / f"{key}.json", report)
+    choices = first_choices(profile)
+    if names_columns(choices.data):
+        write_report(folder, make_report(folder, profile, choices), choices)
 
 
 def _column_document(profile: ColumnProfile) -> dict[str, Any]:

@@ -149,8 +149,17 @@ def _read_folders(reader: TextFolderReader) -> Reading:
     def batches() -> Batches:
         rows = reader.rows()
         yield from text_batches(columns, rows if folders.has_parts else ([*row[:2], row[3]] for row in rows))
-        facts.note("files_left_out", folders.left_out)
-        facts.note("undecodable", reader.undecodable, encoding=reader.encoding)
+        facts.note("files_left_out", folders.left_out, severity="note")
+        broken = reader.broken
+        numbers = [text["row"] for text in broken]
+        facts.note(
+            "undecodable",
+            reader.undecodable,
+            examples=broken,
+            encoding=reader.encoding,
+            rows=reader.broken_texts,
+            numbers=numbers,
+        )
 
     return Reading(columns, batches(), facts, lambda: reader.done / len(folders.texts))
 
@@ -195,13 +204,15 @@ def _merge_notes(notes: list[dict[str, Any]], more: list[dict[str, Any]], rows_b
         facts = note["facts"]
         if "numbers" in facts:
             facts["numbers"] = [number + rows_before for number in facts["numbers"]]
+            note["examples"] = [{**one, "row": one["row"] + rows_before} for one in note["examples"]]
         known = next((one for one in notes if one["code"] == note["code"]), None)
         if known is None:
             notes.append(note)
         elif note["code"] != "no_header":
             known["count"] += note["count"]
-            for name in facts.keys() & {"rows", "numbers", "examples", "lines"}:
+            for name in facts.keys() & {"rows", "numbers", "lines"}:
                 known["facts"][name] = known["facts"][name] + facts[name]
+            known["examples"] = known.get("examples", []) + note.get("examples", [])
 
 
 def _in_order(reading: Reading, columns: list[str]) -> Iterator[pa.RecordBatch]:

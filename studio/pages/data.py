@@ -21,6 +21,7 @@ from studio.address import Opened, goto
 from studio.figures import label_chart, length_chart
 from studio.i18n import Words
 from studio.markup import empty_state, problem
+from studio.pages import data_reading
 from studio.pages.data_findings import findings, findings_said
 from studio.pages.data_view import heading, lengths, preview
 from studio.services import Services
@@ -42,6 +43,7 @@ class DataView:
     importing: gr.HTML
     table: gr.Column
     heading: gr.HTML
+    reading: data_reading.ReadingView
     text: gr.Dropdown
     label: gr.Dropdown
     task: gr.Dropdown
@@ -61,7 +63,7 @@ class DataView:
         """Everything an address can change."""
         shown = [self.problem, self.nothing, self.file, self.importing, self.table, self.heading, *self.choices()]
         charts = [self.labels_chart, self.lengths_chart, self.lengths_summary]
-        return [*shown, *charts, self.findings, self.preview]
+        return [*shown, *self.reading.outputs(), *charts, self.findings, self.preview]
 
 
 def layout(t: Words) -> DataView:
@@ -70,13 +72,14 @@ def layout(t: Words) -> DataView:
     with gr.Column(elem_classes="first-visit") as nothing:
         gr.HTML(empty_state(t("data.first_title"), t("data.first_about")))
         # Any file may come: reading it says in the user's words what is wrong with it.
-        file = gr.File(label=t("data.drop"), height=170, elem_id=f"drop-{t.language}")
+        file = gr.File(label=t("data.drop"), file_count="multiple", height=170, elem_id=f"drop-{t.language}")
         gr.HTML(f"<h4>{t('data.or_sample')}</h4>")
         with gr.Row(elem_classes="cards"):
             cards = tuple((sample, _sample_card(t, sample)) for sample in samples())
     importing = components.job_progress()
     with gr.Column(visible=False) as table:
         head = gr.HTML()
+        reading = data_reading.layout(t)
         with gr.Row(elem_classes="roles"):
             text = gr.Dropdown(
                 label=t("setting.data.text_column.name"),
@@ -124,7 +127,7 @@ def layout(t: Words) -> DataView:
             f'<button class="button primary" data-step="model">{t("data.next")} →</button></div>'
         )
     return DataView(
-        trouble, nothing, file, cards, importing, table, head, text, label, task, separator, names,
+        trouble, nothing, file, cards, importing, table, head, reading, text, label, task, separator, names,
         labels_chart, lengths_chart, lengths_summary, found, rows,
     )  # fmt: skip
 
@@ -153,6 +156,7 @@ def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[A
         return updates
     columns = [column["name"] for column in opened.profile["columns"]]
     chosen = opened.choices
+    updates |= data_reading.show(t, view.reading, opened)
     updates |= {
         view.heading: heading(t, opened.profile),
         view.text: gr.update(choices=columns, value=chosen.text_column or None),
@@ -298,8 +302,8 @@ def wire(view: DataView, site: Site) -> None:
     """Connect the page's events."""
     services, t = site.services, site.t
 
-    def dropped(file: str | None) -> str:
-        return import_file(services, file)
+    def dropped(files: list[str] | None) -> str:
+        return data_reading.import_files(services, files or [])
 
     def taken(sample: Sample) -> Any:
         return lambda: import_file(services, str(sample.file), sample.file.name)
@@ -310,6 +314,7 @@ def wire(view: DataView, site: Site) -> None:
     def renamed(address: str, *fields: Any) -> dict[Any, Any]:
         return rename_labels(services, t, view, site.opened(address), *fields)
 
+    data_reading.wire(view.reading, site)
     inputs = [site.router, *view.choices()]
     site.on(view.file.upload, dropped, [view.file], [site.router])
     for sample, button in view.samples:
