@@ -41,8 +41,10 @@ def finding_words(t: Words, finding: Mapping[str, Any]) -> str:
 def repair_words(t: Words, repair: Mapping[str, Any]) -> str:
     """What a repair is called on its button."""
     if "set" in repair:
-        method = repair["set"].get("split.method", "")
-        return t(f"repair.split.{method}", column=repair["set"].get("split.column", ""))
+        values = repair["set"]
+        path, value = next(iter(values.items()))
+        key = f"repair.set.{path}"
+        return t(key if t.has(key) else f"{key}.{value}", value=value, column=values.get("split.column", ""))
     step = repair["step"]
     name = f"repair.{step['kind']}"
     variant = step.get("by") or step.get("action")
