@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend.data.choices import refusal_of
+from backend.data.choices import first_choices, refusal_of
 from backend.data.datasets import load_profile, load_report, result_of, start_import, start_report
+from backend.data.template import check_template
+from backend.data.files import sources_of, title_of
+from backend.data.hub_datasets import hub_source_of, is_hub_source, pinned, start_hub_import
 from backend.errors import (
     ColumnMissing,
     ColumnsUncertain,
@@ -16,36 +18,70 @@ from backend.errors import (
 )
 from backend.jobs.directory import JobDirectory, JobState
 from backend.settings import Home
-from backend.specs import DataSpec, RunSpec
+from backend.specs import Choices, RunSpec, SplitSpec
 from studio.cli_follow import Interrupts, follow
 from studio.cli_progress import build_watcher
 from studio.cli_runs import error_of
+from studio.i18n import Words
 from studio.terminal import Terminal
+
+
+PARTS = ("train", "validation", "test")
 
 
 class StoppedBefore(Exception):
     """Ctrl-C before the run was started: there is no run."""
 
 
-def prepare_data(terminal: Terminal, home: Home, spec: RunSpec, interrupts: Interrupts) -> RunSpec:
+def hub_token(home: Home, environ: Mapping[str, str]) -> str | None:
+    """The user's token for the Hub: handed to processes in their environment, never written."""
+    from backend.sharing.tokens import find_token
+
+    found = find_token(environ, folders=(home.path,))
+    return found.token if found else None
+
+
+def prepare_data(
+    terminal: Terminal, home: Home, spec: RunSpec, interrupts: Interrupts, token: str | None = None
+) -> RunSpec:
     """The spec with its table imported, its columns chosen and checked. Warnings are said on the way.
+
+    ``token`` is for data sets of the Hub that want one.
 
     Raises:
         StudioError: the file, the columns or the labels do not hold.
         StoppedBefore: on Ctrl-C.
     """
-    source = Path(spec.data.source)
-    terminal.say("cli.importing", file=source.name)
-    result = _done(terminal, start_import(home, source), interrupts)
-    profile = load_profile(home, str(result["dataset"]))
-    spec = choose_columns(spec.replaced(data__dataset=profile["dataset"]), profile)
-    report = _report(terminal, home, spec.data, interrupts)
+    spec, profile = import_data(terminal, home, spec, interrupts, token)
+    spec = choose_columns(spec, profile)
+    report = _report(terminal, home, spec.choices, interrupts)
+    tell_preparation(terminal, report)
     for finding in report["findings"]:
         if finding["severity"] == "warning":
             _warn(terminal, finding)
     if refusal := refusal_of(report, spec.data.label_names):
         raise refusal
     return spec
+
+
+def import_data(
+    terminal: Terminal, home: Home, spec: RunSpec, interrupts: Interrupts, token: str | None = None
+) -> tuple[RunSpec, dict[str, Any]]:
+    """The spec with its table imported, and the table's profile; what came from the Hub is pinned to its commit.
+
+    Raises:
+        StudioError: the files, or the data set of the Hub, cannot be read.
+        StoppedBefore: on Ctrl-C.
+    """
+    if is_hub_source(spec.data.source):
+        terminal.say("cli.importing", file=spec.data.source)
+        job = start_hub_import(home, hub_source_of(spec.data), token)
+    else:
+        files = sources_of(spec.data)
+        terminal.say("cli.importing", file=title_of(files))
+        job = start_import(home, files, reading=spec.reading)
+    profile = load_profile(home, str(_done(terminal, job, interrupts)["dataset"]))
+    return spec.replaced(data__dataset=profile["dataset"], **pinned(profile)), profile
 
 
 def _done(terminal: Terminal, job: JobDirectory, interrupts: Interrupts) -> dict[str, Any]:
@@ -58,41 +94,73 @@ def _done(terminal: Terminal, job: JobDirectory, interrupts: Interrupts) -> dict
     return result_of(job)
 
 
-def _report(terminal: Terminal, home: Home, data: DataSpec, interrupts: Interrupts) -> dict[str, Any]:
-    chosen = (home, data.dataset, data.text_column, data.label_column, data.task, data.label_separator)
-    report = load_report(*chosen)
+def _report(terminal: Terminal, home: Home, choices: Choices, interrupts: Interrupts) -> dict[str, Any]:
+    report = load_report(home, choices)
     if report is None:
-        _done(terminal, start_report(*chosen), interrupts)
-        report = load_report(*chosen)
+        _done(terminal, start_report(home, choices), interrupts)
+        report = load_report(home, choices)
     assert report is not None, "a completed report job has left no report"
     return report
 
 
 def choose_columns(spec: RunSpec, profile: Mapping[str, Any]) -> RunSpec:
-    """The spec with both columns named: as asked, else as guessed where the guess is certain.
+    """The spec with its columns named: as asked, else as guessed where the guess is certain.
+
+    What else was read off the whole table stands as well, as on the page, unless the user says otherwise: the task,
+    names of labels that came with it, a column that names the parts.
 
     Raises:
         ColumnMissing: a named column is not in the table.
         SameColumn: one column is named for both.
         ColumnsUncertain: a column is left open and the guess is not certain.
+        TemplateUnreadable, TemplateUsesLabel: the template will not do.
     """
     available = [column["name"] for column in profile["columns"]]
-    asked = {"text": spec.data.text_column, "label": spec.data.label_column}
-    for column in filter(None, asked.values()):
+    first, guess, data = first_choices(dict(profile)), profile["guess"], spec.data
+    text = data.text_column or ("" if data.template else first.data.text_column)
+    asked_labels = bool(data.label_column or data.label_columns)
+    label = data.label_column if asked_labels else first.data.label_column
+    labels = data.label_columns if asked_labels else first.data.label_columns
+    for column in filter(None, (data.text_column, data.label_column, *data.label_columns)):
         if column not in available:
             raise ColumnMissing(column=column, available=available)
-    guess = profile["guess"]
-    text, label = (asked[kind] or guess[kind] for kind in ("text", "label"))
-    guessed = not (asked["text"] and asked["label"])
-    if guessed and not (guess["certain"] and text and label and text != label):
+    guessed = not ((data.text_column or data.template) and asked_labels)
+    whole = bool((text or data.template) and (label or labels))
+    if not whole or (guessed and not (guess["certain"] and (data.template or text != label))):
         raise ColumnsUncertain(available=available)
-    if text == label:
+    spec = spec.replaced(data__text_column=text, data__label_column=label, data__label_columns=labels)
+    if data.template:
+        check_template(data.template, spec.data, available)
+    elif text in (labels or (label,)):
         raise SameColumn(column=text)
-    spec = spec.replaced(data__text_column=text, data__label_column=label)
-    if label == guess["label"] and spec.data.task == "auto" and not spec.data.label_separator:
-        # As the page does: what was read off the whole column stands, unless the user says otherwise.
-        spec = spec.replaced(data__task=guess["task"] or "auto", data__label_separator=guess["separator"] or "")
-    return spec
+    if label == first.data.label_column and data.task == "auto" and not data.label_separator:
+        spec = spec.replaced(data__task=first.data.task, data__label_separator=first.data.label_separator)
+        if not data.label_names:
+            spec = spec.replaced(data__label_names=first.data.label_names)
+    return spec.model_copy(update={"split": first.split}) if spec.split == SplitSpec() else spec
+
+
+def tell_preparation(terminal: Terminal, report: Mapping[str, Any]) -> None:
+    """What each step did, and how many rows each part has."""
+    words = terminal.words
+    for line in step_lines(words, report.get("steps") or []):
+        terminal.show(line)
+    parts = report.get("parts") or {}
+    if "train" in parts:
+        terminal.show(words("data.parts_counts", **{name: parts[name]["rows"] for name in PARTS}))
+    for note in parts.get("notes") or []:
+        terminal.show(words(f"note.{note['code']}", **note["facts"]))
+
+
+def step_lines(words: Words, steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each step that touched anything did, and what it has to say, a line each."""
+    lines = []
+    for done in steps:
+        facts = {"count": done["touched"], "rows_before": done["rows_before"], "rows_after": done["rows_after"]}
+        if done["touched"]:
+            lines.append(words(f"note.step_{done['step']['kind']}", **facts))
+        lines += [words(f"note.{note['code']}", **note["facts"]) for note in done["notes"]]
+    return lines
 
 
 def _warn(terminal: Terminal, finding: Mapping[str, Any]) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import typer
 
+from backend.data.hub_datasets import is_hub_source
 from backend.errors import FileMissing, SpecUnreadable
 from backend.jobs.directory import JobDirectory, JobState, JobStatus
 from backend.jobs.store import RunStore, read_report
-from backend.settings import Home
 from backend.specs import STARTER, RunSpec, build_spec, spec_from_yaml
-from studio.cli_data import StoppedBefore, prepare_data
+from studio.cli_data import StoppedBefore, hub_token, prepare_data
 from studio.cli_flags import apply_flags
 from studio.cli_follow import Interrupts, Left, follow
 from studio.cli_progress import build_watcher
@@ -41,15 +41,15 @@ def train(
     spec = read_spec(terminal, data, given)
     with Interrupts() as interrupts:
         try:
-            spec = prepare_data(terminal, store.home, spec, interrupts)
+            token = hub_token(store.home, environ)
+            spec = prepare_data(terminal, store.home, spec, interrupts, token)
         except (StoppedBefore, Left):
             terminal.say("cli.stopped")
             if terminal.as_json:
                 terminal.document({"run": None, "state": JobState.STOPPED})
             return STOPPED
-        token = _hub_token(store.home, environ)
         run = store.create(spec)
-        store.start(run, environ=token)
+        store.start(run, environ={"HF_TOKEN": token} if token else None)
         terminal.say("cli.started", run=run.id, name=run.name, text=spec.data.text_column, label=spec.data.label_column)
         terminal.say("cli.goes_on")
         try:
@@ -112,8 +112,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def _resolve_paths(document: dict[str, Any], folder: Path) -> None:
     # The worker runs in a folder of its own: every path it is told must be absolute.
     data, model = document.get("data", {}), document.get("model", {})
-    if data.get("source"):
-        data["source"] = str((folder / Path(data["source"]).expanduser()).resolve())
+    for name in ("source", "validation_source", "test_source"):
+        if data.get(name) and not is_hub_source(data[name]):
+            data[name] = str((folder / Path(data[name]).expanduser()).resolve())
     base = model.get("base", "")
     looks_like_path = base.startswith((".", "~", "/"))
     if looks_like_path or (base and base != STARTER and (folder / base).is_dir()):
@@ -176,11 +177,3 @@ def show_end(terminal: Terminal, run: JobDirectory, status: JobStatus, home_flag
         terminal.show(words("cli.next.try", command=commands.predict))
     terminal.show(words("cli.next.show", command=commands.show))
     terminal.show(words("cli.next.browser", command=commands.serve))
-
-
-def _hub_token(home: Home, environ: Mapping[str, str]) -> dict[str, str]:
-    # For a private or gated model: handed to the worker in its environment, never written.
-    from backend.sharing.tokens import find_token
-
-    found = find_token(environ, folders=(home.path,))
-    return {"HF_TOKEN": found.token} if found else {}

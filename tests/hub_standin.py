@@ -43,6 +43,12 @@ class Repository:
     private: bool = False
     gated: bool = False
     sdk: str | None = None
+    tags: list[str] = field(default_factory=list)
+    about: str = ""
+    downloads: int = 0
+    likes: int = 0
+    viewer: dict[str, Any] | None = None
+    """What its viewer knows of a data set: ``{configuration: {split: {"features": […], "rows": [{…}]}}}``."""
     files: dict[str, bytes] = field(default_factory=dict)
     commits: list[str] = field(default_factory=list)
     """The message of each commit, the oldest first."""
@@ -90,6 +96,10 @@ class HubStandIn:
         self.spaces_refusal: Refusal | None = None
         """Set to refuse new Spaces, as the Hub does without a paid plan: ``Refusal(402, "…")``."""
         self.upload_bytes_per_second: float | None = None
+        self.delay_s = 0.0
+        """How long each answer takes."""
+        self.sent: list[tuple[str, int]] = []
+        """Path and size of each piece of a file that was sent."""
         self.upload_started = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
@@ -276,15 +286,56 @@ class HubStandIn:
         known = {"id": found.id, "modelId": found.id, "author": found.id.partition("/")[0], "sha": found.sha}
         siblings = [{"rfilename": name} for name in sorted(found.files)]
         gated = "manual" if found.gated else False
-        rest = {"private": found.private, "gated": gated, "disabled": False, "tags": [], "siblings": siblings}
+        rest = {"private": found.private, "gated": gated, "disabled": False, "tags": found.tags, "siblings": siblings}
         return {
             **known,
             **rest,
             "sdk": found.sdk,
             "lastModified": "2026-01-01T00:00:00.000Z",
-            "downloads": 0,
-            "likes": 0,
+            "description": found.about,
+            "downloads": found.downloads,
+            "likes": found.likes,
         }
+
+    def listing(self, request: _Request, kind: str) -> Any:
+        """The repositories of a kind that the token may see, whose ids hold all the words that are searched for."""
+        user = self.user_of(request.token)
+        words = request.query.get("search", [""])[0].lower().split()
+        limit = int(request.query.get("limit", ["1000"])[0])
+        seen = [r for r in self.repositories.values() if not r.private or r.id.partition("/")[0] == user]
+        found = [r for r in seen if r.kind == kind and all(word in r.id.lower() for word in words)]
+        found.sort(key=lambda repository: -repository.downloads)
+        return [self.info(request, kind, repository.id) for repository in found[:limit]]
+
+    def auth_check(self, request: _Request, kind: str, repository: str) -> Any:
+        """Whether the token may read the files."""
+        self._check_gate(self.readable(kind, repository, request.token), request.token)
+        return {}
+
+    def _check_gate(self, repository: Repository, token: str) -> None:
+        if repository.gated and repository.id.partition("/")[0] != self.user_of(token):
+            raise Refusal(403 if token else 401, f"Access to {repository.id} is restricted.", "GatedRepo")
+
+    def viewer_splits(self, request: _Request) -> Any:
+        """The viewer's list of configurations and splits."""
+        found, viewer = self._viewed(request)
+        splits = [{"dataset": found.id, "config": c, "split": s} for c in viewer for s in viewer[c]]
+        return _Viewed({"splits": splits, "pending": [], "failed": []}, found.sha)
+
+    def viewer_first_rows(self, request: _Request) -> Any:
+        """The viewer's first rows of a split."""
+        found, viewer = self._viewed(request)
+        split = viewer[request.query["config"][0]][request.query["split"][0]]
+        features = [{"feature_idx": i, **feature} for i, feature in enumerate(split["features"])]
+        rows = [{"row_idx": i, "row": row, "truncated_cells": []} for i, row in enumerate(split["rows"])]
+        return _Viewed({"dataset": found.id, "features": features, "rows": rows}, found.sha)
+
+    def _viewed(self, request: _Request) -> tuple[Repository, dict[str, Any]]:
+        found = self.readable("dataset", request.query["dataset"][0], request.token)
+        self._check_gate(found, request.token)
+        if found.viewer is None:
+            raise Refusal(404, "The dataset is not in the viewer.", "ResponseNotFound")
+        return found, found.viewer
 
     def tree(self, request: _Request, kind: str, repository: str, revision: str, folder: str = "") -> Any:
         """The files under a folder, and the folders between."""
@@ -315,8 +366,7 @@ class HubStandIn:
     def resolve(self, request: _Request, prefix: str, repository: str, revision: str, path: str) -> _Download:
         """A file's content."""
         found = self.readable(KINDS[prefix.strip("/") or "models"], repository, request.token)
-        if found.gated and repository.partition("/")[0] != self.user_of(request.token):
-            raise Refusal(403 if request.token else 401, f"Access to model {repository} is restricted.", "GatedRepo")
+        self._check_gate(found, request.token)
         _check_revision(found, revision)
         if path not in found.files:
             raise Refusal(404, "Entry not found", "EntryNotFound")
@@ -330,11 +380,20 @@ class _Download:
     sha: str
 
 
+@dataclass(frozen=True)
+class _Viewed:
+    document: dict[str, Any]
+    sha: str
+
+
 _REPO = r"([^/]+(?:/[^/]+)?)"
 _API = rf"/api/(models|datasets|spaces)/{_REPO}"
 _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", r"/", lambda hub, request: {}),
     ("GET", r"/api/whoami-v2", HubStandIn.who),
+    ("GET", r"/api/(models|datasets|spaces)", HubStandIn.listing),
+    ("GET", r"/splits", HubStandIn.viewer_splits),
+    ("GET", r"/first-rows", HubStandIn.viewer_first_rows),
     ("POST", r"/api/repos/create", HubStandIn.create),
     ("POST", r"/api/validate-yaml", HubStandIn.validate_yaml),
     ("PUT", rf"{_API}/settings", HubStandIn.settings),
@@ -343,6 +402,7 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("POST", rf"{_API}/paths-info/([^/]+)", HubStandIn.paths_info),
     ("GET", rf"{_API}/tree/([^/]+)(?:/(.+))?", HubStandIn.tree),
     ("GET", rf"{_API}/revision/([^/]+)", HubStandIn.info),
+    ("GET", rf"{_API}/auth-check", HubStandIn.auth_check),
     ("GET", _API, HubStandIn.info),
     ("POST", rf"/(datasets/|spaces/)?{_REPO}\.git/info/lfs/objects/batch", HubStandIn.lfs_batch),
     ("PUT", r"/lfs/([0-9a-f]{64})", HubStandIn.lfs_put),
@@ -413,6 +473,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub: HubStandIn = self.server.hub  # type: ignore[attr-defined]
         request = _Request(self)
         method = "GET" if self.command == "HEAD" else self.command
+        time.sleep(hub.delay_s)
         try:
             answer = self._routed(hub, request, method)
         except Refusal as refusal:
@@ -436,6 +497,10 @@ class _Handler(BaseHTTPRequestHandler):
         raise Refusal(404, f"this stand-in knows no {method} {request.path}")
 
     def _send_answer(self, answer: Any) -> None:
+        if isinstance(answer, _Viewed):
+            headers = {"Content-Type": "application/json", "X-Revision": answer.sha}
+            self._send(200, json.dumps(answer.document).encode(), headers)
+            return
         if not isinstance(answer, _Download):
             self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
             return
@@ -443,13 +508,17 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": answer.sha, "Accept-Ranges": "bytes"}
         if answer.large:
             headers |= {"X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(len(answer.content))}
-        start = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if start:
-            size = len(answer.content)
-            headers["Content-Range"] = f"bytes {start[1]}-{size - 1}/{size}"
-            self._send(206, answer.content[int(start[1]) :], headers)
-        else:
-            self._send(200, answer.content, headers)
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        content, status = answer.content, 200
+        if asked:
+            size, start = len(content), int(asked[1])
+            end = min(int(asked[2] or size - 1), size - 1)
+            headers["Content-Range"] = f"bytes {start}-{end}/{size}"
+            content, status = content[start : end + 1], 206
+        if self.command != "HEAD":
+            hub: HubStandIn = self.server.hub  # type: ignore[attr-defined]
+            hub.sent.append((unquote(urlsplit(self.path).path), len(content)))
+        self._send(status, content, headers)
 
     def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         try:

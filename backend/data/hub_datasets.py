@@ -76,6 +76,20 @@ def hub_source_of(data: DataSpec) -> HubSource:
     return HubSource(repository, data.configuration, data.revision, data.splits)
 
 
+def pinned(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """What an imported table came from, as values for `backend.specs.RunSpec.replaced`: the very commit, so that the
+    same spec gives the same rows later. Empty for a table that is not from the Hub."""
+    if "hub" not in profile:
+        return {}
+    source = HubSource.from_dict(profile["hub"])
+    return {
+        "data__source": f"{SCHEME}{source.repository}",
+        "data__configuration": source.configuration,
+        "data__revision": source.revision,
+        "data__splits": list(source.splits),
+    }
+
+
 def repository_named(text: str) -> str:
     """The data set's id in what a user typed or pasted: an id, or the address of its page.
 
