@@ -66,8 +66,8 @@ def test_genres_and_types_are_described(shared_data: Path) -> None:
     assert found["untested_labels"]["facts"]["labels"] == ["Work Life"]
     assert found["long_texts"]["facts"]["limit"] == 512
     types, _facts = read_table(shared_data / "mbti_1.csv")
-    rare = findings(describe(types, "posts", "type", "auto", ""))["rare_labels"]
-    assert (rare["severity"], rare["facts"]["labels"]) == ("error", ["ISTJ", "ISTP"])
+    rare = findings(describe(types, "posts", "type", "auto", ""))["untested_labels"]
+    assert (rare["severity"], rare["facts"]["labels"]) == ("warning", ["ISTJ", "ISTP"])
     examples = [example for f in report["findings"] for example in f["examples"]]
     assert all(len(e["text"]) <= EXAMPLE_CHARACTERS for e in examples if "text" in e)
 
@@ -112,8 +112,8 @@ def test_the_order_of_several_labels_is_no_conflict() -> None:
         (even(50, "only"), "one_label", "error"),
         ([("a text", None), ("another", " ")], "no_labels", "error"),
         ([(f"text {n}", f"label {n}") for n in range(120)], "too_many_labels", "error"),
-        ([*even(60, "a", "b"), ("one", "c"), ("two", "c")], "rare_labels", "error"),
-        ([*even(60, "a", "b"), *[("same", "c")] * 5], "rare_labels", "error"),
+        ([*even(60, "a", "b"), ("one", "c"), ("two", "c")], "untested_labels", "warning"),
+        ([*even(60, "a", "b"), *[("same", "c")] * 5], "untested_labels", "warning"),
         ([*even(60, "a", "b"), *even(5, "c")], "few_rows_a_label", "warning"),
         (even(20, "a", "b"), "few_rows", "warning"),
         ([*even(300, "a"), *even(30, "b")], "imbalance", "warning"),

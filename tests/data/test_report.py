@@ -109,7 +109,7 @@ def test_every_repair_is_a_step_or_a_choice_that_exists_and_is_worded() -> None:
     repairs = [(f["code"], r) for report in all_reports() for f in report["findings"] for r in f["repairs"]]
     assert {code for code, _repair in repairs} == {
         "label_variants", "near_duplicates", "html", "unusual_characters", "same_text_in_parts", "groups", "imbalance",
-        "few_rows_a_label", "rare_labels", "conflicting_labels", "opposite_labels", "duplicate_texts", "blank_texts",
+        "few_rows_a_label", "untested_labels", "conflicting_labels", "opposite_labels", "duplicate_texts", "blank_texts",
         "blank_labels", "not_binary",
     }  # fmt: skip
     for _code, repair in repairs:

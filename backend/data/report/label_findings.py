@@ -92,20 +92,19 @@ def _on_rare(rows: ReportRows, counts: dict[str, int]) -> list[Finding]:
     rare = [label for label in ordered if counts[label] < SAME_SPLIT_ROWS]
     few = [label for label in ordered if SAME_SPLIT_ROWS <= counts[label] < FEW_ROWS_A_LABEL]
     if rare:
-        # A text with several labels can still be learned from for its others, so there it is no error.
-        code, severity = ("untested_labels", "warning") if rows.task == "multilabel" else ("rare_labels", "error")
-        found.append(_rare(code, severity, rare, counts, SAME_SPLIT_ROWS, needed=SAME_SPLIT_ROWS))
+        # All of them go to training, so that a run begins; its test cannot ask about them.
+        found.append(_rare("untested_labels", rare, counts, SAME_SPLIT_ROWS, needed=SAME_SPLIT_ROWS))
     if few:
-        found.append(_rare("few_rows_a_label", "warning", few, counts, FEW_ROWS_A_LABEL, fewer=FEW_ROWS_A_LABEL))
+        found.append(_rare("few_rows_a_label", few, counts, FEW_ROWS_A_LABEL, fewer=FEW_ROWS_A_LABEL))
     return found
 
 
-def _rare(code: str, severity: str, labels: list[str], counts: dict[str, int], least: int, **facts: int) -> Finding:
+def _rare(code: str, labels: list[str], counts: dict[str, int], least: int, **facts: int) -> Finding:
     # Labels in Chinese take a Chinese name for the rest.
     into = "其他" if any("\u4e00" <= character <= "\u9fff" for label in counts for character in label) else "other"
     return finding(
         code,
-        severity,
+        "warning",
         len(labels),
         sum(counts[label] for label in labels),
         examples=[{"label": label, "count": counts[label]} for label in labels[:LABELS_SAID]],
