@@ -170,7 +170,7 @@ def test_every_finding_is_worded_with_its_facts() -> None:
     ]
     notes = [
         {"code": "no_header", "count": 1, "facts": {"columns": ["column_1", "column_2"]}},
-        {"code": "undecodable", "count": 2, "facts": {"encoding": "utf-8"}},
+        {"code": "undecodable", "count": 2, "facts": {"encoding": "utf-8", "rows": 2, "numbers": [3, 9]}},
         {"code": "rows_filled_up", "count": 2, "facts": {}},
         {"code": "rows_left_out", "count": 2, "facts": {"lines": [3, 4]}},
     ]
