@@ -109,6 +109,24 @@ class SplitSpec(Section):
     seed: int = setting(42, flag="--seed", ge=0, le=2**31 - 1)
 
 
+class Choices(Section):
+    """All that is chosen for a table: everything of a run that does not depend on its model."""
+
+    reading: ReadingSpec = ReadingSpec()
+    data: DataSpec = DataSpec()
+    prepare: PrepareSpec = PrepareSpec()
+    sample: SampleSpec = SampleSpec()
+    split: SplitSpec = SplitSpec()
+
+    def replaced(self, values: Mapping[str, Any]) -> Self:
+        """A checked copy with other values by path: ``{"split.method": "group"}``. Raises pydantic's errors."""
+        document = self.model_dump()
+        for path, value in values.items():
+            section, _, name = path.partition(".")
+            document[section][name] = value
+        return type(self)(**document)
+
+
 class ModelSpec(Section):
     """What is fine-tuned."""
 
@@ -141,6 +159,15 @@ class RunSpec(Section):
     split: SplitSpec = SplitSpec()
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()
+
+    @property
+    def choices(self) -> Choices:
+        """The part of the spec that says what is learned from."""
+        return Choices(**{name: getattr(self, name) for name in Choices.model_fields})
+
+    def with_choices(self, choices: Choices) -> Self:
+        """A copy that learns from other data."""
+        return self.model_copy(update=dict(choices))
 
     def replaced(self, **values: Any) -> Self:
         """A checked copy with other values, given by path with ``__``: ``replaced(data__dataset="ab12")``."""

@@ -11,11 +11,22 @@ import math
 import os
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from backend.data.datasets import load_profile, load_table
-from backend.data.splitting import LabelledTexts, Splits, prepare, split
-from backend.errors import ColumnMissing, ModelUnusable, StudioError
+from backend.data.datasets import dataset_folder, load_profile
+from backend.data.describer import surroundings
+from backend.data.labelling import LabelledTexts
+from backend.data.pipeline import (
+    PreparedRows,
+    divide_prepared,
+    label_prepared,
+    needed_columns,
+    prepare_rows,
+    read_table,
+)
+from backend.data.splitting import Splits
+from backend.errors import ModelUnusable, StudioError
 from backend.evaluation import baselines
 from backend.evaluation.metrics import compute
 from backend.jobs import phases
@@ -23,7 +34,7 @@ from backend.jobs.events import BaselineMeasured, DataSplit, ModelDescribed, Not
 from backend.jobs.process import JobContext, StopRequested, run_job
 from backend.recipes import recipe_for, with_recipe
 from backend.settings import Home
-from backend.specs import DataSpec, RunSpec, build_spec
+from backend.specs import RunSpec, build_spec
 
 if TYPE_CHECKING:
     from backend.training.finishing import TrainedRun
@@ -46,9 +57,9 @@ def train(context: JobContext) -> dict[str, Any]:
     spec = with_recipe(build_spec(context.spec))
     loading = load_in_background(HEAVY_MODULES)
     with context.phase(phases.READING):
-        labelled = read(context, spec.data)
+        rows, labelled = read(context, spec)
     with context.phase(phases.SPLITTING):
-        splits = divide(context, labelled, spec)
+        labelled, splits = divide(context, rows, labelled, spec)
     with context.phase(phases.BASELINES):
         measured = measure_baselines(context, labelled, splits)
     with context.phase(phases.TOKENISING):
@@ -78,29 +89,39 @@ def load_in_background(modules: tuple[str, ...]) -> threading.Thread:
     return thread
 
 
-def read(context: JobContext, data: DataSpec) -> LabelledTexts:
-    """The texts and labels of the chosen columns; says which rows could not be used."""
-    home = Home(context.path.parents[1])
-    available = [column["name"] for column in load_profile(home, data.dataset)["columns"]]
-    for column in (data.text_column, data.label_column):
-        if column not in available:
-            raise ColumnMissing(column=column, available=available)
-    columns = list(dict.fromkeys([data.text_column, data.label_column]))
-    labelled = prepare(load_table(home, data.dataset, columns), data)
+def read(context: JobContext, spec: RunSpec) -> tuple[PreparedRows, LabelledTexts]:
+    """The rows after the chosen steps, and their texts with numbered labels; says what the steps did."""
+    choices, home = spec.choices, Home(context.path.parents[1])
+    folder, profile = dataset_folder(home, spec.data.dataset), load_profile(home, spec.data.dataset)
+    table = read_table(folder, needed_columns(choices, profile))
+    prepared = prepare_rows(table, profile, choices, surroundings(context, folder))
+    for done in prepared.steps:
+        facts = {name: done[name] for name in ("rows_before", "rows_after")}
+        if done["touched"]:
+            context.emit(Noted(f"step_{done['step']['kind']}", {"count": done["touched"], **facts}))
+        for note in done["notes"]:
+            context.emit(Noted(note["code"], note["facts"]))
+    labelled = label_prepared(prepared, choices)
     for reason, rows in labelled.left_out.items():
         if rows:
             context.emit(Noted(reason, {"rows": rows}))
-    return labelled
+    return prepared, labelled
 
 
-def divide(context: JobContext, labelled: LabelledTexts, spec: RunSpec) -> Splits:
-    """The training, validation and test rows."""
-    splits = split(labelled, spec.split)
+def divide(
+    context: JobContext, prepared: PreparedRows, labelled: LabelledTexts, spec: RunSpec
+) -> tuple[LabelledTexts, Splits]:
+    """The training, validation and test rows, and the labelled texts with what was done to make them."""
+    division = divide_prepared(labelled, prepared, spec.choices)
+    splits = division.splits
     parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     counts = {name: labelled.counts(rows) for name, rows in parts.items()}
     sizes = {name: len(rows) for name, rows in parts.items()}
     context.emit(DataSplit(**sizes, labels=labelled.labels, counts=counts))
-    return splits
+    for note in division.notes:
+        context.emit(Noted(note["code"], note["facts"]))
+    told = {"steps": prepared.steps, "split": division.method, "notes": division.notes}
+    return replace(labelled, told=told), splits
 
 
 def measure_baselines(context: JobContext, labelled: LabelledTexts, splits: Splits) -> dict[str, Metrics]:

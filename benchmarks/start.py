@@ -57,7 +57,7 @@ def seconds_to_first_loss(home: Home, table: Path) -> float:
     profile = load_profile(home, str(wait(start_import(home, table))["dataset"]))
     store = RunStore(home)
     started = time.monotonic()
-    run = store.create(RunSpec(data=first_choices(profile)))
+    run = store.create(RunSpec().with_choices(first_choices(profile)))
     store.start(run)
     while not any(isinstance(event, LossLogged) for event in run.events()):
         if run.status().state.is_final:

@@ -12,7 +12,7 @@ from backend.data.datasets import load_profile
 from backend.errors import StudioError
 from backend.jobs.directory import JobDirectory
 from backend.jobs.store import read_report
-from backend.specs import DataSpec, RunSpec
+from backend.specs import Choices, RunSpec
 from studio.services import Services
 
 STEPS = ("data", "model", "train", "results", "try", "share", "runs")
@@ -61,7 +61,7 @@ class Opened:
     spec: RunSpec | None = None
     report: dict[str, Any] | None = None
     profile: dict[str, Any] | None = None
-    choices: DataSpec | None = None
+    choices: Choices | None = None
     problem: StudioError | None = None
 
     @property
@@ -91,7 +91,7 @@ def _open_run(services: Services, address: Address) -> Opened:
         profile = load_profile(services.home, spec.data.dataset)
     except StudioError as error:
         problem = error  # the run stays readable without its table
-    return Opened(address, run, spec, read_report(run), profile, spec.data if profile else None, problem)
+    return Opened(address, run, spec, read_report(run), profile, spec.choices if profile else None, problem)
 
 
 def goto(**named: str) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 from backend.data.choices import first_choices, refusal_of
 from backend.data.datasets import load_profile, load_report, result_of, start_import, start_report
-from backend.data.template import check_template
 from backend.data.files import sources_of, title_of
 from backend.data.hub_datasets import hub_source_of, is_hub_source, pinned, start_hub_import
+from backend.data.template import check_template
 from backend.errors import (
     ColumnMissing,
     ColumnsUncertain,
@@ -24,7 +24,6 @@ from studio.cli_progress import build_watcher
 from studio.cli_runs import error_of
 from studio.i18n import Words
 from studio.terminal import Terminal
-
 
 PARTS = ("train", "validation", "test")
 

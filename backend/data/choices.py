@@ -5,68 +5,132 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backend.data.datasets import load_report, start_report
+from pydantic import ValidationError
+
 from backend.data.labels import named_labels
 from backend.errors import (
+    ColumnMissing,
     LabelNamesClash,
     LabelNamesUnknown,
-    LabelTooRare,
     NoLabels,
     NotBinary,
     OneLabelOnly,
+    SpecError,
+    SplitColumnMissing,
     StudioError,
     TooManyLabels,
 )
-from backend.jobs.directory import JobDirectory
 from backend.jobs.files import read_json, write_json
 from backend.settings import Home
-from backend.specs import DataSpec
+from backend.specs import Choices, DataSpec, PrepareSpec, ReadingSpec, SplitSpec
 
 
-def first_choices(profile: dict[str, Any]) -> DataSpec:
+def first_choices(profile: dict[str, Any]) -> Choices:
     """The choices a freshly imported table starts with: what its profile guesses."""
     guess = profile["guess"]
-    return DataSpec(
+    roles = guess.get("roles") or {}
+    hub = profile.get("hub") or {}  # a data set of the Hub stays pinned to the commit that was imported
+    data = DataSpec(
         source=profile["file"],
+        configuration=hub.get("configuration", ""),
+        revision=hub.get("revision", ""),
+        splits=tuple(hub.get("splits", ())),
         dataset=profile["dataset"],
         text_column=guess.get("text") or "",
         label_column=guess.get("label") or "",
+        label_columns=tuple(roles.get("label_columns") or ()),
+        label_names=profile.get("label_names") or {},
         task=guess.get("task") or "auto",
         label_separator=guess.get("separator") or "",
     )
+    # A column that names parts and nothing else is there to be used.
+    parts = roles.get("split") if not profile.get("given_split") else ""
+    split = SplitSpec(method="given", column=parts) if parts else SplitSpec()
+    return Choices(reading=ReadingSpec(**(profile.get("reading") or {})), data=data, split=split)
 
 
-def load_choices(home: Home, profile: dict[str, Any]) -> DataSpec:
+def load_choices(home: Home, profile: dict[str, Any]) -> Choices:
     """The choices that were saved for the table, or its first ones."""
     try:
         document = read_json(home.datasets / profile["dataset"] / "choices.json")
     except FileNotFoundError:
         return first_choices(profile)
-    return DataSpec(**document)
+    return Choices(**document) if "data" in document else Choices(data=DataSpec(**document))
 
 
-def save_choices(home: Home, choices: DataSpec) -> None:
-    """Keep the choices for the table ``choices.dataset``."""
-    write_json(home.datasets / choices.dataset / "choices.json", choices.model_dump())
+def save_choices(home: Home, choices: Choices) -> None:
+    """Keep the choices for the table ``choices.data.dataset``."""
+    write_json(home.datasets / choices.data.dataset / "choices.json", choices.model_dump(mode="json"))
 
 
-def report_on(home: Home, choices: DataSpec) -> dict[str, Any] | None:
-    """The report on the chosen columns; None if it has not been made."""
-    return load_report(
-        home, choices.dataset, choices.text_column, choices.label_column, choices.task, choices.label_separator
-    )
+def names_columns(data: DataSpec) -> bool:
+    """Whether it is said what the texts and what the labels are."""
+    return bool((data.text_column or data.template) and (data.label_column or data.label_columns))
 
 
-def start_report_on(home: Home, choices: DataSpec) -> JobDirectory:
-    """Start making the report on the chosen columns, in a process of its own."""
-    return start_report(
-        home, choices.dataset, choices.text_column, choices.label_column, choices.task, choices.label_separator
-    )
+def split_column(choices: Choices, profile: Mapping[str, Any]) -> str:
+    """The column that the split goes by; empty where it goes by none.
+
+    Raises:
+        SplitColumnMissing: the method needs a column and none is named.
+        ColumnMissing: the one that is named is not in the table.
+    """
+    given = str(profile.get("given_split") or "")
+    method, column = choices.split.method, choices.split.column
+    if method == "stratified":
+        return ""
+    if method == "auto":
+        return given
+    column = column or (given if method == "given" else "")
+    if not column:
+        raise SplitColumnMissing(method=method)
+    available = [found["name"] for found in profile["columns"]]
+    if column not in available:
+        raise ColumnMissing(column=column, available=available)
+    return column
+
+
+def with_repair(choices: Choices, repair: Mapping[str, Any], profile: Mapping[str, Any]) -> Choices:
+    """The choices after a click on a repair: ``{"step": …}`` is added to the list, ``{"set": …}`` changes a setting.
+
+    Raises:
+        SpecError: the repair does not hold.
+    """
+    if "set" in repair:
+        return _checked(choices, repair["set"])
+    steps = [step.model_dump(mode="json") for step in choices.prepare.steps]
+    same = [step for step in steps if {**step, "on": True} == {**_whole(repair["step"]), "on": True}]
+    if same:
+        same[0]["on"] = True  # it was switched off before
+    else:
+        steps.append(dict(repair["step"]))
+    values: dict[str, Any] = {"prepare.steps": steps}
+    if choices.data.task in ("binary", "multiclass") and choices.data.task == profile["guess"].get("task"):
+        values["data.task"] = "auto"  # it was guessed before labels were merged or dropped
+    return _checked(choices, values)
+
+
+def _whole(step: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return PrepareSpec(steps=(step,)).steps[0].model_dump(mode="json")  # type: ignore[arg-type]
+    except ValidationError:
+        return dict(step)
+
+
+def _checked(choices: Choices, values: Mapping[str, Any]) -> Choices:
+    try:
+        return choices.replaced(values)
+    except (ValidationError, KeyError, TypeError) as error:
+        raise SpecError(
+            problems=[
+                {"setting": path, "given": repr(value)[:80], "rule": str(error)[:200]} for path, value in values.items()
+            ]
+        ) from error
 
 
 def refusal_of(report: Mapping[str, Any], label_names: Mapping[str, str]) -> StudioError | None:
     """Why training on these columns cannot begin, told from their report; None if it can."""
-    column = report["label"]
+    column = report["label"] or ", ".join(report.get("label_columns") or [])
     for finding in report["findings"]:
         facts = finding["facts"]
         match finding["code"]:
@@ -78,10 +142,9 @@ def refusal_of(report: Mapping[str, Any], label_names: Mapping[str, str]) -> Stu
                 return TooManyLabels(column=column, labels=finding["count"], rows=finding["rows"])
             case "not_binary":
                 return NotBinary(column=column, labels=facts["labels"])
-            case "rare_labels":
-                return LabelTooRare(labels=facts["labels"], needed=facts["needed"])
     try:
         named_labels([label["value"] for label in report["labels"]], label_names)
     except (LabelNamesUnknown, LabelNamesClash) as error:
         return error
-    return None
+    failed = (report.get("parts") or {}).get("error")
+    return StudioError.from_dict(failed) if failed else None

@@ -22,7 +22,7 @@ from backend.jobs.events import JobCompleted
 from backend.jobs.files import read_json
 from backend.jobs.launch import launch
 from backend.settings import Home
-from backend.specs import ReadingSpec
+from backend.specs import Choices, ReadingSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,17 +91,16 @@ def start_import(
     return _start(home, "import", IMPORTER_MODULE, spec)
 
 
-def start_report(
-    home: Home, dataset: str, text: str, label: str, task: str = "auto", separator: str = ""
-) -> JobDirectory:
-    """Start making the report on these columns; `load_report` has it when the job is completed.
+def start_report(home: Home, choices: Choices) -> JobDirectory:
+    """Start making the report on what was chosen; `load_report` has it when the job is completed.
 
     Raises:
         DatasetMissing: there is no such dataset.
     """
-    dataset_folder(home, dataset)
-    columns = {"text": text, "label": label, "task": task, "separator": separator}
-    return _start(home, "report", DESCRIBER_MODULE, {"dataset": dataset, **columns, "home": str(home.path)})
+    dataset_folder(home, choices.data.dataset)
+    return _start(
+        home, "report", DESCRIBER_MODULE, {"choices": choices.model_dump(mode="json"), "home": str(home.path)}
+    )
 
 
 def _start(home: Home, kind: str, module: str, spec: dict[str, Any]) -> JobDirectory:
@@ -175,17 +174,16 @@ def load_profile(home: Home, dataset: str) -> dict[str, Any]:
     return profile
 
 
-def report_key(text: str, label: str, task: str = "auto", separator: str = "") -> str:
-    """The name under which the report on these columns is kept."""
-    chosen = json.dumps([text, label, task, separator], ensure_ascii=False)
-    return hashlib.sha256(chosen.encode()).hexdigest()[:16]
+def report_key(choices: Choices) -> str:
+    """The name under which the report on these choices is kept: names of labels and of files make no other report."""
+    aside = {"source", "validation_source", "test_source", "configuration", "revision", "dataset", "label_names"}
+    document = choices.model_dump(mode="json", exclude={"reading": True, "data": aside})
+    return hashlib.sha256(json.dumps(document, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def load_report(
-    home: Home, dataset: str, text: str, label: str, task: str = "auto", separator: str = ""
-) -> dict[str, Any] | None:
-    """The report on these columns; None if it has not been made (`start_report`). Raises `DatasetMissing`."""
-    path = dataset_folder(home, dataset) / "reports" / f"{report_key(text, label, task, separator)}.json"
+def load_report(home: Home, choices: Choices) -> dict[str, Any] | None:
+    """The report on these choices; None if it has not been made (`start_report`). Raises `DatasetMissing`."""
+    path = dataset_folder(home, choices.data.dataset) / "reports" / f"{report_key(choices)}.json"
     try:
         report: dict[str, Any] = read_json(path)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The report job: ``python -m backend.data.describer JOB``. Describes columns that the user chose."""
+"""The report job: ``python -m backend.data.describer JOB``. Does the chosen steps and describes what they leave."""
 
 from __future__ import annotations
 
@@ -7,39 +7,51 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from backend.data.datasets import dataset_folder, load_profile, load_table, report_key
-from backend.data.describing import describe
-from backend.data.importer import limit_memory, write_report
-from backend.errors import ColumnMissing, TooLarge
+from backend.data.datasets import dataset_folder, load_profile, report_key
+from backend.data.importer import limit_memory
+from backend.data.pipeline import make_report, write_report
+from backend.data.preparing import Surroundings
+from backend.errors import TooLarge
 from backend.jobs.process import JobContext, run_job
 from backend.settings import Home
+from backend.specs import Choices
+from backend.steps import DropDuplicates
+
+EMBEDDINGS = "embeddings"
 
 
-def describe_columns(context: JobContext) -> dict[str, Any]:
+def describe_choices(context: JobContext) -> dict[str, Any]:
     """Make the report that the spec asks for; the result is ``{"dataset", "report"}``, the report's key.
 
     Raises:
-        DatasetMissing, ColumnMissing, SameColumn: what was asked for is not there.
+        DatasetMissing, DataError: what was asked for is not there, or will not do.
     """
-    spec = context.spec
-    home, dataset = Home(Path(spec["home"])), spec["dataset"]
-    limit_memory(spec.get("memory_bytes"))
+    home, choices = Home(Path(context.spec["home"])), Choices(**context.spec["choices"])
+    dataset = choices.data.dataset
+    steps = (step for step in choices.prepare.steps if isinstance(step, DropDuplicates))
+    if not any(step.on and step.by == "semantic" for step in steps):  # torch addresses more than it uses
+        limit_memory(context.spec.get("memory_bytes"))
+    folder, profile = dataset_folder(home, dataset), load_profile(home, dataset)
     with context.phase("profiling"):
-        folder, profile = dataset_folder(home, dataset), load_profile(home, dataset)
-        available = [column["name"] for column in profile["columns"]]
-        for column in (spec["text"], spec["label"]):
-            if column not in available:
-                raise ColumnMissing(column=column, available=available)
         try:
-            table = load_table(home, dataset, list({spec["text"], spec["label"]}))
-            report = describe(table, spec["text"], spec["label"], spec["task"], spec["separator"], profile["notes"])
+            report = make_report(folder, profile, choices, surroundings(context, folder))
         except MemoryError as error:
             soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
             raise TooLarge(file=profile["file"], limit=f"{soft / 1e9:.1f} GB") from error
         context.check_stop()
-        write_report(folder, report, spec["task"], spec["separator"])
-    return {"dataset": dataset, "report": report_key(spec["text"], spec["label"], spec["task"], spec["separator"])}
+        write_report(folder, report, choices)
+    return {"dataset": dataset, "report": report_key(choices)}
+
+
+def surroundings(context: JobContext, folder: Path) -> Surroundings:
+    """Where steps of this job keep embeddings, and to whom they tell their progress."""
+
+    def tell(done: int, total: int) -> None:
+        context.check_stop()
+        context.progress(done, total, unit="texts")
+
+    return Surroundings(folder / EMBEDDINGS, tell)
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(describe_columns))
+    sys.exit(run_job(describe_choices))

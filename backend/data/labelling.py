@@ -45,6 +45,9 @@ class LabelledTexts:
     hashes: Indices | None = None
     """A number for each text, the same for the same text; without it the texts are hashed when they are needed."""
 
+    told: dict[str, Any] = field(default_factory=dict)
+    """What was done to make them: ``{"steps", "split", "notes"}``, for the report of the run."""
+
     def __len__(self) -> int:
         return len(self.rows)
 

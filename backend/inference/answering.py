@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from backend.data.text_cleaning import clean, recipe_of
 from backend.evaluation.metrics import THRESHOLD, probabilities
 from backend.models.before import load_before
 from backend.models.encoding import encode
@@ -18,7 +19,8 @@ from backend.models.loading import LoadedModel, load_finished
 class Answerer:
     """One model, loaded once and asked often."""
 
-    def __init__(self, loaded: LoadedModel, device: torch.device) -> None:
+    def __init__(self, loaded: LoadedModel, device: torch.device, recipe: Sequence[Mapping[str, Any]] = ()) -> None:
+        self._recipe = recipe
         self._loaded = loaded
         self._loaded.model.to(device)
         config = loaded.model.config
@@ -27,7 +29,8 @@ class Answerer:
 
     def answer(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """``{"text", "label", "scores": {label: p}}`` of each text; of several labels, ``label`` lists the likely."""
-        encoded = encode(self._loaded.tokenizer, texts, self._loaded.max_length)
+        cleaned = [clean(text, self._recipe) for text in texts]
+        encoded = encode(self._loaded.tokenizer, cleaned, self._loaded.max_length)
         logits = predict_logits(self._loaded.model, encoded)
         chances = probabilities("multilabel" if self._multilabel else "multiclass", logits)
         return [self._answer(text, row.tolist()) for text, row in zip(texts, chances, strict=True)]
@@ -58,7 +61,7 @@ class Models:
         """
         if which not in self._loaded:
             loaded = load_before(self._folder) if which == "before" else load_finished(self._finished())
-            self._loaded[which] = Answerer(loaded, self._device)
+            self._loaded[which] = Answerer(loaded, self._device, recipe_of(self._finished()))
         return self._loaded[which]
 
     def _finished(self) -> Path:

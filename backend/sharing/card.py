@@ -23,7 +23,7 @@ from backend.jobs.events import DataSplit
 from backend.jobs.store import read_report
 from backend.models.folder import names_a_folder
 from backend.settings import Home
-from backend.specs import STARTER
+from backend.specs import STARTER, RunSpec
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "assets" / "templates"
 LICENCE_UNCHOSEN = "other"
@@ -258,10 +258,8 @@ def _file_name(path: str) -> str:
 
 
 def _languages(run: JobDirectory) -> list[str]:
-    data = run.spec["data"]
-    chosen = (data["text_column"], data["label_column"], data["task"], data["label_separator"])
     try:
-        report = load_report(Home(run.path.parents[1]), data["dataset"], *chosen)
+        report = load_report(Home(run.path.parents[1]), RunSpec(**run.spec).choices)
     except DatasetMissing:
         return []
     shares = (report or {}).get("language") or {}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from backend.data.splitting import LabelledTexts, Splits
+from backend.data.text_cleaning import RECIPE_FILE, text_steps
 from backend.evaluation.metrics import Array
 from backend.evaluation.report import no_test_figures, test_figures, write_predictions
 from backend.jobs import phases
@@ -79,10 +81,17 @@ class TrainedRun:
             shutil.rmtree(unfinished, ignore_errors=True)
             loaded.model.save_pretrained(unfinished)
             loaded.tokenizer.save_pretrained(unfinished)
+            self._save_recipe(unfinished)
             for file in unfinished.iterdir():
                 file.chmod(0o644)  # weights are written for the owner alone, but a model is made to be passed on
             unfinished.rename(path / "model")
             shutil.rmtree(path / "checkpoints", ignore_errors=True)
+
+    def _save_recipe(self, folder: Path) -> None:
+        """Keep, beside the model, what must be done to a text before it is asked about it."""
+        steps = text_steps([step.model_dump(mode="json") for step in self.spec.prepare.steps])
+        if steps or self.spec.data.template:
+            write_json(folder / RECIPE_FILE, {"steps": steps, "template": self.spec.data.template})
 
     def write_report(self, state: str, figures: dict[str, Any], kept: dict[str, Any] | None) -> None:
         """Write ``report.json`` as docs/architecture.md describes it."""
@@ -96,6 +105,7 @@ class TrainedRun:
             **figures,
             "baselines": self.baselines,
             "rows": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
+            "prepared": self.labelled.told,
             "best": outcome.best.to_dict() if outcome.best else None,
             "kept": kept,
             "model": str(self.context.path / "model"),

@@ -11,19 +11,21 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from backend.data.choices import report_on, save_choices, start_report_on
-from backend.data.datasets import Sample, samples, start_import, wait
+from backend.data.choices import names_columns, save_choices
+from backend.data.datasets import Sample, load_report, samples, start_import, start_report, wait
 from backend.data.labels import named_labels
 from backend.errors import DatasetMissing, StudioError
-from backend.specs import DataSpec, Task
+from backend.specs import Choices, Task
 from studio import components
 from studio.address import Opened, goto
-from studio.figures import label_chart, length_chart
+from studio.figures import label_chart
 from studio.i18n import Words
 from studio.markup import empty_state, problem
-from studio.pages import data_reading
+from studio.pages import data_charts, data_reading
+from studio.pages.data_charts import ChartsView
+from studio.pages import data_hub
 from studio.pages.data_findings import findings, findings_said
-from studio.pages.data_view import heading, lengths, preview
+from studio.pages.data_view import heading, preview, reasons
 from studio.services import Services
 from studio.site import Site
 
@@ -39,6 +41,7 @@ class DataView:
     problem: gr.HTML
     nothing: gr.Column
     file: gr.File
+    hub: data_hub.HubView
     samples: tuple[tuple[Sample, gr.Button], ...]
     importing: gr.HTML
     table: gr.Column
@@ -49,9 +52,7 @@ class DataView:
     task: gr.Dropdown
     separator: gr.Textbox
     names: gr.HTML
-    labels_chart: gr.HTML
-    lengths_chart: gr.HTML
-    lengths_summary: gr.HTML
+    charts: ChartsView
     findings: gr.HTML
     preview: gr.HTML
 
@@ -62,8 +63,7 @@ class DataView:
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
         shown = [self.problem, self.nothing, self.file, self.importing, self.table, self.heading, *self.choices()]
-        charts = [self.labels_chart, self.lengths_chart, self.lengths_summary]
-        return [*shown, *self.reading.outputs(), *charts, self.findings, self.preview]
+        return [*shown, *self.reading.outputs(), *self.charts.outputs(), self.findings, self.preview]
 
 
 def layout(t: Words) -> DataView:
@@ -73,6 +73,7 @@ def layout(t: Words) -> DataView:
         gr.HTML(empty_state(t("data.first_title"), t("data.first_about")))
         # Any file may come: reading it says in the user's words what is wrong with it.
         file = gr.File(label=t("data.drop"), file_count="multiple", height=170, elem_id=f"drop-{t.language}")
+        hub = data_hub.layout(t)
         gr.HTML(f"<h4>{t('data.or_sample')}</h4>")
         with gr.Row(elem_classes="cards"):
             cards = tuple((sample, _sample_card(t, sample)) for sample in samples())
@@ -113,12 +114,7 @@ def layout(t: Words) -> DataView:
             with gr.Column(min_width=320, elem_classes="card"):
                 gr.HTML(f"<h4>{t('data.findings')}</h4>")
                 found = components.findings_list()
-        with gr.Row(elem_classes="two"):
-            with gr.Column(min_width=320, elem_classes="card"):
-                labels_chart = components.plot("labels-chart")
-            with gr.Column(min_width=320, elem_classes="card"):
-                lengths_chart = components.plot("lengths-chart")
-                lengths_summary = gr.HTML()
+        charts = data_charts.layout(t)
         with gr.Column(elem_classes="card"):
             gr.HTML(f"<h4>{t('data.first_rows')}</h4>")
             rows = gr.HTML()
@@ -127,8 +123,8 @@ def layout(t: Words) -> DataView:
             f'<button class="button primary" data-step="model">{t("data.next")} →</button></div>'
         )
     return DataView(
-        trouble, nothing, file, cards, importing, table, head, reading, text, label, task, separator, names,
-        labels_chart, lengths_chart, lengths_summary, found, rows,
+        trouble, nothing, file, hub, cards, importing, table, head, reading, text, label, task, separator, names,
+        charts, found, rows,
     )  # fmt: skip
 
 
@@ -155,20 +151,20 @@ def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[A
     if opened.profile is None or opened.choices is None:
         return updates
     columns = [column["name"] for column in opened.profile["columns"]]
-    chosen = opened.choices
+    choices, data = opened.choices, opened.choices.data
     updates |= data_reading.show(t, view.reading, opened)
     updates |= {
         view.heading: heading(t, opened.profile),
-        view.text: gr.update(choices=columns, value=chosen.text_column or None),
-        view.label: gr.update(choices=columns, value=chosen.label_column or None),
-        view.task: chosen.task,
-        view.separator: gr.update(value=chosen.label_separator, visible=chosen.task == "multilabel"),
-        view.preview: preview(t, opened.profile, chosen),
+        view.text: gr.update(choices=columns, value=data.text_column or None),
+        view.label: gr.update(choices=columns, value=data.label_column or None),
+        view.task: data.task,
+        view.separator: gr.update(value=data.label_separator, visible=data.task == "multilabel"),
+        view.preview: preview(t, opened.profile, data),
     }
-    report = report_on(services.home, chosen)
+    report = load_report(services.home, choices)
     if report:
-        return updates | _described(t, view, chosen, report)
-    waiting = "data.describing" if _names_columns(chosen) else "data.choose_columns"
+        return updates | _described(t, view, choices, report)
+    waiting = "data.describing" if names_columns(data) else "data.choose_columns"
     return updates | _undescribed(view, t(waiting))
 
 
@@ -184,118 +180,123 @@ def import_file(services: Services, path: str | None, name: str | None = None) -
     return goto(importing=job.id)
 
 
-def chosen(opened: Opened, text: str | None, label: str | None, task: Task, separator: str, names: str) -> DataSpec:
-    """The choices that the fields hold, for the open table.
+def chosen(opened: Opened, text: str | None, label: str | None, task: Task, separator: str, names: str) -> Choices:
+    """What was chosen for the open table, with what the fields of its columns hold.
 
     Raises:
         DatasetMissing: no table is open.
     """
-    if opened.profile is None:
+    if opened.profile is None or opened.choices is None:
         raise DatasetMissing(dataset="")
     given = json.loads(names)["names"] if names else {}
-    return DataSpec(
-        source=opened.profile["file"],
-        dataset=opened.dataset,
-        text_column=text or "",
-        label_column=label or "",
-        task=task,
-        label_separator=(separator or "")[:3],
-        label_names={str(value): str(name)[:NAME_LENGTH] for value, name in given.items()},
-    )
+    columns = {
+        "text_column": text or "",
+        "label_column": label or "",
+        "task": task,
+        "label_separator": (separator or "")[:3],
+        "label_names": {str(value): str(name)[:NAME_LENGTH] for value, name in given.items()},
+    }
+    if label:
+        columns["label_columns"] = ()
+    data = opened.choices.data.model_copy(update={**columns, "dataset": opened.dataset})
+    return opened.choices.model_copy(update={"data": data})
 
 
-def _keep(services: Services, opened: Opened, spec: DataSpec) -> None:
+def keep(services: Services, opened: Opened, choices: Choices) -> None:
+    """Save the choices for the open table."""
     # A run's own table is shown with the run's choices; they are history and stay as they were.
     if opened.run is None:
-        save_choices(services.home, spec)
+        save_choices(services.home, choices)
 
 
 def describe(services: Services, t: Words, view: DataView, opened: Opened, *fields: Any) -> Iterator[dict[Any, Any]]:
     """Keep the chosen columns and report on them, in a process of its own."""
-    spec = chosen(opened, *fields)
-    assert opened.profile is not None
+    choices = chosen(opened, *fields)
     assert opened.choices is not None
-    if spec.label_column != opened.choices.label_column:
-        spec = spec.model_copy(update={"label_names": {}})
-    _keep(services, opened, spec)
+    before, now = opened.choices.data, choices.data
+    if (before.label_column, before.label_columns) != (now.label_column, now.label_columns):
+        choices = choices.model_copy(update={"data": now.model_copy(update={"label_names": {}})})
+    keep(services, opened, choices)
+    yield from show_choices(services, t, view, opened, choices)
+
+
+def show_choices(
+    services: Services, t: Words, view: DataView, opened: Opened, choices: Choices
+) -> Iterator[dict[Any, Any]]:
+    """What the page shows of choices that have changed, and the report on them as soon as there is one."""
+    assert opened.profile is not None
     yield {
         view.problem: "",
-        view.preview: preview(t, opened.profile, spec),
-        view.separator: gr.update(visible=spec.task == "multilabel"),
+        view.preview: preview(t, opened.profile, choices.data),
+        view.task: choices.data.task,
+        view.separator: gr.update(visible=choices.data.task == "multilabel"),
     }
-    if _names_columns(spec):
-        yield from _report(services, t, view, spec)
+    if names_columns(choices.data):
+        yield from _report(services, t, view, choices)
     else:
         yield _undescribed(view, t("data.choose_columns"))
 
 
 def finish_describing(services: Services, t: Words, view: DataView, opened: Opened) -> Iterator[dict[Any, Any]]:
     """Report on an opened table that has no report on its chosen columns yet: the page was closed too early."""
-    spec = opened.choices
-    if spec is None or not _names_columns(spec) or report_on(services.home, spec):
+    choices = opened.choices
+    if choices is None or not names_columns(choices.data) or load_report(services.home, choices):
         yield {view.problem: gr.skip()}
     else:
-        yield from _report(services, t, view, spec)
+        yield from _report(services, t, view, choices)
 
 
-def _names_columns(spec: DataSpec) -> bool:
-    return bool(spec.text_column and spec.label_column)
-
-
-def _report(services: Services, t: Words, view: DataView, spec: DataSpec) -> Iterator[dict[Any, Any]]:
-    report = report_on(services.home, spec)
+def _report(services: Services, t: Words, view: DataView, choices: Choices) -> Iterator[dict[Any, Any]]:
+    report = load_report(services.home, choices)
     if report is None:
         yield _undescribed(view, t("data.describing"))
         try:
-            wait(start_report_on(services.home, spec), timeout_s=REPORT_TIMEOUT_S)
-            report = report_on(services.home, spec)
+            wait(start_report(services.home, choices), timeout_s=REPORT_TIMEOUT_S)
+            report = load_report(services.home, choices)
         except StudioError as error:
             yield {view.problem: problem(t, error), **_undescribed(view, "")}
             return
     assert report is not None
-    yield _described(t, view, spec, report)
+    yield _described(t, view, choices, report)
 
 
 def _undescribed(view: DataView, said: str) -> dict[Any, Any]:
     # Nothing of another table or column may stay on the page.
-    cleared = (view.names, view.labels_chart, view.lengths_chart, view.lengths_summary)
-    return {view.findings: findings_said(said), **dict.fromkeys(cleared, "")}
+    return {view.findings: findings_said(said), view.names: "", **data_charts.undescribed(view.charts)}
 
 
-def _described(t: Words, view: DataView, spec: DataSpec, report: dict[str, Any]) -> dict[Any, Any]:
-    labels = report["labels"][:MOST_LABELS_NAMED]
+def _described(t: Words, view: DataView, choices: Choices, report: dict[str, Any]) -> dict[Any, Any]:
+    labels, spec = report["labels"][:MOST_LABELS_NAMED], choices.data
     return {
         view.names: json.dumps({"labels": labels, "names": spec.label_names}, ensure_ascii=False),
-        view.labels_chart: label_chart(t, report["labels"], spec.label_names),
-        view.lengths_chart: length_chart(t, report["lengths"]),
-        view.lengths_summary: lengths(t, report["lengths"]),
+        **data_charts.described(t, view.charts, report, spec.label_names),
         view.findings: findings(t, report, MOST_LABELS_NAMED),
     }
 
 
 def rename_labels(services: Services, t: Words, view: DataView, opened: Opened, *fields: Any) -> dict[Any, Any]:
     """Keep the new names of the labels; gives their chart anew, and says when two would have the same name."""
-    spec = chosen(opened, *fields)
-    _keep(services, opened, spec)
-    report = report_on(services.home, spec)
+    choices = chosen(opened, *fields)
+    keep(services, opened, choices)
+    report = load_report(services.home, choices)
     clash = None
     try:
-        check_label_names(services, spec)
+        check_label_names(services, choices)
     except StudioError as error:
         clash = error
-    chart = {view.labels_chart: label_chart(t, report["labels"], spec.label_names)} if report else {}
+    chart = {view.charts.labels: label_chart(t, report["labels"], choices.data.label_names)} if report else {}
     return {view.problem: problem(t, clash), **chart}
 
 
-def check_label_names(services: Services, spec: DataSpec) -> None:
+def check_label_names(services: Services, choices: Choices) -> None:
     """Look whether the labels, as they are named, are still different; unknown before there is a report.
 
     Raises:
         LabelNamesUnknown, LabelNamesClash: the names do not fit the labels.
     """
-    report = report_on(services.home, spec)
+    report = load_report(services.home, choices)
     if report:
-        named_labels([label["value"] for label in report["labels"]], spec.label_names)
+        named_labels([label["value"] for label in report["labels"]], choices.data.label_names)
 
 
 def wire(view: DataView, site: Site) -> None:
@@ -317,9 +318,10 @@ def wire(view: DataView, site: Site) -> None:
     data_reading.wire(view.reading, site)
     inputs = [site.router, *view.choices()]
     site.on(view.file.upload, dropped, [view.file], [site.router])
+    data_hub.wire(view.hub, site)
     for sample, button in view.samples:
         site.on(button.click, taken(sample), [], [site.router])
     for field in (view.text, view.label, view.task):
         site.on(field.input, changed, inputs, view.outputs(), trigger_mode="always_last")
     site.on(view.separator.blur, changed, inputs, view.outputs())
-    site.on(view.names.renamed, renamed, inputs, [view.problem, view.labels_chart], trigger_mode="always_last")
+    site.on(view.names.renamed, renamed, inputs, [view.problem, view.charts.labels], trigger_mode="always_last")

@@ -11,7 +11,8 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from backend.data.choices import refusal_of, report_on
+from backend.data.choices import names_columns, refusal_of
+from backend.data.datasets import load_report
 from backend.errors import DatasetMissing, ModelNotNamed, SpecError, StudioError
 from backend.models.catalogue import CatalogueModel, catalogue, suggested
 from backend.models.folder import check_folder, names_a_folder
@@ -123,7 +124,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
         **view.form.updates(spec),
     }
     if opened.choices:
-        full = spec.model_copy(update={"data": opened.choices})
+        full = spec.with_choices(opened.choices)
         updates |= {
             view.command: command_of(full),
             view.yaml: spec_to_yaml(full),
@@ -133,7 +134,8 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
 
 
 def _language(services: Services, opened: Opened) -> str:
-    report = report_on(services.home, opened.choices) if opened.choices and opened.choices.text_column else None
+    described = opened.choices is not None and names_columns(opened.choices.data)
+    report = load_report(services.home, opened.choices) if described and opened.choices else None
     shares: dict[str, float] = (report or {}).get("language", {})
     return max(shares, key=lambda name: shares[name]) if shares else "en"
 
@@ -203,9 +205,9 @@ def build_run_spec(
     if opened.profile is None:
         raise DatasetMissing(dataset="")
     model = chosen_model(*model_fields)
-    data = chosen(opened, *data_fields)
+    choices = chosen(opened, *data_fields)
     return build_spec(
-        {"name": (name or "").strip(), "data": data.model_dump(), "model": model.model_dump(), **form_document(form)}
+        {"name": (name or "").strip(), **choices.model_dump(), "model": model.model_dump(), **form_document(form)}
     )
 
 
@@ -216,7 +218,7 @@ def start_run(services: Services, spec: RunSpec) -> str:
         DataError: the report on the chosen columns says that training on them cannot begin.
         ModelError: the model's folder holds no model, or the Hub does not have it or cannot be reached.
     """
-    report = report_on(services.home, spec.data)
+    report = load_report(services.home, spec.choices)
     if report and (refusal := refusal_of(report, spec.data.label_names)):
         raise refusal
     if names_a_folder(spec.model.base):
@@ -314,7 +316,7 @@ def wire(view: ModelView, data: DataView, site: Site) -> None:
     def started(address: str, *values: Any) -> dict[Any, Any]:
         try:
             _, spec = spec_of(address, *values)
-            check_label_names(services, spec.data)
+            check_label_names(services, spec.choices)
             return {site.router: start_run(services, spec), view.problem: ""}
         except StudioError as error:
             return {view.problem: problem(t, error)}

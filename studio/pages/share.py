@@ -164,9 +164,9 @@ def _example_text(opened: Opened) -> str:
     if opened.profile is None or opened.choices is None:
         return ""
     preview = opened.profile["preview"]
-    if opened.choices.text_column not in preview["columns"]:
+    if opened.choices.data.text_column not in preview["columns"]:
         return ""
-    index = preview["columns"].index(opened.choices.text_column)
+    index = preview["columns"].index(opened.choices.data.text_column)
     return next((row[index] for row in preview["rows"] if row[index]), "")[:60]
 
 

@@ -13,6 +13,7 @@ from backend.jobs.directory import JobDirectory
 from backend.jobs.files import write_json
 from backend.settings import Home
 from backend.sharing.card import escaped, model_card
+from backend.specs import RunSpec
 from tests.sharing.conftest import LABELS, SECRET_FOLDER, make_run
 
 
@@ -132,7 +133,7 @@ def test_language_is_that_of_the_texts(home: Home, run: JobDirectory):
     (dataset / "reports").mkdir(parents=True)
     write_json(dataset / "profile.json", {})
     shares = {"zh": 0.7, "en": 0.25, "other": 0.05}
-    write_json(dataset / "reports" / f"{report_key('review', 'label')}.json", {"language": shares})
+    write_json(dataset / "reports" / f"{report_key(RunSpec(**run.spec).choices)}.json", {"language": shares})
     assert front_of(model_card(run))["language"] == ["zh", "en"]
 
 

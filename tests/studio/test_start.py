@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.data.choices import first_choices, report_on, start_report_on
-from backend.data.datasets import load_profile, start_import, wait
-from backend.errors import DataError, LabelNamesClash, LabelTooRare, NotAModelFolder, OneLabelOnly
+from backend.data.choices import first_choices
+from backend.data.datasets import load_profile, load_report, start_import, start_report, wait
+from backend.errors import DataError, LabelNamesClash, NotAModelFolder, OneLabelOnly
 from backend.inference.client import PredictorPool
 from backend.jobs.store import RunStore
 from backend.settings import Home
@@ -30,15 +30,15 @@ def imported(home: Home, folder: Path, lines: list[str], **choices: object) -> R
     table = folder / "table.csv"
     table.write_text("\n".join(["text,label", *lines]), "utf-8")
     profile = load_profile(home, str(wait(start_import(home, table), timeout_s=60)["dataset"]))
-    chosen = first_choices(profile).model_copy(update={"text_column": "text", "label_column": "label", **choices})
-    return RunSpec(data=chosen)
+    named = {"text_column": "text", "label_column": "label", **choices}
+    chosen = first_choices(profile).replaced({f"data.{name}": value for name, value in named.items()})
+    return RunSpec().with_choices(chosen)
 
 
 @pytest.mark.parametrize(
     ("lines", "choices", "error"),
     [
         ([f"text number {n},same" for n in range(20)], {}, OneLabelOnly),
-        ([*FEW, "a lonely text,alone"], {}, LabelTooRare),
         (FEW, {"label_names": {"good": "x", "bad": "x"}}, LabelNamesClash),
     ],
 )
@@ -46,8 +46,8 @@ def test_labels_that_cannot_be_learned_are_refused_at_train(
     services: Services, tmp_path: Path, lines: list[str], choices: dict[str, object], error: type[DataError]
 ) -> None:
     spec = imported(services.home, tmp_path, lines, **choices)
-    if report_on(services.home, spec.data) is None:
-        wait(start_report_on(services.home, spec.data), timeout_s=60)
+    if load_report(services.home, spec.choices) is None:
+        wait(start_report(services.home, spec.choices), timeout_s=60)
     with pytest.raises(error):
         start_run(services, spec)
     assert services.store.summaries() == []

@@ -1,0 +1,125 @@
+"""From an imported table and its choices to rows, labels and parts: one way for reports, runs and exports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from backend.data.choices import split_column
+from backend.data.composing import check_columns, compose_rows
+from backend.data.datasets import report_key
+from backend.data.describing import ReportOptions, describe
+from backend.data.labelling import LabelledTexts, label_rows
+from backend.data.preparing import Surroundings, apply_steps
+from backend.data.rows import TextRows
+from backend.data.sampling import sampled
+from backend.data.splitting import PARTS, Division, divide
+from backend.data.template import label_columns, text_columns
+from backend.errors import StudioError
+from backend.jobs.files import write_json
+from backend.specs import Choices, Task
+
+Profile = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PreparedRows:
+    """The rows after the steps, and the column that the split goes by."""
+
+    rows: TextRows
+    task: Task
+    """``auto`` where it was left open and the form of the cells does not tell it."""
+    steps: list[dict[str, Any]]
+    """What each step did, as `backend.data.preparing.apply_steps` tells it."""
+    split_cells: pa.ChunkedArray | None
+    """Of the whole imported table."""
+
+
+def needed_columns(choices: Choices, profile: Profile, *others: str) -> list[str]:
+    """The columns that the choices are about, each once; ``others`` are added.
+
+    Raises:
+        ColumnMissing, SameColumn, SplitColumnMissing, TemplateUnreadable, TemplateUsesLabel: they will not do.
+    """
+    check_columns(choices.data, [column["name"] for column in profile["columns"]])
+    named = [*text_columns(choices.data), *label_columns(choices.data), split_column(choices, profile), *others]
+    return [column for column in dict.fromkeys(named) if column]
+
+
+def read_table(folder: Path, columns: list[str]) -> pa.Table:
+    """Columns of the imported table in a dataset's folder."""
+    return pq.read_table(folder / "table.parquet", columns=columns)
+
+
+def prepare_rows(
+    table: pa.Table, profile: Profile, choices: Choices, around: Surroundings | None = None
+) -> PreparedRows:
+    """The rows of the table after the chosen steps. Raises as `needed_columns` does."""
+    column = split_column(choices, profile)
+    rows, task = compose_rows(table, choices.data)
+    rows, told = apply_steps(rows, choices.prepare.steps, around)
+    return PreparedRows(rows, task, told, table[column] if column else None)
+
+
+def label_prepared(prepared: PreparedRows, choices: Choices, *, with_texts: bool = True) -> LabelledTexts:
+    """The rows that are used, with their labels numbered. Raises as `backend.data.labelling.label_rows` does."""
+    labelled = label_rows(prepared.rows, choices.data, prepared.task, with_texts=with_texts)
+    return sampled(labelled, choices.sample, choices.split.seed)
+
+
+def divide_prepared(labelled: LabelledTexts, prepared: PreparedRows, choices: Choices) -> Division:
+    """The parts of the rows that are used. Raises as `backend.data.splitting.divide` does."""
+    cells = None if prepared.split_cells is None else prepared.split_cells.take(pa.array(labelled.rows)).to_pylist()
+    return divide(labelled, choices.split, choices.sample, cells)
+
+
+# ------------------------------------------------------------------------------------------------ the report
+
+
+def make_report(folder: Path, profile: Profile, choices: Choices, around: Surroundings | None = None) -> dict[str, Any]:
+    """The report on the rows as they will be learned from: `describe`, with what the steps did and the parts."""
+    roles = profile["guess"].get("roles") or {}
+    group = roles.get("group") or ""
+    data, column = choices.data, split_column(choices, profile)
+    table = read_table(folder, needed_columns(choices, profile, group))
+    prepared = prepare_rows(table, profile, choices, around)
+    rows, by_group = prepared.rows, choices.split.method == "group"
+    options = ReportOptions(
+        part_column="" if by_group or choices.split.method == "time" else column,
+        group_column="" if by_group else group,
+        row_numbers=rows.numbers + 1,
+    )
+    text, label = data.text_column or data.template, data.label_column or ", ".join(data.label_columns)
+    kept = {name: table[name].take(pa.array(rows.numbers)) for name in (column, group) if name}
+    described = pa.table({**kept, text: rows.texts, label: rows.cells})
+    report = describe(described, text, label, prepared.task, rows.separator, list(profile["notes"]), options)
+    report |= {"text": data.text_column, "label": data.label_column, "label_columns": list(data.label_columns)}
+    report |= {"template": data.template, "imported_rows": table.num_rows}
+    del table, described, kept
+    return {**report, "steps": prepared.steps, "parts": _parts(prepared, choices)}
+
+
+def _parts(prepared: PreparedRows, choices: Choices) -> dict[str, Any]:
+    unnamed = choices.replaced({"data.label_names": {}})
+    try:
+        labelled = label_prepared(prepared, unnamed, with_texts=False)
+        division = divide_prepared(labelled, prepared, unnamed)
+    except StudioError as error:
+        return {"error": error.to_dict()}
+    counted = {name: getattr(division.splits, name) for name in PARTS}
+    parts = {name: {"rows": len(rows), "labels": labelled.counts(rows)} for name, rows in counted.items()}
+    return {"method": division.method, "used_rows": len(labelled), "notes": division.notes, **parts}
+
+
+def write_report(folder: Path, report: dict[str, Any], choices: Choices) -> None:
+    """Keep the report under what was asked, and under what that turned out to mean."""
+    separator = "" if choices.data.label_columns else report["separator"]
+    meant = choices.replaced({"data.task": report["task"], "data.label_separator": separator})
+    (folder / "reports").mkdir(exist_ok=True)
+    for key in sorted({report_key(choices), report_key(meant)}):
+        write_json(folder / "reports" / f"{key}.json", report)
