@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 import gradio as gr
 
 SCRIPT_WORDS = (
@@ -11,13 +14,13 @@ SCRIPT_WORDS = (
 """The words that scripts show: keys, or prefixes that end in a dot. Served as one script by `studio.server`."""
 
 
-def live_component(script: str, *, name: str) -> gr.HTML:
+def live_component(script: str, *, name: str, value: str = "") -> gr.HTML:
     """A component whose content ``script`` builds from its ``value`` (JSON text).
 
     ``script`` is run once with ``element``, ``props``, ``trigger`` and ``watch``; the element stays the same for good.
     """
     return gr.HTML(
-        value="",
+        value=value,
         html_template=f'<div class="live-root {name}"></div>',
         js_on_load=script,
         apply_default_css=False,
@@ -59,6 +62,18 @@ def findings_list() -> gr.HTML:
     """
     script = "Studio.findingsList(element.firstElementChild, props, () => trigger('repair'), watch)"
     return live_component(script, name="findings-list")
+
+
+def hub_search(words: Mapping[str, str]) -> gr.HTML:
+    """A field that searches the Hub's data sets, and what was found: value as `studio.pages.data_hub` makes it.
+
+    Typing fires the event ``searched``, a click on a result ``chosen``. ``words`` are label, placeholder, searching.
+    """
+    script = (
+        "Studio.hubSearch(element.firstElementChild, props, () => trigger('searched'), () => trigger('chosen'), watch)"
+    )
+    value = json.dumps({"words": dict(words)}, ensure_ascii=False)
+    return live_component(script, name="hub-search", value=value)
 
 
 def plot(name: str) -> gr.HTML:
