@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -11,25 +12,28 @@ from studio.i18n import Words
 
 MOST_BARS = 50
 HEIGHT = 260
+MOST_PAIRS_WRITTEN = 14
 
 
-def label_chart(t: Words, labels: list[dict[str, Any]], names: dict[str, str]) -> str:
+def label_chart(t: Words, labels: list[dict[str, Any]], names: Mapping[str, str]) -> str:
     """Rows a label, largest first: ``labels`` is ``[{"value", "count"}]``."""
     shown = sorted(labels, key=lambda label: -label["count"])[:MOST_BARS][::-1]
+    named = [_short(names.get(label["value"], label["value"])) for label in shown]
     bars = go.Bar(
         x=[label["count"] for label in shown],
-        y=[_short(names.get(label["value"], label["value"])) for label in shown],
+        y=list(range(len(shown))),
+        customdata=named,
         orientation="h",
         text=[f"{label['count']:,}" for label in shown],
         textposition="auto",
         constraintext="none",  # never shrunk until nobody can read it
         textangle=0,
         cliponaxis=False,
-        hovertemplate="%{y}: %{x:,}<extra></extra>",
+        hovertemplate="%{customdata}: %{x:,}<extra></extra>",
     )
     figure = go.Figure(bars)
     figure.update_layout(height=max(HEIGHT, 60 + 20 * len(shown)), bargap=0.35, xaxis_title=t("data.rows_axis"))
-    figure.update_yaxes(type="category", showgrid=False)
+    figure.update_yaxes(**_named_axis(named))
     return _json(figure, t("data.labels_chart"))
 
 
@@ -48,6 +52,108 @@ def length_chart(t: Words, lengths: dict[str, Any]) -> str:
         height=HEIGHT, bargap=0.04, xaxis_title=t("data.characters_axis"), yaxis_title=t("data.rows_axis")
     )
     return _json(figure, t("data.lengths_chart"))
+
+
+def label_lengths_chart(t: Words, lengths: list[dict[str, Any]], names: Mapping[str, str]) -> str:
+    """How long the texts of each label are: ``lengths`` is ``[{"value", "p5", "p25", "p50", "p75", "p95"}]``."""
+    shown = lengths[:MOST_BARS][::-1]
+    named = [_short(names.get(label["value"], label["value"])) for label in shown]
+    places = list(range(len(shown)))
+    middle = [
+        f"{name}: {label['p50']:g} ({label['p5']:g}–{label['p95']:g})" for name, label in zip(named, shown, strict=True)
+    ]
+    hover = {"customdata": middle, "hovertemplate": "%{customdata}<extra></extra>"}
+    lines = [
+        go.Bar(
+            base=[label["p5"] for label in shown],
+            x=[label["p95"] - label["p5"] for label in shown],
+            y=places,
+            orientation="h",
+            width=0.16,
+            opacity=0.45,
+            **hover,
+        )
+    ]
+    lines += [
+        go.Bar(
+            base=[label["p25"] for label in shown],
+            x=[label["p75"] - label["p25"] for label in shown],
+            y=places,
+            orientation="h",
+            width=0.62,
+            opacity=0.75,
+            **hover,
+        )
+    ]
+    medians = go.Scatter(
+        x=[label["p50"] for label in shown],
+        y=places,
+        mode="markers",
+        marker={"symbol": "line-ns-open", "size": 11, "line": {"width": 2.5}},
+        **hover,
+    )
+    figure = go.Figure([*lines, medians])
+    figure.update_layout(
+        height=max(HEIGHT, 90 + 22 * len(shown)),
+        barmode="overlay",
+        showlegend=False,
+        xaxis_title=t("data.quantiles_axis"),
+    )
+    figure.update_traces(marker_color="#0f766e", selector={"type": "bar"})
+    figure.update_yaxes(**_named_axis(named))
+    figure.update_xaxes(rangemode="tozero")
+    return _json(figure, t("data.lengths_by_label"))
+
+
+def pairs_chart(t: Words, pairs: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Which labels stand together: ``pairs`` is ``{"labels", "counts"}``, counts a square with the rows of both.
+
+    A cell's shade is the share of its row's label that has the column's label too. Of a fixed size, so that every
+    label can be read; the page lets it scroll.
+    """
+    named = [_short(names.get(label, label), 20) for label in pairs["labels"]]
+    counts, count = pairs["counts"], len(pairs["labels"])
+    shares = [
+        [None if row == column else counts[row][column] / max(1, counts[row][row]) for column in range(count)]
+        for row in range(count)
+    ]
+    said = [
+        [
+            t(
+                "data.pair",
+                count=counts[row][column],
+                one=named[row],
+                other=named[column],
+                percent=round(100 * (share or 0)),
+            )
+            for column, share in enumerate(line)
+        ]
+        for row, line in enumerate(shares)
+    ]
+    few = count <= MOST_PAIRS_WRITTEN
+    heat = go.Heatmap(
+        z=shares,
+        customdata=said,
+        text=[
+            [f"{cell:,}" if row != column else "" for column, cell in enumerate(line)]
+            for row, line in enumerate(counts)
+        ],
+        texttemplate="%{text}" if few else None,
+        zmin=0,
+        showscale=False,
+        colorscale=[[0, "rgba(15,118,110,0.04)"], [1, "rgba(15,118,110,0.9)"]],
+        hovertemplate="%{customdata}<extra></extra>",
+        hoverongaps=False,
+        xgap=1,
+        ygap=1,
+    )
+    figure = go.Figure(heat)
+    cell = 46 if few else 21
+    figure.update_layout(width=190 + cell * count, height=190 + cell * count, autosize=False)
+    figure.update_yaxes(**_named_axis(named), autorange="reversed")
+    figure.update_xaxes(**_named_axis(named), side="bottom", tickangle=-90 if not few else -45)
+    figure.update_layout(xaxis_tickfont_size=11, yaxis_tickfont_size=11)
+    return _json(figure, t("data.pairs_chart"))
 
 
 def confusion_chart(t: Words, labels: list[str], matrix: list[list[int]]) -> str:
@@ -74,6 +180,17 @@ def confusion_chart(t: Words, labels: list[str], matrix: list[list[int]]) -> str
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
     figure.update_xaxes(type="category", showgrid=False)
     return _json(figure, t("results.confusion"))
+
+
+def _named_axis(names: list[str]) -> dict[str, Any]:
+    # By place, not by name: two long names may be cut to the same one, and would share a bar.
+    return {
+        "tickmode": "array",
+        "tickvals": list(range(len(names))),
+        "ticktext": names,
+        "showgrid": False,
+        "zeroline": False,
+    }
 
 
 def _json(figure: go.Figure, title: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from backend.specs import DataSpec
@@ -25,10 +26,36 @@ def heading(t: Words, profile: dict[str, Any]) -> str:
     return tag("div", tag("h2", text(profile["file"])), *chips, class_="file-head")
 
 
-def lengths(t: Words, found: dict[str, Any]) -> str:
+def lengths(t: Words, found: Mapping[str, Any]) -> str:
     """How long the texts are, in one line."""
     facts = t("data.lengths_summary", median=found["median"], p95=found["p95"], longest=found["max"])
     return tag("p", text(facts), class_="muted")
+
+
+def reasons(t: Words, profile: Mapping[str, Any], data: DataSpec) -> str:
+    """Why these columns were taken, and what the others seem to be, in one line; nothing of what was chosen by hand."""
+    guess = profile["guess"]
+    roles, said = guess.get("roles") or {}, []
+    columns = roles.get("label_columns") or []
+    for role, chosen, guessed, shown in (
+        ("text", data.text_column, guess["text"], guess["text"]),
+        ("label", data.label_column, guess["label"], guess["label"]),
+        ("label_columns", list(data.label_columns), columns, columns),
+    ):
+        if guessed and chosen == guessed:
+            said.append((role, shown))
+    said += [(role, roles[role]) for role in ("split", "group", "time") if roles.get(role)]
+    codes = {**(roles.get("reasons") or {}), **guess["reasons"]}
+    lines = [
+        t(f"data.reason.{role}", column=column, reason=t(f"guess.{role}.{codes[role]}"))
+        for role, column in said
+        if codes.get(role)
+    ]
+    if roles.get("id"):
+        lines.append(t("data.reason.id", column=roles["id"]))
+    return (
+        tag("p", *(tag("span", text(line), class_="reason") for line in lines), class_="muted reasons") if lines else ""
+    )
 
 
 def preview(t: Words, profile: dict[str, Any], choices: DataSpec) -> str:
