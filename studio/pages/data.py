@@ -21,9 +21,8 @@ from studio.address import Opened, goto
 from studio.figures import label_chart
 from studio.i18n import Words
 from studio.markup import empty_state, problem
-from studio.pages import data_charts, data_reading
+from studio.pages import data_charts, data_hub, data_reading
 from studio.pages.data_charts import ChartsView
-from studio.pages import data_hub
 from studio.pages.data_findings import findings, findings_said
 from studio.pages.data_view import heading, preview, reasons
 from studio.services import Services
@@ -55,6 +54,7 @@ class DataView:
     charts: ChartsView
     findings: gr.HTML
     preview: gr.HTML
+    reasons: gr.HTML
 
     def choices(self) -> list[Component]:
         """The fields that make a `DataSpec`, in the order of `chosen`."""
@@ -63,7 +63,7 @@ class DataView:
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
         shown = [self.problem, self.nothing, self.file, self.importing, self.table, self.heading, *self.choices()]
-        return [*shown, *self.reading.outputs(), *self.charts.outputs(), self.findings, self.preview]
+        return [*shown, *self.reading.outputs(), *self.charts.outputs(), self.findings, self.preview, self.reasons]
 
 
 def layout(t: Words) -> DataView:
@@ -107,6 +107,7 @@ def layout(t: Words) -> DataView:
                 max_lines=1,
                 min_width=200,
             )
+        why = gr.HTML()
         with gr.Row(elem_classes="two"):
             with gr.Column(min_width=320, elem_classes="card"):
                 gr.HTML(f"<h4>{t('data.labels')}</h4><p class='muted'>{t('data.labels_about')}</p>")
@@ -124,7 +125,7 @@ def layout(t: Words) -> DataView:
         )
     return DataView(
         trouble, nothing, file, hub, cards, importing, table, head, reading, text, label, task, separator, names,
-        charts, found, rows,
+        charts, found, rows, why,
     )  # fmt: skip
 
 
@@ -160,6 +161,7 @@ def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[A
         view.task: data.task,
         view.separator: gr.update(value=data.label_separator, visible=data.task == "multilabel"),
         view.preview: preview(t, opened.profile, data),
+        view.reasons: reasons(t, opened.profile, data),
     }
     report = load_report(services.home, choices)
     if report:
@@ -228,6 +230,7 @@ def show_choices(
     yield {
         view.problem: "",
         view.preview: preview(t, opened.profile, choices.data),
+        view.reasons: reasons(t, opened.profile, choices.data),
         view.task: choices.data.task,
         view.separator: gr.update(visible=choices.data.task == "multilabel"),
     }
