@@ -22,6 +22,7 @@ from backend.specs import Choices, RunSpec, SplitSpec
 from studio.cli_follow import Interrupts, follow
 from studio.cli_progress import build_watcher
 from studio.cli_runs import error_of
+from studio.findings import finding_words
 from studio.i18n import Words
 from studio.terminal import Terminal
 
@@ -53,7 +54,7 @@ def prepare_data(
     """
     spec, profile = import_data(terminal, home, spec, interrupts, token)
     spec = choose_columns(spec, profile)
-    report = _report(terminal, home, spec.choices, interrupts)
+    report = report_of(terminal, home, spec.choices, interrupts)
     tell_preparation(terminal, report)
     for finding in report["findings"]:
         if finding["severity"] == "warning":
@@ -93,7 +94,8 @@ def _done(terminal: Terminal, job: JobDirectory, interrupts: Interrupts) -> dict
     return result_of(job)
 
 
-def _report(terminal: Terminal, home: Home, choices: Choices, interrupts: Interrupts) -> dict[str, Any]:
+def report_of(terminal: Terminal, home: Home, choices: Choices, interrupts: Interrupts) -> dict[str, Any]:
+    """The report on the choices, made first if need be. Raises as `prepare_data` does."""
     report = load_report(home, choices)
     if report is None:
         _done(terminal, start_report(home, choices), interrupts)
@@ -163,6 +165,4 @@ def step_lines(words: Words, steps: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _warn(terminal: Terminal, finding: Mapping[str, Any]) -> None:
-    key = f"finding.{finding['code']}"
-    facts = {**finding["facts"], "count": finding["count"], "rows": finding["rows"]}
-    terminal.say("cli.warning", warning=terminal.words(key, **facts))
+    terminal.say("cli.warning", warning=finding_words(terminal.words, finding))

@@ -6,19 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from studio.findings import example_table, finding_words, repair_words, worst_first
 from studio.i18n import Words
-
-SEVERITIES = ("error", "warning", "note", "ok")
-"""Worst first: the order in which findings are shown."""
-LABELS_IN_A_NAME = 3
 
 
 def findings(t: Words, report: Mapping[str, Any], most_labels: int = 200) -> str:
     """What is wrong with the table, worst first, each with its examples behind a click and its repairs as buttons."""
-    found = sorted(report["findings"], key=lambda finding: SEVERITIES.index(finding["severity"]))
     labels = len(report["labels"])
     document: dict[str, Any] = {
-        "findings": [_shown(t, finding) for finding in found],
+        "findings": [_shown(t, finding) for finding in worst_first(report["findings"])],
         "words": {"see": t("data.see_rows")},
     }
     if labels > most_labels:
@@ -31,33 +27,6 @@ def findings_said(said: str) -> str:
     return json.dumps({"said": said}, ensure_ascii=False) if said else ""
 
 
-def finding_words(t: Words, finding: Mapping[str, Any]) -> str:
-    """A finding as a sentence; one that was told from a part of the rows says so."""
-    facts = {**finding["facts"], "count": finding["count"], "rows": finding["rows"]}
-    said = t(f"finding.{finding['code']}", **facts)
-    return f"{said} {t('finding_sampled', sampled=finding['sampled'])}" if finding.get("sampled") else said
-
-
-def repair_words(t: Words, repair: Mapping[str, Any]) -> str:
-    """What a repair is called on its button."""
-    if "set" in repair:
-        values = repair["set"]
-        path, value = next(iter(values.items()))
-        key = f"repair.set.{path}"
-        return t(key if t.has(key) else f"{key}.{value}", value=value, column=values.get("split.column", ""))
-    step = repair["step"]
-    name = f"repair.{step['kind']}"
-    variant = step.get("by") or step.get("action")
-    facts = {fact: value for fact, value in step.items() if fact not in ("kind", "on")}
-    if "labels" in facts:
-        facts["labels"] = _cut(list(facts["labels"]))
-    return t(f"{name}.{variant}" if variant else name, **facts)
-
-
-def _cut(labels: list[str]) -> list[str]:
-    return labels if len(labels) <= LABELS_IN_A_NAME else [*labels[:LABELS_IN_A_NAME], "…"]
-
-
 def _shown(t: Words, finding: Mapping[str, Any]) -> dict[str, Any]:
     heads, rows = example_table(t, finding.get("examples") or [])
     return {
@@ -67,19 +36,3 @@ def _shown(t: Words, finding: Mapping[str, Any]) -> dict[str, Any]:
         "examples": {"heads": heads, "rows": rows},
         "repairs": [{"name": repair_words(t, repair), "repair": repair} for repair in finding.get("repairs") or []],
     }
-
-
-def example_table(t: Words, examples: list[Any]) -> tuple[list[str], list[list[str]]]:
-    """The examples of a finding as heads and rows of text; a fact that no example has gives no column."""
-    structured = [example if isinstance(example, dict) else {"text": example} for example in examples]
-    names = list(dict.fromkeys(name for example in structured for name in example))
-    rows = [[_cell(example.get(name)) for name in names] for example in structured]
-    return [t(f"example.{name}") for name in names], rows
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "∅"
-    if isinstance(value, list):
-        return " · ".join(str(part) for part in value)
-    return f"{value:,}" if isinstance(value, int) else str(value)

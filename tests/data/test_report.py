@@ -14,7 +14,7 @@ from backend.data.report import contents, repeats
 from backend.specs import build_spec
 from backend.steps import Step
 from studio.i18n import LANGUAGES, words
-from studio.pages.data_findings import example_table, finding_words, repair_words
+from studio.findings import example_table, finding_words, repair_words
 
 Report = dict[str, Any]
 Rows = list[tuple[str | None, str | None]]

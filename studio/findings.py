@@ -1,0 +1,59 @@
+"""The findings of a report in the user's words: sentences, tables of examples, and names of repairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from studio.i18n import Words
+
+SEVERITIES = ("error", "warning", "note", "ok")
+LABELS_IN_A_NAME = 3
+
+
+def worst_first(findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The order in which findings are shown."""
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding["severity"]))
+
+
+def finding_words(t: Words, finding: Mapping[str, Any]) -> str:
+    """A finding as a sentence; one that was told from a part of the rows says so."""
+    facts = {**finding["facts"], "count": finding["count"], "rows": finding["rows"]}
+    said = t(f"finding.{finding['code']}", **facts)
+    return f"{said} {t('finding_sampled', sampled=finding['sampled'])}" if finding.get("sampled") else said
+
+
+def repair_words(t: Words, repair: Mapping[str, Any]) -> str:
+    """What a repair is called on its button."""
+    if "set" in repair:
+        values = repair["set"]
+        path, value = next(iter(values.items()))
+        key = f"repair.set.{path}"
+        return t(key if t.has(key) else f"{key}.{value}", value=value, column=values.get("split.column", ""))
+    step = repair["step"]
+    name = f"repair.{step['kind']}"
+    variant = step.get("by") or step.get("action")
+    facts = {fact: value for fact, value in step.items() if fact not in ("kind", "on")}
+    if "labels" in facts:
+        facts["labels"] = _cut(list(facts["labels"]))
+    return t(f"{name}.{variant}" if variant else name, **facts)
+
+
+def _cut(labels: list[str]) -> list[str]:
+    return labels if len(labels) <= LABELS_IN_A_NAME else [*labels[:LABELS_IN_A_NAME], "…"]
+
+
+def example_table(t: Words, examples: list[Any]) -> tuple[list[str], list[list[str]]]:
+    """The examples of a finding as heads and rows of text; a fact that no example has gives no column."""
+    structured = [example if isinstance(example, dict) else {"text": example} for example in examples]
+    names = list(dict.fromkeys(name for example in structured for name in example))
+    rows = [[_cell(example.get(name)) for name in names] for example in structured]
+    return [t(f"example.{name}") for name in names], rows
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "∅"
+    if isinstance(value, list):
+        return " · ".join(str(part) for part in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
