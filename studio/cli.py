@@ -125,6 +125,22 @@ def train(
     raise typer.Exit(train_here(session.terminal, session.store(home), session.environ, data, given, home_flag))
 
 
+@app.command(cls=WordedCommand, help="cli.check.help")
+@with_setting_flags
+def check(
+    context: typer.Context,
+    data: Annotated[str | None, typer.Argument(metavar="FILE|run.yaml", help="cli.check.data")] = None,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+    **given: str | None,
+) -> None:
+    from studio.cli_check import check as check_here
+
+    session = _session(context)
+    raise typer.Exit(check_here(session.terminal, session.store(home), session.environ, data, given))
+
+
 @app.command(cls=WordedCommand, help="cli.predict.help")
 def predict(
     context: typer.Context,

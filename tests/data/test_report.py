@@ -13,8 +13,8 @@ from backend.data.describing import ReportOptions, describe
 from backend.data.report import contents, repeats
 from backend.specs import build_spec
 from backend.steps import Step
-from studio.i18n import LANGUAGES, words
 from studio.findings import example_table, finding_words, repair_words
+from studio.i18n import LANGUAGES, words
 
 Report = dict[str, Any]
 Rows = list[tuple[str | None, str | None]]
@@ -109,8 +109,8 @@ def test_every_repair_is_a_step_or_a_choice_that_exists_and_is_worded() -> None:
     repairs = [(f["code"], r) for report in all_reports() for f in report["findings"] for r in f["repairs"]]
     assert {code for code, _repair in repairs} == {
         "label_variants", "near_duplicates", "html", "unusual_characters", "same_text_in_parts", "groups", "imbalance",
-        "few_rows_a_label", "untested_labels", "conflicting_labels", "opposite_labels", "duplicate_texts", "blank_texts",
-        "blank_labels", "not_binary",
+        "few_rows_a_label", "untested_labels", "conflicting_labels", "opposite_labels", "duplicate_texts",
+        "blank_texts", "blank_labels", "not_binary",
     }  # fmt: skip
     for _code, repair in repairs:
         if "step" in repair:
