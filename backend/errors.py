@@ -354,6 +354,13 @@ class PartEmpty(DataError):
 
 
 @dataclass(eq=False)
+class ExportMissing(DataError):
+    """An archive is asked for that was not written, or is gone."""
+
+    code = "data.export_missing"
+
+
+@dataclass(eq=False)
 class SplitColumnMissing(DataError):
     """The chosen way to split goes by a column, and none is named."""
 

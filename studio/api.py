@@ -10,12 +10,14 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
+from backend.data.exporting import exported_archive
 from backend.errors import DiskFull, RunActive, RunMissing, StudioError, Unexpected, typed_error
 from backend.jobs.directory import JobDirectory, JobStatus
 from backend.jobs.supervisor import last_lines
@@ -81,6 +83,14 @@ def build_router(services: Services) -> APIRouter:
     def job_events(job_id: str, since: int = 0, lang: str = "en") -> dict[str, Any]:
         """The same as for runs, for an import or an upload."""
         return _news(services.job(job_id), since, lang)
+
+    @router.get("/jobs/{job_id}/prepared.zip")
+    def download_prepared(job_id: str) -> FileResponse:
+        """The parts that an export wrote."""
+        job = services.job(job_id)
+        name = PurePath(job.spec.get("choices", {}).get("data", {}).get("source") or "table").stem
+        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(f'{name}-prepared.zip')}"}
+        return FileResponse(exported_archive(job), media_type="application/zip", headers=headers)
 
     @router.post("/jobs/{job_id}/stop")
     def stop_job(job_id: str) -> dict[str, str]:

@@ -96,7 +96,7 @@ def _build_site(services: Services, t: Words, demo: gr.Blocks) -> None:
     for name, tab in tabs.items():
         tab.select(None, js=f"() => Studio.step({json.dumps(name)})", api_visibility="private")
     data.wire(data_view, site)
-    model.wire(model_view, data_view, site)
+    model.wire(model_view, data_view, tabs["model"], site)
     predict.wire(predict_view, tabs["try"], site)
     results.wire(results_view, tabs["results"], site)
     share.wire(share_view, tabs["share"], site)

@@ -13,13 +13,15 @@ from backend.recipes import recipe_for
 from backend.specs import RunSpec, Setting, settings
 from studio.i18n import Words
 
-FORM_SECTIONS = ("split", "training")
-"""The sections whose settings are plain fields; the table and the model have pages of their own."""
+FORM_SECTIONS = ("training",)
+"""The sections whose settings are plain fields of the model page; the model itself has fields of its own there."""
+TABLE_SECTIONS = ("sample", "split")
+"""Those of the data page."""
 
 
-def form_settings() -> list[Setting]:
-    """The settings that the form shows, basic ones first."""
-    shown = [setting for setting in settings() if setting.section in FORM_SECTIONS]
+def form_settings(sections: Sequence[str] = FORM_SECTIONS) -> list[Setting]:
+    """The settings that the form of these sections shows, basic ones first."""
+    shown = [setting for setting in settings() if setting.section in sections]
     return sorted(shown, key=lambda setting: setting.advanced)
 
 
@@ -28,29 +30,30 @@ class Form:
     """The fields on one page, in the order of `form_settings`."""
 
     fields: tuple[Component, ...]
+    sections: tuple[str, ...] = FORM_SECTIONS
 
     def updates(self, spec: RunSpec) -> dict[Component, Any]:
         """What each field shows for a spec; settings left open show what the model's recipe says."""
         return {
             field: gr.update(value=shown_value(setting, spec))
-            for setting, field in zip(form_settings(), self.fields, strict=True)
+            for setting, field in zip(form_settings(self.sections), self.fields, strict=True)
         }
 
 
-def build_form(t: Words) -> Form:
+def build_form(t: Words, sections: tuple[str, ...] = FORM_SECTIONS) -> Form:
     """Make the fields inside the open layout; the advanced ones stand in a part that opens on a click."""
-    chosen = form_settings()
+    chosen = form_settings(sections)
     with gr.Row(elem_classes="settings"):
         basic = [_field(t, setting) for setting in chosen if not setting.advanced]
     with gr.Accordion(t("model.advanced"), open=False), gr.Row(elem_classes="settings"):
         advanced = [_field(t, setting) for setting in chosen if setting.advanced]
-    return Form((*basic, *advanced))
+    return Form((*basic, *advanced), sections)
 
 
-def form_document(values: Sequence[Any]) -> dict[str, dict[str, Any]]:
+def form_document(values: Sequence[Any], sections: Sequence[str] = FORM_SECTIONS) -> dict[str, dict[str, Any]]:
     """The fields' values as sections of a spec, unchecked: `backend.specs.build_spec` checks them all at once."""
-    document: dict[str, dict[str, Any]] = {section: {} for section in FORM_SECTIONS}
-    for setting, value in zip(form_settings(), values, strict=True):
+    document: dict[str, dict[str, Any]] = {section: {} for section in sections}
+    for setting, value in zip(form_settings(sections), values, strict=True):
         if value is None and not setting.optional:
             continue
         if setting.kind == "integer" and isinstance(value, float) and value.is_integer():
@@ -75,4 +78,6 @@ def _field(t: Words, setting: Setting) -> Component:
     if setting.kind in ("integer", "number"):
         # No bounds here: the schema checks them, and its words are in the user's language.
         return gr.Number(value=setting.default, precision=0 if setting.kind == "integer" else None, **common)
+    if setting.path == "split.column":
+        return gr.Dropdown([], value=setting.default, allow_custom_value=True, **common)
     return gr.Textbox(value=setting.default, **common)

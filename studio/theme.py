@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-SCRIPTS = ("studio.js", "runs.js", "jobs.js", "labels.js", "findings.js", "hub.js", "live.js", "plot.js")
+SCRIPTS = ("studio.js", "runs.js", "jobs.js", "labels.js", "findings.js", "steps.js", "hub.js", "live.js", "plot.js")
 
 HEAD = "".join(
     [

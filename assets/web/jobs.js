@@ -38,6 +38,9 @@ Object.assign(Studio, (() => {
         if (state !== "completed" && given.then) ending.append(make("a", { class: "button", href: "?step=data", "data-go": true, text: words["data.other_file"] }));
         if (state === "stopped") ending.append(make("p", { class: "muted", text: words["job.cancelled"] }));
         if (state === "completed" && given.then && result) Studio.go(fill(given.then, result));
+        if (state === "completed" && result?.archive) {
+          ending.append(make("a", { class: "button primary", href: `api/jobs/${given.job}/prepared.zip`, download: true, text: words["data.export_ready"] }));
+        }
         if (state === "completed" && result?.url) {
           const link = /^https?:/.test(result.url) ? make("a", { href: result.url, target: "_blank", rel: "noopener noreferrer", text: result.url }) : make("code", { text: result.url });
           ending.append(make("p", {}, make("span", { text: `${words["job.published"]} ` }), link));

@@ -97,7 +97,7 @@ def with_repair(choices: Choices, repair: Mapping[str, Any], profile: Mapping[st
         SpecError: the repair does not hold.
     """
     if "set" in repair:
-        return _checked(choices, repair["set"])
+        return with_values(choices, repair["set"])
     steps = [step.model_dump(mode="json") for step in choices.prepare.steps]
     same = [step for step in steps if {**step, "on": True} == {**_whole(repair["step"]), "on": True}]
     if same:
@@ -107,7 +107,7 @@ def with_repair(choices: Choices, repair: Mapping[str, Any], profile: Mapping[st
     values: dict[str, Any] = {"prepare.steps": steps}
     if choices.data.task in ("binary", "multiclass") and choices.data.task == profile["guess"].get("task"):
         values["data.task"] = "auto"  # it was guessed before labels were merged or dropped
-    return _checked(choices, values)
+    return with_values(choices, values)
 
 
 def _whole(step: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,8 @@ def _whole(step: Mapping[str, Any]) -> dict[str, Any]:
         return dict(step)
 
 
-def _checked(choices: Choices, values: Mapping[str, Any]) -> Choices:
+def with_values(choices: Choices, values: Mapping[str, Any]) -> Choices:
+    """The choices with other values by path. Raises `SpecError` for those that do not hold."""
     try:
         return choices.replaced(values)
     except (ValidationError, KeyError, TypeError) as error:

@@ -9,7 +9,7 @@ import gradio as gr
 
 SCRIPT_WORDS = (
     "nav.", "state.", "phase.", "metric.", "header.", "runs.", "model.starter", "job.", "train.", "chart.", "note.",
-    "unit.", "data.name_for", "data.other_file",
+    "unit.", "data.name_for", "data.export_ready", "data.other_file",
 )  # fmt: skip
 """The words that scripts show: keys, or prefixes that end in a dot. Served as one script by `studio.server`."""
 
@@ -74,6 +74,15 @@ def hub_search(words: Mapping[str, str]) -> gr.HTML:
     )
     value = json.dumps({"words": dict(words)}, ensure_ascii=False)
     return live_component(script, name="hub-search", value=value)
+
+
+def step_list() -> gr.HTML:
+    """The steps that make a table ready: value as `studio.pages.data_preparing` makes it.
+
+    Switching, changing, moving or removing one makes the value ``{"change": [step, …]}``: event ``altered``.
+    """
+    script = "Studio.stepList(element.firstElementChild, props, () => trigger('altered'), watch)"
+    return live_component(script, name="step-list")
 
 
 def plot(name: str) -> gr.HTML:

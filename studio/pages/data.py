@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from backend.data.choices import names_columns, save_choices
+from backend.data.choices import load_choices, names_columns, save_choices
 from backend.data.datasets import Sample, load_report, samples, start_import, start_report, wait
 from backend.data.labels import named_labels
 from backend.errors import DatasetMissing, StudioError
@@ -21,7 +21,7 @@ from studio.address import Opened, goto
 from studio.figures import label_chart
 from studio.i18n import Words
 from studio.markup import empty_state, problem
-from studio.pages import data_charts, data_hub, data_reading
+from studio.pages import data_charts, data_hub, data_preparing, data_reading
 from studio.pages.data_charts import ChartsView
 from studio.pages.data_findings import findings, findings_said
 from studio.pages.data_view import heading, preview, reasons
@@ -54,6 +54,7 @@ class DataView:
     charts: ChartsView
     findings: gr.HTML
     preview: gr.HTML
+    preparing: data_preparing.PreparingView
     reasons: gr.HTML
 
     def choices(self) -> list[Component]:
@@ -63,6 +64,7 @@ class DataView:
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
         shown = [self.problem, self.nothing, self.file, self.importing, self.table, self.heading, *self.choices()]
+        shown += self.preparing.outputs()
         return [*shown, *self.reading.outputs(), *self.charts.outputs(), self.findings, self.preview, self.reasons]
 
 
@@ -115,6 +117,7 @@ def layout(t: Words) -> DataView:
             with gr.Column(min_width=320, elem_classes="card"):
                 gr.HTML(f"<h4>{t('data.findings')}</h4>")
                 found = components.findings_list()
+        preparing = data_preparing.layout(t)
         charts = data_charts.layout(t)
         with gr.Column(elem_classes="card"):
             gr.HTML(f"<h4>{t('data.first_rows')}</h4>")
@@ -125,7 +128,7 @@ def layout(t: Words) -> DataView:
         )
     return DataView(
         trouble, nothing, file, hub, cards, importing, table, head, reading, text, label, task, separator, names,
-        charts, found, rows, why,
+        charts, found, rows, preparing, why,
     )  # fmt: skip
 
 
@@ -164,6 +167,7 @@ def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[A
         view.reasons: reasons(t, opened.profile, data),
     }
     report = load_report(services.home, choices)
+    updates |= data_preparing.show(t, view.preparing, opened, report)
     if report:
         return updates | _described(t, view, choices, report)
     waiting = "data.describing" if names_columns(data) else "data.choose_columns"
@@ -233,9 +237,10 @@ def show_choices(
         view.reasons: reasons(t, opened.profile, choices.data),
         view.task: choices.data.task,
         view.separator: gr.update(visible=choices.data.task == "multilabel"),
+        **data_preparing.told(t, view.preparing, opened, choices, None),
     }
     if names_columns(choices.data):
-        yield from _report(services, t, view, choices)
+        yield from _report(services, t, view, opened, choices)
     else:
         yield _undescribed(view, t("data.choose_columns"))
 
@@ -246,10 +251,10 @@ def finish_describing(services: Services, t: Words, view: DataView, opened: Open
     if choices is None or not names_columns(choices.data) or load_report(services.home, choices):
         yield {view.problem: gr.skip()}
     else:
-        yield from _report(services, t, view, choices)
+        yield from _report(services, t, view, opened, choices)
 
 
-def _report(services: Services, t: Words, view: DataView, choices: Choices) -> Iterator[dict[Any, Any]]:
+def _report(services: Services, t: Words, view: DataView, opened: Opened, choices: Choices) -> Iterator[dict[Any, Any]]:
     report = load_report(services.home, choices)
     if report is None:
         yield _undescribed(view, t("data.describing"))
@@ -259,8 +264,23 @@ def _report(services: Services, t: Words, view: DataView, choices: Choices) -> I
         except StudioError as error:
             yield {view.problem: problem(t, error), **_undescribed(view, "")}
             return
+        if opened.run is None and opened.profile and load_choices(services.home, opened.profile) != choices:
+            return  # something else was chosen meanwhile, and is reported on by whoever chose it
     assert report is not None
-    yield _described(t, view, choices, report)
+    steps = data_preparing.told(t, view.preparing, opened, choices, report)
+    yield {**_described(t, view, choices, report), **steps}
+
+
+def alter(
+    services: Services, t: Words, view: DataView, site: Site, opened: Opened, choices: Choices
+) -> Iterator[dict[Any, Any]]:
+    """Keep what was chosen of steps, sample and split, and report on it; the choices of a run make a new one."""
+    if opened.run is not None:
+        save_choices(services.home, choices)
+        yield {site.router: goto(data=opened.dataset)}
+    else:
+        save_choices(services.home, choices)
+        yield from show_choices(services, t, view, opened, choices)
 
 
 def _undescribed(view: DataView, said: str) -> dict[Any, Any]:
@@ -319,6 +339,7 @@ def wire(view: DataView, site: Site) -> None:
         return rename_labels(services, t, view, site.opened(address), *fields)
 
     data_reading.wire(view.reading, site)
+    _wire_preparing(view, site)
     inputs = [site.router, *view.choices()]
     site.on(view.file.upload, dropped, [view.file], [site.router])
     data_hub.wire(view.hub, site)
@@ -328,3 +349,43 @@ def wire(view: DataView, site: Site) -> None:
         site.on(field.input, changed, inputs, view.outputs(), trigger_mode="always_last")
     site.on(view.separator.blur, changed, inputs, view.outputs())
     site.on(view.names.renamed, renamed, inputs, [view.problem, view.charts.labels], trigger_mode="always_last")
+
+
+def _wire_preparing(view: DataView, site: Site) -> None:
+    services, t, panel = site.services, site.t, view.preparing
+    outputs = [site.router, *view.outputs()]
+
+    def altered(make: Callable[..., Choices], *, refill: bool = False) -> Callable[..., Iterator[dict[Any, Any]]]:
+        def handle(address: str, *values: Any) -> Iterator[dict[Any, Any]]:
+            opened = site.opened(address)
+            choices = make(opened, *values)
+            if refill:
+                yield data_preparing.fields(panel, opened, choices)
+            yield from alter(services, t, view, site, opened, choices)
+
+        return handle
+
+    def templated(opened: Opened, template: str | None) -> Choices:
+        return data_preparing.with_template(opened, template)
+
+    def formed(opened: Opened, *values: Any) -> Choices:
+        return data_preparing.with_form(opened, values)
+
+    def exported(kind: str) -> Callable[[str], str]:
+        return lambda address: data_preparing.export(services, site.opened(address), kind)
+
+    repaired = altered(data_preparing.repaired, refill=True)
+    site.on(view.findings.repair, repaired, [site.router, view.findings], outputs)
+    site.on(panel.steps.altered, altered(data_preparing.with_steps), [site.router, panel.steps], outputs)
+    site.on(panel.add.input, altered(data_preparing.with_step), [site.router, panel.add], outputs).then(
+        None, js="() => null", outputs=[panel.add], api_visibility="private"
+    )
+    for event in (panel.template.blur, panel.template.submit):
+        site.on(event, altered(templated), [site.router, panel.template], outputs)
+    fields = [site.router, *panel.form.fields]
+    form: tuple[Any, ...] = panel.form.fields
+    for field in form:
+        event = field.blur if isinstance(field, gr.Number) else field.input
+        site.on(event, altered(formed), fields, outputs, trigger_mode="always_last")
+    for button, kind in ((panel.csv, "csv"), (panel.parquet, "parquet")):
+        site.on(button.click, exported(kind), [site.router], [panel.exporting])

@@ -19,6 +19,7 @@ from backend.models.folder import check_folder, names_a_folder
 from backend.models.hub import look_up
 from backend.recipes import recipe_for
 from backend.specs import STARTER, ModelSpec, RunSpec, build_spec, settings, spec_to_yaml
+from backend.steps import Section, step_text
 from studio.address import Opened, goto
 from studio.form import Form, build_form, form_document, form_settings
 from studio.i18n import Words
@@ -128,7 +129,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
         updates |= {
             view.command: command_of(full),
             view.yaml: spec_to_yaml(full),
-            view.summary: _summary(t, opened, full),
+            view.summary: _summary(services, t, full),
         }
     return updates
 
@@ -240,7 +241,11 @@ def command_of(spec: RunSpec) -> str:
         value: Any = spec
         for name in setting.path.split("."):
             value = getattr(value, name)
-        if value == setting.default or value in ("", {}, None):
+        if value == setting.default or value in ("", {}, (), None):
+            continue
+        if setting.kind == "list":
+            for entry in value:
+                parts += [setting.flag, step_text(entry) if isinstance(entry, Section) else str(entry)]
             continue
         shown = _pairs(value) if setting.kind == "mapping" else str(value)
         parts += [setting.flag, shown]
@@ -260,16 +265,16 @@ def _open_where_recipe(spec: RunSpec) -> RunSpec:
     return spec.model_copy(update={"training": spec.training.model_copy(update=said)})
 
 
-def _summary(t: Words, opened: Opened, spec: RunSpec) -> str:
-    assert opened.profile is not None
-    rows = opened.profile["rows"]
-    test = round(rows * spec.split.test_share)
-    validation = round((rows - test) * spec.split.validation_share)
-    counts = t("model.split_summary", train=rows - test - validation, validation=validation, test=test)
+def _summary(services: Services, t: Words, spec: RunSpec) -> str:
+    report = load_report(services.home, spec.choices)
+    parts = (report or {}).get("parts") or {}
+    if "train" not in parts:
+        return ""
+    counts = t("data.parts_counts", **{name: parts[name]["rows"] for name in ("train", "validation", "test")})
     return tag("p", text(counts), class_="muted")
 
 
-def wire(view: ModelView, data: DataView, site: Site) -> None:
+def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     """Connect the page's events."""
     services, t = site.services, site.t
     data_count, model_count = len(data.choices()), len(view.model_fields())
@@ -302,7 +307,7 @@ def wire(view: ModelView, data: DataView, site: Site) -> None:
 
     def described(address: str, *values: Any) -> dict[Any, Any]:
         try:
-            opened, spec = spec_of(address, *values)
+            _, spec = spec_of(address, *values)
         except (SpecError, ModelNotNamed) as error:
             return {view.problem: problem(t, error) if isinstance(error, SpecError) else ""}
         shown = _open_where_recipe(spec)
@@ -310,7 +315,7 @@ def wire(view: ModelView, data: DataView, site: Site) -> None:
             view.problem: "",
             view.command: command_of(shown),
             view.yaml: spec_to_yaml(shown),
-            view.summary: _summary(t, opened, spec),
+            view.summary: _summary(services, t, spec),
         }
 
     def started(address: str, *values: Any) -> dict[Any, Any]:
@@ -323,6 +328,7 @@ def wire(view: ModelView, data: DataView, site: Site) -> None:
 
     everything = [site.router, *data.choices(), *view.model_fields(), view.name, *view.form.fields]
     told = [view.problem, view.command, view.yaml, view.summary]
+    site.on(tab.select, described, everything, told)  # the table's choices may have changed
     kind_shown = site.on(view.kind.input, kind_chosen, [view.kind], view.outputs())
     site.on(kind_shown.then, described, everything, told)
     site.on(view.listed.input, listed_chosen, [view.listed], [view.facts])

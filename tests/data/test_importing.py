@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from backend.data import datasets
+from backend.data.choices import first_choices
 from backend.data.files import SourceFile
 from backend.data.importer import STAGING
 from backend.errors import (
@@ -87,10 +88,9 @@ def test_waimai_is_imported_with_profile_and_report(home: Home, shared_data: Pat
     assert profile["preview"]["columns"] == ["label", "review"]
     assert len(profile["preview"]["rows"]) == 50
     assert profile["preview"]["rows"][0] == ["1", "很快，好吃，味道足，量大"]
-    for task in (guess["task"], "auto"):
-        report = datasets.load_report(home, choices_of(dataset, "review", "label", task))
-        assert report is not None
-        assert ("opposite_labels", 7) in [(f["code"], f["count"]) for f in report["findings"]]
+    report = datasets.load_report(home, first_choices(profile))
+    assert report is not None
+    assert ("opposite_labels", 7) in [(f["code"], f["count"]) for f in report["findings"]]
     assert datasets.load_report(home, choices_of(dataset, "label", "review")) is None
     assert datasets.load_table(home, dataset, ["review"]).num_rows == 11987
     assert datasets.list_datasets(home) == [dataset]
@@ -101,9 +101,7 @@ def test_every_sample_is_imported(sample: datasets.Sample, home: Home) -> None:
     profile = datasets.load_profile(home, imported(home, sample.file))
     assert profile["guess"]["certain"]
     assert profile["guess"]["task"] == sample.task
-    report = datasets.load_report(
-        home, choices_of(profile["dataset"], profile["guess"]["text"], profile["guess"]["label"])
-    )
+    report = datasets.load_report(home, first_choices(profile))
     assert report is not None
     assert [finding["code"] for finding in report["findings"]] == ["no_problems"]
     assert report["language"][sample.language] > 0.95
