@@ -15,7 +15,9 @@ from backend.data.encodings import Opener, TextFacts
 from backend.errors import NotATable
 
 Record = dict[str, Any]
-BATCH_ROWS = 1024
+BATCH_ROWS = 8192
+BATCH_BYTES = 32 << 20
+SAMPLE_ROWS = 16
 
 
 class Number(str):
@@ -87,7 +89,7 @@ class JsonLineRecords:
 
 
 class ParquetRecords:
-    """A Parquet file's rows by column, a thousand at a time: its footer does not tell how much they hold."""
+    """A Parquet file's rows by column, as many at a time as fit a batch: its footer does not tell their size."""
 
     def __init__(self, open_bytes: Opener, file: str) -> None:
         self._file = file
@@ -102,7 +104,10 @@ class ParquetRecords:
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of some columns, or of all."""
         try:
-            yield from self._parquet.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+            first = next(self._parquet.iter_batches(batch_size=SAMPLE_ROWS, columns=columns), None)
+            row_bytes = first.nbytes // max(1, len(first)) if first is not None else 0
+            rows = max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, row_bytes)))
+            yield from self._parquet.iter_batches(batch_size=rows, columns=columns)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
             self._fail(error)
 

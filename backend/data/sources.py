@@ -19,6 +19,10 @@ from backend.errors import FileEmpty, FormatUnknown, NotATable, TooLarge
 DECODED_BYTES_LIMIT = 16 << 30
 """What a file may unpack to; a few kilobytes of gzip can declare terabytes."""
 
+BOMB_RATIO = 300
+BOMB_BYTES = 256 << 20
+"""What a file may unpack to that packs better than texts ever do (3 to 10 times; the same text again and again 50)."""
+
 SUFFIXES = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -126,9 +130,10 @@ class Source:
         return raw
 
     def refuse(self, decoded_bytes: int) -> None:
-        """Raise `TooLarge` when this many bytes are too many."""
-        if decoded_bytes > self.limit:
-            raise TooLarge(file=self.name, limit=f"{self.limit / 1e9:.1f} GB")
+        """Raise `TooLarge` when this many bytes are too many, or more than texts could pack into so small a file."""
+        limit = min(self.limit, BOMB_BYTES) if decoded_bytes > BOMB_RATIO * self._size else self.limit
+        if decoded_bytes > limit:
+            raise TooLarge(file=self.name, limit=f"{limit / 1e9:.1f} GB")
 
     def position(self) -> float:
         """The share of the packed file that the latest stream has read."""
