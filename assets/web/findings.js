@@ -5,7 +5,8 @@ Object.assign(Studio, (() => {
   const { make, parsed } = Studio;
   const MARKS = { error: "✕", warning: "▲", note: "·", ok: "✓" };
 
-  const cell = (name, content) => make(name, name === "th" ? { text: content, scope: "col" } : { text: content });
+  const isNumber = (content) => /^[\d,.]+$/.test(content);
+  const cell = (name, content) => make(name, name === "th" ? { text: content, scope: "col" } : { text: content, class: isNumber(content) && "number" });
 
   function rows({ heads, rows }) {
     const head = heads.length ? make("thead", {}, make("tr", {}, ...heads.map((text) => cell("th", text)))) : null;
