@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from backend.specs import STARTER, RunSpec, TrainingSpec
 
@@ -20,8 +19,6 @@ class Recipe:
     weight_decay: float
     patience: int
     """Evaluations without a better result after which training ends; 0 never ends early."""
-    best_by: Literal["f1", "loss"]
-    """What makes an evaluation the best one: macro F1 (multi-label: F1), or the loss."""
 
 
 STARTER_RECIPE = Recipe(
@@ -32,9 +29,6 @@ STARTER_RECIPE = Recipe(
     warmup_share=0.1,
     weight_decay=0.01,
     patience=0,
-    # Its evaluations differ little, and F1 on a small validation part is decided by a handful of texts: over two splits
-    # of 12,000 reviews the weights chosen by F1 had 0.850, those chosen by the loss 0.857 (docs: benchmarks/README.md).
-    best_by="loss",
 )
 PRETRAINED_RECIPE = Recipe(
     epochs=3,
@@ -44,7 +38,6 @@ PRETRAINED_RECIPE = Recipe(
     warmup_share=0.1,
     weight_decay=0.01,
     patience=0,
-    best_by="f1",
 )
 
 

@@ -32,7 +32,7 @@ from backend.evaluation.metrics import compute
 from backend.jobs import phases
 from backend.jobs.events import BaselineMeasured, DataSplit, ModelDescribed, Noted
 from backend.jobs.process import JobContext, StopRequested, run_job
-from backend.recipes import recipe_for, with_recipe
+from backend.recipes import with_recipe
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec
 
@@ -178,7 +178,6 @@ def measure_before(context: JobContext, base: str, prepared: Prepared, task: str
 def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str) -> Outcome:
     """Train until the end, until nothing gets better, or until the user stops it."""
     from backend.training.arguments import build_arguments
-    from backend.training.checkpoints import metric_for_best
     from backend.training.trainer import fine_tune
 
     checkpoints = context.path / "checkpoints"
@@ -205,7 +204,6 @@ def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str)
         patience=required(settings.patience),
         loss=prepared.loss,
         checkpoints=checkpoints,
-        best_by=metric_for_best(task, recipe_for(spec.model.base).best_by),
         warm_up=prepared.warm_up,
     )
 

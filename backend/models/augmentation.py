@@ -17,6 +17,8 @@ from backend.models.teacher import Floats, Integers
 SPLICED_SHARE = 0.5
 KEPT_WHEN_SPLICED, KEPT_WHEN_DROPPED = 0.6, 0.7
 """Chance of a clause to stay."""
+BREAKS = 0.12
+"""Chance of a break after a character."""
 _MARKS = r"，。！？!?,.;；、~…"
 _CLAUSE = re.compile(rf"(?:[^{_MARKS}\s]|\s(?=[a-zA-Z0-9'\"(]))+[{_MARKS}\s]*")
 """Words up to a mark. A space before a Latin word is within a clause; before a Chinese one it stands for a comma."""
@@ -62,6 +64,16 @@ def make_up(texts: Sequence[str], targets: Floats, folds: Integers, number: int,
             sources.append((first, second))
     pairs = np.array(sources, dtype=np.int64).reshape(-1, 2)
     return MadeUpTexts(made, folds[pairs[:, 0]], targets[pairs].mean(axis=1))
+
+
+def broken_up(texts: Sequence[str], seed: int) -> list[str]:
+    """The texts with a space after some characters, so that a tokenizer divides them into other pieces than usual.
+
+    What a student learns of a word then does not hang on the one way in which its tokenizer divides it. The same end
+    as BPE-dropout (Provilkov, Emelianenko, Voita 2020, arXiv:1910.13267), which cannot be seeded in `tokenizers`.
+    """
+    chance = random.Random(seed)
+    return ["".join(c + " " if chance.random() < BREAKS else c for c in text) for text in texts]
 
 
 def _apart(part: str) -> str:

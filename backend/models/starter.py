@@ -18,7 +18,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from backend.models.augmentation import make_up
+from backend.models.augmentation import broken_up, make_up
 from backend.models.encoding import EncodedTexts
 from backend.models.teacher import Floats, Teacher, number_of_folds
 from backend.models.warm_start import BagStep, begin_as_bag, train_bag
@@ -73,11 +73,11 @@ def prepare_starter(
     """
     hard = np.eye(num_labels)[targets.astype(np.int64)] if targets.ndim == 1 else targets.astype(np.float64)
     tokenizer = learn_tokenizer(texts, max_length)
-    extra_texts, soft_targets = soften(texts, hard, multilabel, seed, step)
+    made_up, soft_targets = soften(texts, hard, multilabel, seed, step)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(len(tokenizer), num_labels, multilabel, max_length)
-    return StarterKit(tokenizer, model, extra_texts, soft_targets)
+    return StarterKit(tokenizer, model, broken_up(made_up, seed), soft_targets)
 
 
 def warm_up(

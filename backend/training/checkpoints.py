@@ -32,13 +32,8 @@ class Best:
         return asdict(self)
 
 
-def metric_for_best(task: str, best_by: str) -> str:
-    """The metric's name: ``loss`` where that decides; else macro F1, so that every label counts.
-
-    For multi-label it is micro F1, as rare labels begin at nothing.
-    """
-    if best_by == "loss":
-        return "loss"
+def metric_for_best(task: str) -> str:
+    """What "best" means: macro F1, so that every label counts; for multi-label F1, as rare labels begin at nothing."""
     return "f1" if task == "multilabel" else "f1_macro"
 
 
@@ -78,7 +73,7 @@ class BestCheckpoint(TrainerCallback):
         """Keep the weights if they are the best so far."""
         metrics, model = told["metrics"], told["model"]
         measured = {name.removeprefix("eval_"): value for name, value in metrics.items()}
-        rank = (-measured["loss"] if self._metric == "loss" else measured[self._metric], -measured["loss"])
+        rank = (measured[self._metric], -measured["loss"])
         if rank > self._rank:
             step = self._steps_before + state.global_step
             self._rank, self._without_better = rank, 0

@@ -21,7 +21,7 @@ from backend.models.loading import LoadedModel
 from backend.models.warm_start import BagStep
 from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling
-from backend.training.checkpoints import Best, BestCheckpoint
+from backend.training.checkpoints import Best, BestCheckpoint, metric_for_best
 from backend.training.rows import LengthGroupedOrder, Rows
 
 Loss = Callable[..., torch.Tensor]
@@ -107,7 +107,6 @@ def fine_tune(
     patience: int,
     loss: Loss | None,
     checkpoints: Path,
-    best_by: str,
     warm_up: WarmUp | None = None,
 ) -> Outcome:
     """Train the model and leave it with the best weights so far, also when the user stops the run.
@@ -116,7 +115,6 @@ def fine_tune(
         patience: evaluations without a better one after which training ends; 0 never ends it.
         loss: None for the model's own.
         checkpoints: folder for the best weights so far.
-        best_by: metric of the validation rows that says which weights are best: the highest, of ``loss`` the lowest.
         warm_up: a first part of the training, before the Trainer's.
 
     Raises:
@@ -130,7 +128,7 @@ def fine_tune(
     if context.stop_requested:
         return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
     telling = Telling(context, len(train), steps_before)
-    keeping = BestCheckpoint(context, checkpoints, best_by, patience, steps_before)
+    keeping = BestCheckpoint(context, checkpoints, metric_for_best(task), patience, steps_before)
     trainer = ClassificationTrainer(
         task=task,
         args=arguments,

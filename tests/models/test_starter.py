@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, pipeline
 
-from backend.models.augmentation import make_up
+from backend.models.augmentation import broken_up, make_up
 from backend.models.encoding import encode
 from backend.models.starter import StarterKit, build_model, learn_tokenizer, prepare_starter, soften, warm_up
 from backend.models.teacher import Teacher, number_of_folds
@@ -131,3 +131,10 @@ def test_teacher_is_left_out_where_it_would_take_minutes() -> None:
     long_text = "字" * 10_000
     assert number_of_folds([long_text] * 100, 2, False) == 5
     assert number_of_folds([long_text] * 100, 30, False) == 0
+
+
+def test_broken_up_texts_keep_their_characters_and_are_the_same_for_a_seed() -> None:
+    broken = broken_up(TEXTS, seed=1)
+    assert [text.replace(" ", "") for text in broken] == [text.replace(" ", "") for text in TEXTS]
+    assert broken != TEXTS
+    assert broken == broken_up(TEXTS, seed=1) != broken_up(TEXTS, seed=2)
