@@ -361,6 +361,14 @@ class ExportMissing(DataError):
 
 
 @dataclass(eq=False)
+class FolderTaken(DataError):
+    """Files are to be written where somebody else's lie."""
+
+    code = "data.folder_taken"
+    folder: str
+
+
+@dataclass(eq=False)
 class SplitColumnMissing(DataError):
     """The chosen way to split goes by a column, and none is named."""
 

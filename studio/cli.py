@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,13 @@ PortFlag = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, 
 QuietFlag = Annotated[bool, typer.Option("--no-browser", help="cli.serve.no_browser")]
 ShareFlag = Annotated[bool, typer.Option("--share", help="cli.serve.share")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="cli.run")]
+
+
+class PreparedFormat(StrEnum):
+    """The files that ``prepare`` writes."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
 
 
 @dataclass
@@ -139,6 +147,25 @@ def check(
 
     session = _session(context)
     raise typer.Exit(check_here(session.terminal, session.store(home), session.environ, data, given))
+
+
+@app.command(cls=WordedCommand, help="cli.prepare.help")
+@with_setting_flags
+def prepare(
+    context: typer.Context,
+    data: Annotated[str | None, typer.Argument(metavar="FILE|run.yaml", help="cli.check.data")] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="cli.prepare.out")] = Path("prepared"),
+    kind: Annotated[PreparedFormat, typer.Option("--format", help="cli.prepare.format")] = PreparedFormat.CSV,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+    **given: str | None,
+) -> None:
+    from studio.cli_prepare import prepare as prepare_here
+
+    session = _session(context)
+    store = session.store(home)
+    raise typer.Exit(prepare_here(session.terminal, store, session.environ, data, given, out, kind.value))
 
 
 @app.command(cls=WordedCommand, help="cli.predict.help")

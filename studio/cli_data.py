@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from backend.data.choices import first_choices, refusal_of
@@ -23,7 +23,6 @@ from studio.cli_follow import Interrupts, follow
 from studio.cli_progress import build_watcher
 from studio.cli_runs import error_of
 from studio.findings import finding_words
-from studio.i18n import Words
 from studio.terminal import Terminal
 
 PARTS = ("train", "validation", "test")
@@ -143,25 +142,17 @@ def choose_columns(spec: RunSpec, profile: Mapping[str, Any]) -> RunSpec:
 
 def tell_preparation(terminal: Terminal, report: Mapping[str, Any]) -> None:
     """What each step did, and how many rows each part has."""
-    words = terminal.words
-    for line in step_lines(words, report.get("steps") or []):
-        terminal.show(line)
-    parts = report.get("parts") or {}
-    if "train" in parts:
-        terminal.show(words("data.parts_counts", **{name: parts[name]["rows"] for name in PARTS}))
-    for note in parts.get("notes") or []:
-        terminal.show(words(f"note.{note['code']}", **note["facts"]))
-
-
-def step_lines(words: Words, steps: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each step that touched anything did, and what it has to say, a line each."""
-    lines = []
-    for done in steps:
+    for done in report.get("steps") or []:
         facts = {"count": done["touched"], "rows_before": done["rows_before"], "rows_after": done["rows_after"]}
         if done["touched"]:
-            lines.append(words(f"note.step_{done['step']['kind']}", **facts))
-        lines += [words(f"note.{note['code']}", **note["facts"]) for note in done["notes"]]
-    return lines
+            terminal.say(f"note.step_{done['step']['kind']}", **facts)
+        for note in done["notes"]:
+            terminal.say(f"note.{note['code']}", **note["facts"])
+    parts = report.get("parts") or {}
+    for note in parts.get("notes") or []:
+        terminal.say(f"note.{note['code']}", **note["facts"])
+    if "train" in parts:
+        terminal.say("data.parts_counts", **{name: parts[name]["rows"] for name in PARTS})
 
 
 def _warn(terminal: Terminal, finding: Mapping[str, Any]) -> None:

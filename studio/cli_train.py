@@ -14,6 +14,7 @@ from backend.errors import FileMissing, SpecUnreadable
 from backend.jobs.directory import JobDirectory, JobState, JobStatus
 from backend.jobs.store import RunStore, read_report
 from backend.specs import STARTER, RunSpec, build_spec, spec_from_yaml
+from backend.steps import step_document
 from studio.cli_data import StoppedBefore, hub_token, prepare_data
 from studio.cli_flags import apply_flags
 from studio.cli_follow import Interrupts, Left, follow
@@ -104,7 +105,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SpecUnreadable(file=str(path), detail=str(error)[:500]) from error
     # Without what stands at its default, so that the flags are laid over what the file says and nothing else.
-    document = spec_from_yaml(text, str(path)).model_dump(exclude_defaults=True)
+    spec = spec_from_yaml(text, str(path))
+    document = spec.model_dump(exclude_defaults=True)
+    if spec.prepare.steps:  # the kind of a step is the default of its class
+        document["prepare"] = {"steps": [step.model_dump(mode="json") for step in spec.prepare.steps]}
     _resolve_paths(document, path.resolve().parent)
     return document
 
@@ -115,6 +119,13 @@ def _resolve_paths(document: dict[str, Any], folder: Path) -> None:
     for name in ("source", "validation_source", "test_source"):
         if data.get(name) and not is_hub_source(data[name]):
             data[name] = str((folder / Path(data[name]).expanduser()).resolve())
+    steps = [step_document(step) for step in document.get("prepare", {}).get("steps", [])]
+    for step in steps:
+        encoder = step.get("encoder") if isinstance(step, dict) else None
+        if isinstance(encoder, str) and encoder and (folder / Path(encoder).expanduser()).is_dir():
+            step["encoder"] = str((folder / Path(encoder).expanduser()).resolve())
+    if steps:
+        document["prepare"]["steps"] = steps
     base = model.get("base", "")
     looks_like_path = base.startswith((".", "~", "/"))
     if looks_like_path or (base and base != STARTER and (folder / base).is_dir()):

@@ -1,0 +1,80 @@
+"""``python -m studio prepare``: the steps done to a table, and its parts written as files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from backend.data.datasets import result_of
+from backend.data.exporting import start_export
+from backend.errors import FolderTaken, RunLost
+from backend.jobs.directory import JobState
+from backend.jobs.store import RunStore
+from backend.specs import spec_to_yaml
+from studio.cli_data import StoppedBefore, hub_token, prepare_data
+from studio.cli_follow import Interrupts, Left, follow
+from studio.cli_progress import build_watcher
+from studio.cli_runs import error_of
+from studio.cli_train import read_spec
+from studio.terminal import STOPPED, Terminal
+
+
+def prepare(
+    terminal: Terminal,
+    store: RunStore,
+    environ: Mapping[str, str],
+    data: str | None,
+    given: Mapping[str, str | None],
+    out: Path,
+    kind: str,
+) -> int:
+    """Write the parts of the prepared table into the folder ``out``; returns the exit status.
+
+    Raises:
+        StudioError: the settings or the table do not hold; nothing was written.
+        FolderTaken: ``out`` is a file, or holds files of another origin by these names.
+    """
+    spec = read_spec(terminal, data, given)
+    _refuse_taken(out, kind)
+    with Interrupts() as interrupts:
+        try:
+            spec = prepare_data(terminal, store.home, spec, interrupts, hub_token(store.home, environ))
+            job = start_export(store.home, spec.choices, kind, out)
+            status = follow(job, build_watcher(terminal, phases=False), interrupts, lambda: None)
+        except (StoppedBefore, Left):
+            return _stopped(terminal)
+    if status.state is JobState.STOPPED:
+        return _stopped(terminal)
+    if status.state is not JobState.COMPLETED:
+        raise error_of(job, status) or RunLost(run=job.id)
+    result = result_of(job)
+    (out / "run.yaml").write_text(spec_to_yaml(spec), "utf-8")
+    if terminal.as_json:
+        terminal.document(_document(out, result))
+    else:
+        for name in result["files"]:
+            part = Path(name).stem
+            terminal.say("cli.prepare.written", file=str(out / name), count=result["rows"][part])
+    return 0
+
+
+def _document(out: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+    told = {name: result[name] for name in ("rows", "labels", "task", "steps", "split", "notes")}
+    return {"folder": str(out.resolve()), "files": [str(out.resolve() / name) for name in result["files"]], **told}
+
+
+def _refuse_taken(out: Path, kind: str) -> None:
+    if out.exists() and not out.is_dir():
+        raise FolderTaken(folder=str(out))
+    # What an earlier call has written may be written again; nobody else's files are.
+    mine = (out / "prepared.json").exists()
+    if not mine and any((out / f"{part}.{kind}").exists() for part in ("train", "validation", "test")):
+        raise FolderTaken(folder=str(out))
+
+
+def _stopped(terminal: Terminal) -> int:
+    terminal.say("cli.stopped")
+    if terminal.as_json:
+        terminal.document({"state": JobState.STOPPED})
+    return STOPPED
