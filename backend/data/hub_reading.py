@@ -38,6 +38,17 @@ from backend.errors import (
 
 FORMATS = ("csv", "json", "parquet", "arrow", "text")
 """What is read: kinds of files that hold rows and nothing that could be run."""
+FORMATS_OF_SUFFIXES = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".txt": "text",
+}
+INDEX_COLUMN = "__index_level_"
+"""How pandas calls the numbers of rows that it writes among the columns."""
 BATCH_ROWS = 1000
 DETAIL_LENGTH = 500
 RETRIES = 3
@@ -58,6 +69,8 @@ def reading_errors(repository: str, revision: str = "") -> Iterator[None]:
             raise known from error
         if isinstance(error, (EmptyDatasetError, DataFilesNotFoundError)):
             raise HubDatasetNoTable(dataset=repository, detail="no_files") from error
+        if "Data files don't belong to" in str(error):
+            raise HubDatasetNoTable(dataset=repository, detail="foreign") from error
         if isinstance(error, RuntimeError) and "scripts are no longer supported" in str(error):
             raise HubDatasetScript(dataset=repository, file=str(error).rpartition(" ")[2]) from error
         if isinstance(error, (DatasetsError, pa.ArrowException, ValueError, OSError, KeyError, TypeError)):
@@ -93,7 +106,7 @@ class OpenedDataset:
         from datasets import Features
 
         features = self.builder.info.features or Features.from_arrow_schema(table.schema)
-        return dict(features.to_dict())
+        return {name: kind for name, kind in features.to_dict().items() if not name.startswith(INDEX_COLUMN)}
 
 
 def open_dataset(found: HubDataset, configuration: str, token: str | None) -> OpenedDataset:
@@ -123,6 +136,7 @@ def open_dataset(found: HubDataset, configuration: str, token: str | None) -> Op
             if not configuration:
                 raise HubConfigurationMissing(dataset=found.id, configuration="", available=available[:200])
         builder = datasets.load_dataset_builder(name=configuration or None, **place)
+        builder = _of_its_own_format(builder, found, token)
     _check_files(found, builder)
     if type(builder.config).__name__ == "CsvConfig" and builder.info.features is None:
         builder.config.keep_default_na = False  # the word "None" in a text is a word
@@ -130,8 +144,31 @@ def open_dataset(found: HubDataset, configuration: str, token: str | None) -> Op
     return OpenedDataset(found.id, found.sha, name, available, [str(s) for s in builder.config.data_files], builder)
 
 
+def _of_its_own_format(builder: Any, found: HubDataset, token: str | None) -> Any:
+    """The builder for the format that the files have: the library takes that of the first configuration for all."""
+    import datasets
+
+    files = {str(split): [str(file) for file in files] for split, files in (builder.config.data_files or {}).items()}
+    kinds = {_format_of(file) for some in files.values() for file in some}
+    if kinds in ({""}, {_module_of(builder)}) or len(kinds) != 1:
+        return builder
+    name, (kind,) = builder.config.name, kinds
+    return datasets.load_dataset_builder(kind, name=name, data_files=files, token=token or False)
+
+
+def _format_of(file: str) -> str:
+    name = file.lower()
+    for packed in (".gz", ".zip", ".bz2", ".xz", ".zst"):
+        name = name.removesuffix(packed)
+    return FORMATS_OF_SUFFIXES.get(Path(name).suffix, "")
+
+
+def _module_of(builder: Any) -> str:
+    return str(builder.__module__).split(".")[-1]
+
+
 def _check_files(found: HubDataset, builder: Any) -> None:
-    if builder.__module__.split(".")[-1] not in FORMATS:
+    if _module_of(builder) not in FORMATS:
         raise HubDatasetNoTable(dataset=found.id, detail="format")
     inside = f"hf://datasets/{found.id}@{found.sha}/"
     # A description may name any address, and any file of this machine.
@@ -173,7 +210,7 @@ def open_hub_table(
         HubDatasetUnreadable, HubDataUnreachable: also while the batches are taken.
         TooLarge: the rows are more than ``limit_bytes`` (by default what a file may unpack to).
     """
-    facts = ReadingFacts(opened.builder.__module__.split(".")[-1])
+    facts = ReadingFacts(_module_of(opened.builder))
     pieces = [piece for name in splits if (piece := _begin(opened, name))]
     if not pieces:
         raise HubDatasetNoTable(dataset=opened.id, detail="no_rows")

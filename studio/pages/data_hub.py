@@ -86,7 +86,7 @@ def layout(t: Words) -> HubView:
             )
         trouble = gr.HTML(elem_classes="slot")
         about = gr.HTML()
-        with gr.Row(visible=False, elem_classes="settings") as pickers:
+        with gr.Row(visible=False) as pickers:
             configuration = gr.Dropdown(
                 label=t("setting.data.configuration.name"),
                 info=t("setting.data.configuration.help"),
@@ -210,7 +210,8 @@ def about(t: Words, found: HubDataset) -> str:
 def split_choices(t: Words, splits: Sequence[str]) -> list[tuple[str, str]]:
     """The splits with the part of the data that each will be."""
     parts = parts_of(splits)
-    return [(f"{name} → {t(f'reading.part.{parts[name]}')}" if name in parts else name, name) for name in splits]
+    unlike = {name: part for name, part in parts.items() if part != name}
+    return [(f"{name} → {t(f'reading.part.{unlike[name]}')}" if name in unlike else name, name) for name in splits]
 
 
 def preview(t: Words, seen: Look) -> str:
