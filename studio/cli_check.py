@@ -9,15 +9,34 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from backend.data.choices import refusal_of
+from backend.data.token_counts import start_token_count
 from backend.errors import StudioError
 from backend.jobs.directory import JobState
 from backend.jobs.store import RunStore
-from backend.specs import settings
+from backend.recipes import recipe_for
+from backend.settings import Home
+from backend.specs import STARTER, RunSpec, settings
 from backend.steps import Step, step_text
-from studio.cli_data import StoppedBefore, choose_columns, hub_token, import_data, report_of, tell_preparation
+from studio.cli_data import (
+    StoppedBefore,
+    choose_columns,
+    hub_token,
+    import_data,
+    report_of,
+    followed_result,
+    tell_preparation,
+)
 from studio.cli_follow import Interrupts, Left
 from studio.cli_train import read_spec
-from studio.findings import example_table, finding_words, repair_words, worst_first
+from studio.findings import (
+    UNKNOWN_SHARE,
+    example_table,
+    finding_words,
+    repair_words,
+    tokens_words,
+    unknown_words,
+    worst_first,
+)
 from studio.i18n import Words
 from studio.terminal import REFUSED, STOPPED, Terminal, build_table, error_document
 
@@ -43,9 +62,11 @@ def check(
     spec = read_spec(terminal, data, given)
     with Interrupts() as interrupts:
         try:
-            spec, profile = import_data(terminal, store.home, spec, interrupts, hub_token(store.home, environ))
+            token = hub_token(store.home, environ)
+            spec, profile = import_data(terminal, store.home, spec, interrupts, token)
             spec = choose_columns(spec, profile)
             report = report_of(terminal, store.home, spec.choices, interrupts)
+            report |= _tokens(terminal, store.home, spec, interrupts, token)
         except (StoppedBefore, Left):
             terminal.say("cli.stopped")
             if terminal.as_json:
@@ -60,6 +81,14 @@ def check(
     return REFUSED if refusal else 0
 
 
+def _tokens(terminal: Terminal, home: Home, spec: RunSpec, interrupts: Interrupts, token: str | None) -> dict[str, Any]:
+    """The lengths in tokens where a model is named; the starter learns its own from the texts in training."""
+    if spec.model.base == STARTER:
+        return {}
+    max_length = spec.training.max_length or recipe_for(spec.model.base).max_length
+    return followed_result(terminal, start_token_count(home, spec.choices, spec.model, max_length, token), interrupts)
+
+
 def show_report(
     terminal: Terminal, profile: Mapping[str, Any], report: Mapping[str, Any], refusal: StudioError | None
 ) -> None:
@@ -69,6 +98,10 @@ def show_report(
     facts = {"rows": profile["rows"], "used": report["usable_rows"], "text": columns[0], "label": columns[1]}
     terminal.show(words("cli.check.table", file=profile["file"], task=words(f"task.{report['task']}"), **facts), "")
     terminal.show(_labels_table(words, report), "", words("data.lengths_summary", **_length_facts(report)))
+    if tokens := report.get("tokens"):
+        terminal.show(tokens_words(words, tokens))
+        if tokens["unknown"] >= UNKNOWN_SHARE:
+            terminal.show(unknown_words(words, tokens))
     shares = {name: round(100 * share) for name, share in report["language"].items()}
     terminal.show(words("cli.check.languages", **shares), "")
     for finding in worst_first(report["findings"]):

@@ -79,11 +79,11 @@ def import_data(
         files = sources_of(spec.data)
         terminal.say("cli.importing", file=title_of(files))
         job = start_import(home, files, reading=spec.reading)
-    profile = load_profile(home, str(_done(terminal, job, interrupts)["dataset"]))
+    profile = load_profile(home, str(followed_result(terminal, job, interrupts)["dataset"]))
     return spec.replaced(data__dataset=profile["dataset"], **pinned(profile)), profile
 
 
-def _done(terminal: Terminal, job: JobDirectory, interrupts: Interrupts) -> dict[str, Any]:
+def followed_result(terminal: Terminal, job: JobDirectory, interrupts: Interrupts) -> dict[str, Any]:
     """The result of a short job, followed to its end."""
     status = follow(job, build_watcher(terminal, phases=False), interrupts, lambda: None)
     if status.state is JobState.STOPPED or interrupts.count:
@@ -97,7 +97,7 @@ def report_of(terminal: Terminal, home: Home, choices: Choices, interrupts: Inte
     """The report on the choices, made first if need be. Raises as `prepare_data` does."""
     report = load_report(home, choices)
     if report is None:
-        _done(terminal, start_report(home, choices), interrupts)
+        followed_result(terminal, start_report(home, choices), interrupts)
         report = load_report(home, choices)
     assert report is not None, "a completed report job has left no report"
     return report

@@ -9,6 +9,8 @@ from studio.i18n import Words
 
 SEVERITIES = ("error", "warning", "note", "ok")
 LABELS_IN_A_NAME = 3
+UNKNOWN_SHARE = 0.03
+"""Of the tokens of the texts: a tokenizer that fits knows all but a few odd signs."""
 
 
 def worst_first(findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -57,3 +59,15 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return " · ".join(str(part) for part in value)
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def tokens_words(t: Words, tokens: Mapping[str, Any]) -> str:
+    """The lengths as a sentence."""
+    percent = round(100 * tokens["truncated"], 1)
+    facts = {name: tokens[name] for name in ("median", "p95", "max_length")}
+    return t("model.tokens", percent=percent, longest=tokens["max"], **facts)
+
+
+def unknown_words(t: Words, tokens: Mapping[str, Any]) -> str:
+    """The warning that the model cannot read much of the texts."""
+    return t("model.tokens_unknown", percent=round(100 * tokens["unknown"], 1))

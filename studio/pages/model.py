@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from studio.address import Opened, goto
 from studio.form import Form, build_form, form_document, form_settings
 from studio.i18n import Words
 from studio.markup import empty_state, link, problem, tag, text
+from studio.pages import model_tokens
 from studio.pages.data import DataView, check_label_names, chosen
 from studio.services import Services
 from studio.site import Site
@@ -44,6 +45,7 @@ class ModelView:
     folder: gr.Textbox
     check: gr.Button
     facts: gr.HTML
+    tokens: gr.HTML
     name: gr.Textbox
     form: Form
     command: gr.Code
@@ -58,7 +60,7 @@ class ModelView:
 
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
-        plain = [self.nothing, self.options, *self.model_fields(), self.check, self.facts, self.name]
+        plain = [self.nothing, self.options, *self.model_fields(), self.check, self.facts, self.tokens, self.name]
         return [*plain, *self.form.fields, self.command, self.yaml, self.problem, self.summary]
 
 
@@ -77,6 +79,7 @@ def layout(t: Words) -> ModelView:
             folder = gr.Textbox(label=t("model.folder"), info=t("model.folder_help"), max_lines=1, visible=False)
             check = gr.Button(t("model.check"), size="sm", visible=False, elem_classes="narrow")
             facts = gr.HTML(model_facts(t, STARTER))
+            tokens = model_tokens.layout()
         with gr.Column(elem_classes="card"):
             gr.HTML(f"<h4>{t('model.options')}</h4>")
             name = gr.Textbox(label=t("setting.name.name"), info=t("setting.name.help"), max_lines=1, max_length=120)
@@ -94,7 +97,22 @@ def layout(t: Words) -> ModelView:
                 t("model.train"), variant="primary", elem_id=f"train-{t.language}", scale=0, min_width=160
             )
     return ModelView(
-        nothing, options, kind, listed, hub_id, folder, check, facts, name, form, command, yaml, trouble, summary, start
+        nothing,
+        options,
+        kind,
+        listed,
+        hub_id,
+        folder,
+        check,
+        facts,
+        tokens,
+        name,
+        form,
+        command,
+        yaml,
+        trouble,
+        summary,
+        start,
     )
 
 
@@ -120,6 +138,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
         view.folder: gr.update(value=base if kind == "folder" else "", visible=kind == "folder"),
         view.check: gr.update(visible=kind in ("hub", "folder")),
         view.facts: model_facts(t, base),
+        view.tokens: "",
         view.name: "",
         view.problem: "",
         **view.form.updates(spec),
@@ -318,6 +337,14 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
             view.summary: _summary(services, t, spec),
         }
 
+    def counted(address: str, *values: Any) -> Iterator[str]:
+        try:
+            _, spec = spec_of(address, *values)
+        except (SpecError, ModelNotNamed):
+            yield ""
+        else:
+            yield from model_tokens.token_lines(services, t, spec)
+
     def started(address: str, *values: Any) -> dict[Any, Any]:
         try:
             _, spec = spec_of(address, *values)
@@ -338,6 +365,10 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     typed: tuple[Any, ...] = (view.listed, view.hub_id, view.folder, view.name, *view.form.fields)
     for field in typed:
         site.on(field.input, described, everything, told, trigger_mode="always_last")
+    fields: dict[str, Any] = {s.path: f for s, f in zip(form_settings(), view.form.fields, strict=True)}
+    named = (view.kind.input, view.listed.input, view.check.click, view.hub_id.submit, view.folder.submit)
+    for asking in (*named, fields["training.max_length"].blur):
+        site.on(asking, counted, everything, [view.tokens], trigger_mode="always_last")
     site.on(view.start.click, started, everything, [site.router, view.problem])
 
 
