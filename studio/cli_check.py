@@ -20,10 +20,10 @@ from backend.steps import Step, step_text
 from studio.cli_data import (
     StoppedBefore,
     choose_columns,
+    followed_result,
     hub_token,
     import_data,
     report_of,
-    followed_result,
     tell_preparation,
 )
 from studio.cli_follow import Interrupts, Left
