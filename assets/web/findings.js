@@ -11,7 +11,7 @@ Object.assign(Studio, (() => {
   function rows({ heads, rows }) {
     const head = heads.length ? make("thead", {}, make("tr", {}, ...heads.map((text) => cell("th", text)))) : null;
     const lines = rows.map((row) => make("tr", {}, ...row.map((text) => cell("td", text))));
-    return make("div", { class: "scroll" }, make("table", { class: "figures rows" }, head, make("tbody", {}, ...lines)));
+    return make("div", { class: "scroll" }, make("table", { class: "figures" }, head, make("tbody", {}, ...lines)));
   }
 
   function finding(found, words, asked) {
