@@ -141,13 +141,12 @@ def step_text(step: Section) -> str:
     kind: str = step.model_dump()["kind"]
     if isinstance(step, DropLabels) and step.on and not any("," in label for label in step.labels):
         return f"{kind}:{','.join(step.labels)}"
-    if isinstance(step, MapLabels) and step.on:
-        values = dict(step.mapping)
-    if any(not isinstance(value, (str, int, float)) for value in values.values()) or any(
-        set(",=") & set(f"{text}") for pair in values.items() for text in pair
+    short = dict(step.mapping) if isinstance(step, MapLabels) and step.on else values
+    if any(not isinstance(value, (str, int, float)) for value in short.values()) or any(
+        set(",=") & set(f"{text}") or f"{text}" != f"{text}".strip() for pair in short.items() for text in pair
     ):
         return json.dumps({"kind": kind, **values}, ensure_ascii=False)
-    return kind + (":" + ",".join(f"{name}={value}" for name, value in values.items()) if values else "")
+    return kind + (":" + ",".join(f"{name}={value}" for name, value in short.items()) if short else "")
 
 
 def _pair(part: str) -> tuple[str, str]:

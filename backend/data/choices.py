@@ -55,7 +55,10 @@ def load_choices(home: Home, profile: dict[str, Any]) -> Choices:
         document = read_json(home.datasets / profile["dataset"] / "choices.json")
     except FileNotFoundError:
         return first_choices(profile)
-    return Choices(**document) if "data" in document else Choices(data=DataSpec(**document))
+    if "data" in document:
+        return Choices(**document)
+    # Before there were steps, the columns were all that was kept.
+    return first_choices(profile).model_copy(update={"data": DataSpec(**document)} if document else {})
 
 
 def save_choices(home: Home, choices: Choices) -> None:

@@ -12,14 +12,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from string import Template
 
 import yaml
 
+from backend.data import text_cleaning
 from backend.jobs.directory import JobDirectory
 from backend.sharing.card import LICENCE_UNCHOSEN, TEMPLATES, Facts, escaped, gather
-from backend.sharing.package import SharedFile, model_files
+from backend.sharing.package import SharedFile, model_files, model_folder
 
+CLEANING = "text_cleaning"
+"""The module of the steps that change texts: it goes along as it is."""
+LAST_IMPORT = "from transformers import pipeline"
+LABELS_LINE = "LABELS = "
+ASKED = "answers = classifier(text, "
 REQUIREMENTS = ("transformers", "torch", "safetensors")
 TITLE_LENGTH = 60
 DESCRIPTION_LENGTH = 60
@@ -36,17 +43,28 @@ def space_files(run: JobDirectory, *, licence: str = LICENCE_UNCHOSEN, models: S
     inside = [SharedFile(f"model/{file.name}", file.content) for file in model_files(run)]
     written = {
         "README.md": space_readme(facts, licence=licence, models=models),
-        "app.py": space_app(facts),
+        "app.py": space_app(facts, cleans=_cleans(run)),
         "requirements.txt": space_requirements(),
     }
+    if _cleans(run):
+        written[f"{CLEANING}.py"] = Path(text_cleaning.__file__).read_text("utf-8")
     return [*(SharedFile(name, text.encode()) for name, text in written.items()), *inside]
 
 
-def space_app(facts: Facts) -> str:
-    """The app's source."""
+def _cleans(run: JobDirectory) -> bool:
+    return bool(text_cleaning.recipe_of(model_folder(run)))
+
+
+def space_app(facts: Facts, *, cleans: bool = False) -> str:
+    """The app's source. With ``cleans`` it does to a text what was done to those that the model has learned from."""
     template = Template((TEMPLATES / "space_app.py.template").read_text("utf-8"))
     # A Python literal of the name: nothing in it can end the string or begin code.
-    return template.substitute(title=repr(facts.name))
+    source = template.substitute(title=repr(facts.name))
+    if not cleans:
+        return source
+    source = source.replace(LAST_IMPORT, f"{LAST_IMPORT}\n\nfrom {CLEANING} import clean, recipe_of", 1)
+    source = source.replace(LABELS_LINE, f"STEPS = recipe_of(Path(MODEL))\n{LABELS_LINE}", 1)
+    return source.replace(ASKED, "answers = classifier(clean(text, STEPS), ", 1)
 
 
 def space_requirements() -> str:

@@ -239,10 +239,19 @@ def with_steps(opened: Opened, value: str) -> Choices:
         DatasetMissing: no table is open.
         SpecError: a step does not hold.
     """
-    changed = json.loads(value or "{}").get("change")
+    changed = _sent(value, "change")
     if opened.choices is None or not isinstance(changed, list):
         raise DatasetMissing(dataset=opened.dataset)
     return with_values(opened.choices, {"prepare.steps": [_typed(step) for step in changed]})
+
+
+def _sent(value: str, name: str) -> Any:
+    """What a component has sent under this name; None for anything else, which may be forged."""
+    try:
+        document = json.loads(value or "{}")
+    except ValueError:
+        return None
+    return document.get(name) if isinstance(document, dict) else None
 
 
 def _typed(step: Any) -> Any:
@@ -268,7 +277,7 @@ def with_step(opened: Opened, kind: str | None) -> Choices:
 
 def repaired(opened: Opened, value: str) -> Choices:
     """The choices after a click on a repair in the list of findings. Raises as `with_steps` does."""
-    repair = json.loads(value or "{}").get("repair")
+    repair = _sent(value, "repair")
     if opened.choices is None or opened.profile is None or not isinstance(repair, dict):
         raise DatasetMissing(dataset=opened.dataset)
     if not isinstance(repair.get("set") or repair.get("step"), dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,3 +165,16 @@ def test_client_does_not_import_torch() -> None:
     program = "import sys, backend.inference.client; print('torch' in sys.modules, 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=child_environment({}))
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_texts_are_cleaned_as_those_of_training_were(run: Path, tmp_path: Path) -> None:
+    prepared = tmp_path / "run"
+    shutil.copytree(run, prepared)
+    recipe = {"steps": [{"kind": "strip_html", "on": True}, {"kind": "normalise_text", "on": True}], "template": ""}
+    (prepared / "model" / "preparing.json").write_text(json.dumps(recipe))
+    raw, clean = "<p>cold &amp; late</p>  Ａ", "cold & late A"
+    for which in ("after", "before"):
+        (answer,) = Models(prepared).answerer(which).answer([raw])
+        (expected,) = Models(run).answerer(which).answer([clean])
+        assert answer["scores"] == pytest.approx(expected["scores"], abs=1e-6)
+        assert answer["text"] == raw

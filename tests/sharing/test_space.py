@@ -126,3 +126,24 @@ def test_space_tells_no_path_and_holds_no_pickle(home: Home, tiny_model: Path):
     texts = b"".join(file.content for file in files if isinstance(file.content, bytes)).decode()
     assert SECRET_FOLDER not in texts
     assert str(home.path) not in texts
+
+
+def test_a_space_does_to_texts_what_training_did(run: JobDirectory, tmp_path: Path):
+    plain = {file.name: file.content for file in space_files(run)}
+    assert "text_cleaning.py" not in plain
+    (run.path / "model" / "preparing.json").write_text(
+        '{"steps": [{"kind": "strip_html", "on": true}], "template": ""}'
+    )
+    folder = tmp_path / "space"
+    write_files(space_files(run), folder)
+    program = (
+        "import transformers\n"
+        "class Classifier:\n"
+        "    model = tokenizer = type('M', (), {'config': type('C', (), {'id2label': {}}), 'model_max_length': 9})\n"
+        "    def __call__(self, text, **more): print(text); return []\n"
+        "transformers.pipeline = lambda *a, **k: Classifier()\n"
+        "import app\n"
+        "app.classify('<p>good &amp; hot</p>')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines()[-1:] == ["good & hot"], done.stderr

@@ -11,13 +11,26 @@ from backend.recipes import PRETRAINED_RECIPE, STARTER_RECIPE
 from backend.settings import Home
 from backend.specs import ModelSpec, RunSpec, Setting, build_spec, settings, spec_from_yaml, spec_to_yaml
 from studio.address import Address, Opened
-from studio.form import build_form, form_document, form_settings, shown_value
+from studio.form import FORM_SECTIONS, TABLE_SECTIONS, build_form, form_document, form_settings, shown_value
 from studio.i18n import words
 from studio.pages import model
 
+FORMS = (FORM_SECTIONS, TABLE_SECTIONS)
 ELSEWHERE = {
     "name": "a field of the model page",
     "data.source": "the file that was dropped",
+    "data.validation_source": "a file dropped together with it",
+    "data.test_source": "a file dropped together with it",
+    "data.configuration": "the picker of data sets of the Hub",
+    "data.splits": "the picker of data sets of the Hub",
+    "data.revision": "pinned when a data set of the Hub is imported",
+    "data.template": "a field of the data page",
+    "data.label_columns": "found by themselves; by command and file",
+    "reading.encoding": "a field of the reading panel",
+    "reading.delimiter": "a field of the reading panel",
+    "reading.header": "a field of the reading panel",
+    "reading.sheet": "a field of the reading panel",
+    "prepare.steps": "the list of steps of the data page",
     "data.text_column": "a field of the data page",
     "data.label_column": "a field of the data page",
     "data.label_names": "fields of the data page",
@@ -32,19 +45,25 @@ def other_value(setting: Setting) -> Any:
     """A value that holds and differs from the default and from every recipe."""
     if setting.kind == "choice":
         return next(choice for choice in setting.choices if choice != setting.default)
+    if setting.kind == "text":
+        return "author"
     if setting.kind == "integer":
         return int(setting.least or 0) + 7
     return ((setting.least or 0) + (setting.most or 1)) / 3
 
 
 def test_every_setting_has_a_field_somewhere() -> None:
-    assert {setting.path for setting in settings()} == {s.path for s in form_settings()} | set(ELSEWHERE)
+    fields = {s.path for sections in FORMS for s in form_settings(sections)}
+    assert {setting.path for setting in settings()} == fields | set(ELSEWHERE)
 
 
-@pytest.mark.parametrize("setting", form_settings(), ids=lambda setting: setting.path)
-def test_each_field_reaches_the_spec(setting: Setting) -> None:
-    values = [other_value(s) if s == setting else s.default for s in form_settings()]
-    spec = build_spec(form_document(values))
+@pytest.mark.parametrize(
+    ("sections", "setting"),
+    [pytest.param(sections, s, id=s.path) for sections in FORMS for s in form_settings(sections)],
+)
+def test_each_field_reaches_the_spec(sections: tuple[str, ...], setting: Setting) -> None:
+    values = [other_value(s) if s == setting else s.default for s in form_settings(sections)]
+    spec = build_spec(form_document(values, sections))
     section, _, name = setting.path.rpartition(".")
     assert getattr(getattr(spec, section), name) == pytest.approx(other_value(setting))
 
@@ -71,6 +90,13 @@ def test_command_and_yaml_say_the_same_as_the_form() -> None:
     )
     assert model.command_of(spec) == (
         "python -m studio train 'a b.csv' --text review --label-names '0=差评' --epochs 3"
+    )
+    assert spec_from_yaml(spec_to_yaml(spec), "run.yaml") == spec
+    steps = ["drop_blank", "minimum_rows:rows=5", {"kind": "map_labels", "mapping": {"a,b": "c"}}]
+    spec = build_spec({"data": {"source": "x.csv"}, "prepare": {"steps": steps}})
+    assert model.command_of(spec) == (
+        "python -m studio train x.csv --step drop_blank --step minimum_rows:rows=5 "
+        """--step '{"kind": "map_labels", "mapping": {"a,b": "c"}}'"""
     )
     assert spec_from_yaml(spec_to_yaml(spec), "run.yaml") == spec
 
