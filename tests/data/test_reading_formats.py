@@ -340,6 +340,16 @@ def test_tab_can_be_asked_for_by_its_name(tmp_path: Path) -> None:
     assert read_table(path, asked=ReadingSpec(delimiter="tab", header="no"))[0].num_columns == 2
 
 
+def test_commas_in_every_text_of_a_tab_table_divide_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.tsv"
+    path.write_text("".join(f"one, two, and number {n}\t{n % 2}\n" for n in range(20)))
+    table, facts = read_table(path)
+    assert (facts.delimiter, table.num_columns) == ("\t", 2)
+    path = tmp_path / "reviews.txt"
+    path.write_text("".join(f"one, and number {n}\t{n % 2}\n" for n in range(20)))
+    assert read_table(path)[1].delimiter == "\t"
+
+
 JAPANESE = ["この店のラーメンはとても美味しかったです", "サービスが遅くて、もう行きたくありません", "普通の味でした"]
 KOREAN = [
     "이 식당의 음식은 정말 맛있었습니다",
