@@ -26,8 +26,9 @@ from backend.settings import home_at
 from studio import cli_runs
 from studio.cli_flags import with_setting_flags
 from studio.cli_help import WordedCommand, WordedGroup
+from studio.cli_usage import usage_sentence
 from studio.i18n import LANGUAGES, Language, language_from, language_of, words
-from studio.terminal import REFUSED, Terminal, build_terminal
+from studio.terminal import LEFT, Terminal, build_terminal
 
 PROGRAM = "python -m studio"
 
@@ -227,14 +228,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal = build_terminal(words(_language(flags, os.environ)), as_json="--json" in flags)
     command = typer.main.get_command(app)
     try:
-        # Standalone, typer words its own usage errors and ends the process; with --json they become a document.
-        found = command.main(given, PROGRAM, standalone_mode=not terminal.as_json, obj=Session(terminal, os.environ))
+        found = command.main(given, PROGRAM, standalone_mode=False, obj=Session(terminal, os.environ))
     except StudioError as error:
         return terminal.fail(error)
     except typer.TyperException as error:
-        usage = {"code": "usage", "what": error.format_message(), "next": terminal.words("cli.usage"), "facts": {}}
-        terminal.document({"error": usage})
-        return REFUSED
+        return terminal.refuse_usage(usage_sentence(error, terminal.words))
+    except typer.Abort:
+        return LEFT
     except Exception as error:  # noqa: BLE001 - the seam where a fault of our own becomes words
         known = typed_error(error, home_at(_last_of(flags, "--home"), os.environ).path)
         if known is not None:

@@ -92,6 +92,16 @@ class Terminal:
             self.complain(error)
         return REFUSED if isinstance(error, _REFUSALS) else FAILED
 
+    def refuse_usage(self, what: str) -> int:
+        """Say what is wrong with the command line; returns the exit status."""
+        then = self.words("cli.usage")
+        if self.as_json:
+            self.document({"error": {"code": "usage", "what": what, "next": then, "facts": {}}})
+        else:
+            self.err.print(self.words("cli.error", what=what), style="bold red", soft_wrap=True)
+            self.err.print(then, soft_wrap=True)
+        return REFUSED
+
     def complain(self, error: StudioError) -> None:
         """The two sentences of an error, on standard error."""
         what, then = self.words.error(error)

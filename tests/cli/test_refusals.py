@@ -51,10 +51,25 @@ def test_all_settings_that_do_not_hold_are_named_at_once_in_the_language_of_the_
     assert "错误" in done.stderr
 
 
-def test_train_without_a_table_is_a_usage_error(studio: Studio) -> None:
-    done = studio.run("train")
-    assert done.returncode == 2
-    assert "Usage" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train",), "请给出训练用的表格"),
+        (("train", "a.csv", "--epoch", "3"), "是否想用 --epochs"),
+        (("trian",), "没有 trian 这个命令"),
+        (("show",), "缺少 RUN"),
+        (("show", "one", "two"), "多余：two"),
+        (("train", "a.csv", "--epochs"), "--epochs 后面缺少"),
+        (("--port", "many"), "--port 的值无效"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_in_the_language_of_the_terminal(
+    studio: Studio, arguments: tuple[str, ...], said: str
+) -> None:
+    done = studio.run("--lang", "zh-CN", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "--help" in done.stderr
 
 
 def test_a_run_that_is_not_there_is_refused_by_every_command(studio: Studio) -> None:
