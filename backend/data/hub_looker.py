@@ -30,7 +30,7 @@ def look(context: JobContext) -> dict[str, Any]:
         found = look_up(source.repository, token, revision=source.revision, timeout_s=LOOK_UP_TIMEOUT_S)
         opened = open_dataset(found, source.configuration, token)
         split = next((name for name in source.splits if name in opened.splits), opened.splits[0])
-        table = next((table for table in opened.stream(split) if table.num_rows), None)
+        table = opened.first_rows(split)
         context.check_stop()
         types = {} if table is None else {n: kind for n, kind in opened.types(table).items() if holds_text(kind)}
         rows = [] if table is None else table.slice(0, ROWS_SHOWN).to_pylist()

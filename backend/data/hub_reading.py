@@ -67,7 +67,7 @@ def reading_errors(repository: str, revision: str = "") -> Iterator[None]:
         known = worded(error, repository, default_endpoint(), revision) or typed_error(error, Path.cwd())
         if known is not None:
             raise known from error
-        if isinstance(error, (EmptyDatasetError, DataFilesNotFoundError)):
+        if isinstance(error, (EmptyDatasetError, DataFilesNotFoundError, FileNotFoundError)):
             raise HubDatasetNoTable(dataset=repository, detail="no_files") from error
         if "Data files don't belong to" in str(error):
             raise HubDatasetNoTable(dataset=repository, detail="foreign") from error
@@ -100,6 +100,16 @@ class OpenedDataset:
         with reading_errors(self.id, self.sha):
             rows = self.builder.as_streaming_dataset(split=split).with_format("arrow")
             yield from rows.iter(batch_size=BATCH_ROWS)
+
+    def first_rows(self, split: str) -> pa.Table | None:
+        """Some rows at the beginning of a split, for which no more than about 5 MB of a Parquet file are read."""
+        if _module_of(self.builder) == "parquet":
+            import pyarrow.dataset
+
+            # By default pieces of 32 MiB are asked for, which is right for reading all of it.
+            few = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
+            self.builder.config.fragment_scan_options = few
+        return next((table for table in self.stream(split) if table.num_rows), None)
 
     def types(self, table: pa.Table) -> dict[str, Any]:
         """The types of the columns, as the data set declares them or as the rows show."""

@@ -279,7 +279,7 @@ def test_a_private_data_set_needs_the_token_that_is_handed_over(hub: HubStandIn,
     [
         ({"README.md": b"# nothing"}, HubDatasetNoTable),
         ({"train.parquet": b"PAR1 and then nothing"}, HubDatasetUnreadable),
-        ({"README.md": FOREIGN % b"/etc/passwd", "a.csv": b"a,b\n1,2\n"}, HubDatasetNoTable),
+        ({"README.md": FOREIGN % b"hf://datasets/someone/other/a.csv", "a.csv": b"a,b\n1,2\n"}, HubDatasetNoTable),
     ],
 )
 def test_what_is_no_table_is_refused_and_leaves_nothing(
