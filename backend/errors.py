@@ -254,15 +254,6 @@ class LabelColumnNotBinary(DataError):
 
 
 @dataclass(eq=False)
-class LabelTooRare(DataError):
-    """Labels with fewer rows than the splits need: each split must hold at least one."""
-
-    code = "data.label_too_rare"
-    labels: list[str]
-    needed: int
-
-
-@dataclass(eq=False)
 class LabelNamesClash(DataError):
     """Two labels were given the same name."""
 
