@@ -39,6 +39,13 @@ class StripHtml(Section):
     on: bool = True
 
 
+class MaskContacts(Section):
+    """Put ``[URL]``, ``[EMAIL]`` and ``[PHONE]`` for web addresses, e-mail addresses and phone numbers."""
+
+    kind: Literal["mask_contacts"] = "mask_contacts"
+    on: bool = True
+
+
 class MergeLabelVariants(Section):
     """One label for spellings that differ in case, width, white space, or ``1`` and ``1.0``: the most frequent one."""
 
@@ -96,6 +103,7 @@ Step = Annotated[
     DropBlank
     | NormaliseText
     | StripHtml
+    | MaskContacts
     | MergeLabelVariants
     | MapLabels
     | DropLabels
@@ -108,6 +116,7 @@ STEP_KINDS: tuple[type[Section], ...] = (
     DropBlank,
     NormaliseText,
     StripHtml,
+    MaskContacts,
     MergeLabelVariants,
     MapLabels,
     DropLabels,

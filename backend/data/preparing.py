@@ -21,6 +21,7 @@ from backend.steps import (
     DropDuplicates,
     DropLabels,
     MapLabels,
+    MaskContacts,
     MergeLabelVariants,
     MinimumRows,
     NormaliseText,
@@ -89,7 +90,7 @@ def _apply(rows: TextRows, step: Section, around: Surroundings) -> Done:
     match step:
         case DropBlank():
             return _left_out(rows, rows.has_text & rows.has_label)
-        case NormaliseText() | StripHtml():
+        case NormaliseText() | StripHtml() | MaskContacts():
             return _retexted(rows, TEXT_STEPS[step.kind])
         case MergeLabelVariants():
             return _relabelled(rows, relabelling.merging(rows.label_counts))

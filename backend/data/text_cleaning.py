@@ -6,6 +6,7 @@ Made of the standard library alone, so that the file can be copied beside a mode
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html.parser import HTMLParser
@@ -14,6 +15,13 @@ from typing import Any
 
 RECIPE_FILE = "preparing.json"
 """Beside a model: ``{"steps": [...], "template": "…"}``."""
+# In the syntax of RE2 as well, by which whole columns are looked through.
+URL = r"(?i)\bhttps?://[^\s<>]{3,}|\bwww\.[a-z0-9-]+\.[a-z]{2,}"
+EMAIL = r"(?i)\b[a-z0-9._%+-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}\b"
+PHONE = (
+    r"(\+|\b00)\d{1,3}[ -]?\(?\d{1,4}\)?([ -]?\d{2,4}){2,4}\b"
+    r"|\b1[3-9]\d[ -]?\d{4}[ -]?\d{4}\b|\b0\d{2,3}-\d{7,8}\b|(\(\d{3}\) ?|\b\d{3}[-.])\d{3}[-.]\d{4}\b"
+)
 _UNSEEN = ("script", "style")
 _LINES = ("p", "br", "div", "li", "tr", "td", "th", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6", "hr")
 _MOST_ROUNDS = 5
@@ -37,7 +45,20 @@ def strip_html(text: str) -> str:
     return text
 
 
-TEXT_STEPS: dict[str, Callable[[str], str]] = {"normalise_text": normalise, "strip_html": strip_html}
+def mask_contacts(text: str) -> str:
+    """The text with ``[EMAIL]``, ``[URL]`` and ``[PHONE]`` in the place of what leads to somebody."""
+    for pattern, mask in _MASKS:
+        text = pattern.sub(mask, text)
+    return text
+
+
+_MASKS = tuple((re.compile(p, re.ASCII), mask) for p, mask in ((EMAIL, "[EMAIL]"), (URL, "[URL]"), (PHONE, "[PHONE]")))
+
+TEXT_STEPS: dict[str, Callable[[str], str]] = {
+    "normalise_text": normalise,
+    "strip_html": strip_html,
+    "mask_contacts": mask_contacts,
+}
 """The steps that change a text and need nothing else: they hold for new texts too."""
 
 

@@ -27,6 +27,7 @@ OFFERED = (
     "drop_blank",
     "normalise_text",
     "strip_html",
+    "mask_contacts",
     "merge_label_variants",
     "map_labels",
     "drop_labels",

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from backend.data.describing import ReportOptions, describe
 from backend.data.report import contents, repeats
+from backend.data.text_cleaning import mask_contacts
 from backend.specs import build_spec
 from backend.steps import Step
 from studio.findings import example_table, finding_words, repair_words
@@ -110,7 +111,7 @@ def test_every_repair_is_a_step_or_a_choice_that_exists_and_is_worded() -> None:
     assert {code for code, _repair in repairs} == {
         "label_variants", "near_duplicates", "html", "unusual_characters", "same_text_in_parts", "groups", "imbalance",
         "few_rows_a_label", "untested_labels", "conflicting_labels", "opposite_labels", "duplicate_texts",
-        "blank_texts", "blank_labels", "not_binary",
+        "blank_texts", "blank_labels", "not_binary", "urls", "emails", "phones",
     }  # fmt: skip
     for _code, repair in repairs:
         if "step" in repair:
@@ -182,3 +183,11 @@ def test_labels_in_columns_of_their_own_are_described() -> None:
     found = describe(table, "text", "", "auto", "", None, ReportOptions(label_columns=("toxic", "insult")))
     assert found["labels"] == [{"value": "insult", "count": 20}, {"value": "toxic", "count": 30}]
     assert (found["usable_rows"], found["label_columns"]) == (60, ["toxic", "insult"])
+
+
+def test_contacts_are_masked_once_and_for_all() -> None:
+    text = "write to a.b@example.org, see https://example.org/x?y=1 or 电话13800138000谢谢 +44 20 7946 0958"
+    masked = mask_contacts(text)
+    assert masked == "write to [EMAIL], see [URL] or 电话[PHONE]谢谢 [PHONE]"
+    assert mask_contacts(masked) == masked
+    assert mask_contacts("order 20261123 of 3 items, 12:30") == "order 20261123 of 3 items, 12:30"

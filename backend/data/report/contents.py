@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backend.data.report.rows import EXAMPLES, Finding, Mask, ReportRows, around, finding, step
+from backend.data.text_cleaning import EMAIL, PHONE, URL
 
 CONTENT_SAMPLE = 200_000
 LEAK_SAMPLE = 20_000
@@ -25,20 +26,14 @@ HTML = (
     r"(?i)</?(p|br|b|i|u|em|strong|a|div|span|li|ul|ol|table|tr|td|h[1-6]|img|font|script|style)(\s[^<>]*)?/?>"
     r"|&(nbsp|amp|lt|gt|quot|#\d{2,5});"
 )
-URL = r"(?i)\bhttps?://[^\s<>]{3,}|\bwww\.[a-z0-9-]+\.[a-z]{2,}"
-EMAIL = r"(?i)\b[a-z0-9._%+-]+@[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,}\b"
-PHONE = (
-    r"(\+|\b00)\d{1,3}[ -]?\(?\d{1,4}\)?([ -]?\d{2,4}){2,4}\b"
-    r"|\b1[3-9]\d[ -]?\d{4}[ -]?\d{4}\b|\b0\d{2,3}-\d{7,8}\b|(\(\d{3}\) ?|\b\d{3}[-.])\d{3}[-.]\d{4}\b"
-)
 UNUSUAL = "[\u00a0\u2002-\u200a\u2028\u2029\u3000\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]"
 """Full-width letters and digits, and odd spaces: what Unicode's NFKC makes plain."""
 
 CONTENTS: tuple[tuple[str, str, list[dict[str, Any]]], ...] = (
     ("html", HTML, [step("strip_html")]),
-    ("urls", URL, []),
-    ("emails", EMAIL, []),
-    ("phones", PHONE, []),
+    ("urls", URL, [step("mask_contacts")]),
+    ("emails", EMAIL, [step("mask_contacts")]),
+    ("phones", PHONE, [step("mask_contacts")]),
     ("unusual_characters", UNUSUAL, [step("normalise_text")]),
 )
 
