@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backend.data.columns import trimmed
 from backend.data.label_columns import label_cells
 from backend.data.labels import LIST_SEPARATOR, label_counts, label_order, resolve_task
 from backend.data.profiling import count_cells
@@ -63,7 +64,7 @@ def describe(
         raise SameColumn(column=text)
     if options.label_columns:
         task, separator = "multilabel", LIST_SEPARATOR
-    texts = pc.fill_null(pc.utf8_trim_whitespace(table[text]), "")
+    texts = trimmed(table[text])
     cells = pc.fill_null(pc.utf8_trim_whitespace(label_cells(table, label, options.label_columns)), "")
     has_text, has_label = pc.not_equal(texts, "").to_numpy(), pc.not_equal(cells, "").to_numpy()
     usable = has_text & has_label

@@ -169,6 +169,7 @@ def _write_table(context: JobContext, reading: Reading, path: Path) -> int:
                 waiting.clear()
             context.progress(round(100 * reading.position(), 1), 100, unit="percent")
         writer.write_table(pa.Table.from_batches(waiting, schema))
+    pa.default_memory_pool().release_unused()
     return rows
 
 
@@ -181,6 +182,8 @@ def _write_profile(
         context.check_stop()
         column = pq.read_table(table, columns=[name])[name]
         profiles.append(profile_column(name, column, reading.facts.list_separators.get(name, "")))
+        del column
+        pa.default_memory_pool().release_unused()
         context.progress(number, len(reading.columns), unit="columns")
     guess = guess_columns(profiles, lambda name: count_cells(pq.read_table(table, columns=[name])[name]))
     facts = reading.facts

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backend.data.choices import split_column
+from backend.data.columns import taken, trimmed
 from backend.data.composing import check_columns, compose_rows
 from backend.data.datasets import report_key
 from backend.data.describing import ReportOptions, describe
@@ -56,6 +57,17 @@ def read_table(folder: Path, columns: list[str]) -> pa.Table:
     return pq.read_table(folder / "table.parquet", columns=columns)
 
 
+def read_trimmed(folder: Path, columns: list[str], text: str) -> pa.Table:
+    """The same columns with the texts trimmed piece by piece, so that they are never there twice."""
+    pieces = []
+    with pq.ParquetFile(folder / "table.parquet") as file:
+        for number in range(file.num_row_groups):
+            piece = file.read_row_group(number, columns=columns)
+            pieces.append(pa.table({name: trimmed(piece[name]) if name == text else piece[name] for name in columns}))
+            pa.default_memory_pool().release_unused()
+        return pa.concat_tables(pieces) if pieces else file.read(columns=columns)
+
+
 def prepare_rows(
     table: pa.Table, profile: Profile, choices: Choices, around: Surroundings | None = None
 ) -> PreparedRows:
@@ -74,7 +86,7 @@ def label_prepared(prepared: PreparedRows, choices: Choices, *, with_texts: bool
 
 def divide_prepared(labelled: LabelledTexts, prepared: PreparedRows, choices: Choices) -> Division:
     """The parts of the rows that are used. Raises as `backend.data.splitting.divide` does."""
-    cells = None if prepared.split_cells is None else prepared.split_cells.take(pa.array(labelled.rows)).to_pylist()
+    cells = None if prepared.split_cells is None else taken(prepared.split_cells, labelled.rows).to_pylist()
     return divide(labelled, choices.split, choices.sample, cells)
 
 
@@ -86,7 +98,9 @@ def make_report(folder: Path, profile: Profile, choices: Choices, around: Surrou
     roles = profile["guess"].get("roles") or {}
     group = roles.get("group") or ""
     data, column = choices.data, split_column(choices, profile)
-    table = read_table(folder, needed_columns(choices, profile, group))
+    # Steps tell what they change, white space too, so they need the texts as they stand.
+    columns, as_it_stands = needed_columns(choices, profile, group), bool(choices.prepare.steps or data.template)
+    table = read_table(folder, columns) if as_it_stands else read_trimmed(folder, columns, data.text_column)
     prepared = prepare_rows(table, profile, choices, around)
     rows, by_group = prepared.rows, choices.split.method == "group"
     options = ReportOptions(
@@ -95,7 +109,8 @@ def make_report(folder: Path, profile: Profile, choices: Choices, around: Surrou
         row_numbers=rows.numbers + 1,
     )
     text, label = data.text_column or data.template, data.label_column or ", ".join(data.label_columns)
-    kept = {name: table[name].take(pa.array(rows.numbers)) for name in (column, group) if name}
+    whole = len(rows) == table.num_rows
+    kept = {name: table[name] if whole else taken(table[name], rows.numbers) for name in (column, group) if name}
     described = pa.table({**kept, text: rows.texts, label: rows.cells})
     report = describe(described, text, label, prepared.task, rows.separator, list(profile["notes"]), options)
     report |= {"text": data.text_column, "label": data.label_column, "label_columns": list(data.label_columns)}

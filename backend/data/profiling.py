@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backend.data.columns import taken
 from backend.data.labels import LONGEST_LABEL, cell_counts, guess_separator, label_counts
 from backend.data.roles import DATE, Roles, guess_roles
 
@@ -72,7 +73,7 @@ class Guess:
 def evenly(column: pa.ChunkedArray, most: int) -> pa.ChunkedArray:
     """At most about ``most`` cells of the column, evenly spread over it."""
     step = len(column) // most + 1
-    return column if step == 1 else column.take(pa.array(range(0, len(column), step)))
+    return column if step == 1 else pa.chunked_array([taken(column, range(0, len(column), step))])
 
 
 def count_cells(column: pa.ChunkedArray) -> Counter[str]:

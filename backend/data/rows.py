@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backend.data.columns import taken
 from backend.data.labels import LIST_SEPARATOR, label_counts, split_cell
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
@@ -124,7 +125,7 @@ class TextRows:
 
     def text_at(self, rows: Any) -> list[str]:
         """The texts of a few rows."""
-        return [text or "" for text in self.texts.take(pa.array(np.asarray(rows, dtype=np.int64))).to_pylist()]
+        return [text or "" for text in taken(self.texts, rows).to_pylist()]
 
     def cell_at(self, rows: Any) -> list[str]:
         """The cells of a few rows."""

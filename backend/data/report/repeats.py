@@ -48,8 +48,12 @@ def _groups_of_equal_texts(rows: ReportRows) -> list[Indices]:
     """The rows of each text that stands more than once, in the order of the table."""
     hashes = hashes_of(rows.texts)
     order = np.argsort(hashes, kind="stable")
+    if not len(order):
+        return []
     edges = np.flatnonzero(np.diff(hashes[order])) + 1
-    groups = [group for group in np.split(order, edges) if len(group) > 1] if len(order) else []
+    starts, ends = np.concatenate([[0], edges]), np.concatenate([edges, [len(order)]])
+    several = np.flatnonzero(ends - starts > 1)  # of millions of texts only those that stand again become groups
+    groups = [order[start:end] for start, end in zip(starts[several], ends[several], strict=True)]
     return sorted(groups, key=lambda group: int(group[0]))
 
 

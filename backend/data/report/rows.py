@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from backend.data.columns import taken
 from backend.data.labels import split_cell
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
@@ -48,10 +49,8 @@ class ReportRows:
 
     def taken(self, indices: Indices) -> ReportRows:
         """Some of the rows. The counts of labels stay those of all rows."""
-        at = pa.array(indices)
-        return ReportRows(
-            self.texts.take(at), self.cells.take(at), self.numbers[indices], self.task, self.separator, self.counts
-        )
+        texts, cells = (pa.chunked_array([taken(column, indices)]) for column in (self.texts, self.cells))
+        return ReportRows(texts, cells, self.numbers[indices], self.task, self.separator, self.counts)
 
     def labels_in(self, cell: str) -> list[str]:
         """The labels that a cell of these rows says."""
@@ -65,7 +64,7 @@ class ReportRows:
     def examples(self, indices: Sequence[int] | Indices, most: int = EXAMPLES) -> list[dict[str, Any]]:
         """The first few of these rows, as a finding shows them."""
         chosen = np.asarray(indices[:most], dtype=np.int64)
-        texts, cells = (column.take(pa.array(chosen)).to_pylist() for column in (self.texts, self.cells))
+        texts, cells = (taken(column, chosen).to_pylist() for column in (self.texts, self.cells))
         return [
             {"row": int(self.numbers[index]), "text": cut(text), "label": cut(cell)}
             for index, text, cell in zip(chosen, texts, cells, strict=True)
