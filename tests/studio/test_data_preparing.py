@@ -80,7 +80,7 @@ def test_steps_are_changed_as_they_are_typed(opened: Opened) -> None:
     steps[kinds.index("map_labels")]["mapping"] = "Good=good， x = y"
     steps[kinds.index("drop_labels")]["labels"] = "a, b"
     changed = panel.with_steps(opened, json.dumps({"change": steps[::-1]})).prepare.steps
-    assert [step_text(step) for step in changed][::-1][4:6] == ["map_labels:Good=good,x=y", "drop_labels:a,b"]
+    assert [step_text(step) for step in changed][::-1][5:7] == ["map_labels:Good=good,x=y", "drop_labels:a,b"]
     for language in ("en", "zh-CN"):
         shown = json.loads(panel.steps_value(words(language), opened.choices, None))  # type: ignore[arg-type]
         assert len({entry["name"] for entry in shown["steps"]}) == len(panel.OFFERED)
