@@ -138,14 +138,15 @@ def open_dataset(found: HubDataset, configuration: str, token: str | None) -> Op
     # By this address a folder of the same name in the working directory is never taken for it.
     place: dict[str, Any] = {"path": f"hf://datasets/{found.id}", "revision": found.sha, "token": token or False}
     with reading_errors(found.id, found.sha):
-        available = list(datasets.get_dataset_config_names(**place))
-        if configuration and configuration not in available:
-            raise HubConfigurationMissing(dataset=found.id, configuration=configuration, available=available[:200])
-        if not configuration and len(available) > 1:
-            configuration = datasets.get_dataset_default_config_name(**place) or ""
-            if not configuration:
-                raise HubConfigurationMissing(dataset=found.id, configuration="", available=available[:200])
-        builder = datasets.load_dataset_builder(name=configuration or None, **place)
+        try:
+            builder = datasets.load_dataset_builder(name=configuration or None, **place)
+        except ValueError as error:
+            names = list(datasets.get_dataset_config_names(**place))
+            if configuration in names or (not configuration and len(names) < 2):
+                raise
+            missing = HubConfigurationMissing(dataset=found.id, configuration=configuration, available=names[:200])
+            raise missing from error
+        available = list(builder.builder_configs) or [str(builder.config.name)]
         builder = _of_its_own_format(builder, found, token)
     _check_files(found, builder)
     if type(builder.config).__name__ == "CsvConfig" and builder.info.features is None:

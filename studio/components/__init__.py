@@ -17,12 +17,17 @@ SCRIPT_WORDS = (
 def live_component(script: str, *, name: str, value: str = "") -> gr.HTML:
     """A component whose content ``script`` builds from its ``value`` (JSON text).
 
-    ``script`` is run once with ``element``, ``props``, ``trigger`` and ``watch``; the element stays the same for good.
+    ``script``, a call of a function of `Studio`, is run once with ``element``, ``props``, ``trigger`` and ``watch``;
+    the element stays the same for good.
     """
+    function = script[: script.index("(")].removeprefix("Studio.")
+    # The page's scripts and its components load side by side: on a busy machine either may be first.
+    there = f"typeof Studio !== 'undefined' && Studio.{function}"
+    started = f"const start = () => {there} ? {script} : setTimeout(start, 20); start();"
     return gr.HTML(
         value=value,
         html_template=f'<div class="live-root {name}"></div>',
-        js_on_load=script,
+        js_on_load=started,
         apply_default_css=False,
         elem_classes=[f"component-{name}"],
     )

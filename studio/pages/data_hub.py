@@ -32,7 +32,7 @@ from studio.markup import problem, table, tag, text
 from studio.services import Services
 from studio.site import Site
 
-LOOK_TIMEOUT_S = 60.0
+LOOK_TIMEOUT_S = 120.0
 SEVERAL = 8
 """Searches and looks that may wait for the Hub at the same time, of all browsers together."""
 

@@ -14,6 +14,8 @@ from tests.hub_data import add_reviews
 from tests.hub_standin import HubStandIn, Repository
 
 pytestmark = pytest.mark.browser
+READING_MS = 120_000
+"""A process of its own reads the rows: on a busy machine it takes its time."""
 HOSTILE = "<img src=x onerror=window.stolen=1>"
 
 
@@ -44,10 +46,13 @@ def hub_studio(tmp_path_factory: pytest.TempPathFactory, hub: HubStandIn) -> Ite
 def page(chromium: Browser, hub_studio: StudioProcess) -> Iterator[Page]:
     """The first page, in English."""
     found = chromium.new_page(viewport={"width": 1440, "height": 900})
+    errors: list[str] = []
+    found.on("pageerror", lambda error: errors.append(str(error)))
     found.goto(hub_studio.url)
     found.wait_for_selector(".studio-header")
     yield found
     found.close()
+    assert errors == []
 
 
 def search(page: Page, words: str) -> None:
@@ -67,11 +72,11 @@ def test_a_data_set_is_found_looked_at_and_imported_with_its_splits_and_names(pa
     assert page.evaluate("window.stolen") is None
     hits.first.click()
     rows = page.locator(".hub table")
-    expect(rows).to_contain_text("negative, positive")
+    expect(rows).to_contain_text("negative, positive", timeout=READING_MS)
     expect(rows).to_contain_text("a loud street 1")
     expect(page.locator(".hub .slot .banner")).to_have_count(0)
     page.locator("#hub-import-en").click()
-    expect(page.locator(".file-head").first).to_contain_text("hub:someone/hotel-reviews")
+    expect(page.locator(".file-head").first).to_contain_text("hub:someone/hotel-reviews", timeout=READING_MS)
     expect(page.locator(".label-grid")).to_contain_text("negative")
     expect(page.locator(".label-grid")).to_contain_text("positive")
 
@@ -105,9 +110,9 @@ def test_a_private_data_set_is_found_with_a_token_that_is_written_nowhere(
     token.fill(hub.read_token)
     search(page, "own-reviews ")
     page.locator(".hit", has_text="own-reviews").click()
-    expect(page.locator(".hub table")).to_contain_text("a loud street 1")
+    expect(page.locator(".hub table")).to_contain_text("a loud street 1", timeout=READING_MS)
     page.locator("#hub-import-en").click()
-    expect(page.locator(".file-head").first).to_contain_text("own-reviews")
+    expect(page.locator(".label-grid")).to_contain_text("positive", timeout=READING_MS)
     written = b"".join(path.read_bytes() for path in hub_studio.home.rglob("*") if path.is_file())
     assert hub.read_token.encode() not in written
     assert hub.read_token.encode() not in hub_studio.log.read_bytes()
@@ -120,7 +125,7 @@ def test_nothing_is_wider_than_a_phone(chromium: Browser, hub_studio: StudioProc
     narrow.wait_for_selector(".studio-header")
     search(narrow, "hotel-reviews")
     narrow.locator(".hit").first.click()
-    expect(narrow.locator(".hub table")).to_be_visible()
+    expect(narrow.locator(".hub table")).to_be_visible(timeout=READING_MS)
     assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
     narrow.close()
 
