@@ -12,6 +12,7 @@ import resource
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -43,6 +44,7 @@ PREVIEW_ROWS = 50
 PREVIEW_CHARACTERS = 500
 LEAST_MEMORY_BYTES = 4 << 30
 TIME_LIMIT_S = 3600.0
+LOOK_S = 0.5
 STAGING = ".importing-"
 
 
@@ -53,7 +55,7 @@ def import_table(context: JobContext) -> dict[str, Any]:
     home = Home(Path(context.spec["home"])).prepare()
     limit_memory(context.spec.get("memory_bytes"))
     try:
-        with limited_time(name, context.spec.get("time_limit_s", TIME_LIMIT_S)), context.phase("reading"):
+        with context.phase("reading"):
             known = with_parts([replace(file, sha256=content_hash(file)) for file in files])
             dataset = dataset_id(known, asked)
             target = home.datasets / dataset
@@ -65,10 +67,11 @@ def import_table(context: JobContext) -> dict[str, Any]:
                 about["bytes"] = sum(file.path.stat().st_size for file in known)
                 about["sources"] = sources_document(known)
                 about["reading"] = asked.model_dump(exclude_defaults=True)
-                reading = open_files(known, asked)
-                rows = _write_table(context, reading, staging / "table.parquet")
-                with context.phase("profiling"):
-                    _write_profile(context, staging, about, reading, rows, label_names_of(known))
+                with limited_time(name, context.spec.get("time_limit_s", TIME_LIMIT_S), context):
+                    reading = open_files(known, asked)
+                    rows = _write_table(context, reading, staging / "table.parquet")
+                    with context.phase("profiling"):
+                        _write_profile(context, staging, about, reading, rows, label_names_of(known))
                 keep_originals(staging, known)
                 _put(staging, target)
     except MemoryError as error:
@@ -78,22 +81,29 @@ def import_table(context: JobContext) -> dict[str, Any]:
 
 
 @contextmanager
-def limited_time(name: str, limit_s: float) -> Iterator[None]:
+def limited_time(name: str, limit_s: float, context: JobContext | None = None) -> Iterator[None]:
     """Give the block this long, and the process somewhat more processor time, in case a library does not let go.
+
+    With a ``context``, a stop is heard anywhere in the block: a report on millions of rows has no place to ask.
 
     Raises:
         TooSlow: it was not enough.
+        StopRequested: the job is to stop.
     """
+    deadline = time.monotonic() + limit_s
 
-    def ended(_number: int, _frame: object) -> None:
-        raise TooSlow(file=name, minutes=round(limit_s / 60, 2))
+    def looked(_number: int, _frame: object) -> None:
+        if context is not None:
+            context.check_stop()
+        if time.monotonic() >= deadline:
+            raise TooSlow(file=name, minutes=round(limit_s / 60, 2))
 
     cores = psutil.cpu_count() or 1
     _soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     most = int(limit_s * cores) + 60
     resource.setrlimit(resource.RLIMIT_CPU, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-    signal.signal(signal.SIGALRM, ended)
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    signal.signal(signal.SIGALRM, looked)
+    signal.setitimer(signal.ITIMER_REAL, min(limit_s, LOOK_S), LOOK_S)
     try:
         yield
     finally:

@@ -183,6 +183,21 @@ def test_a_stop_in_mid_import_leaves_nothing(home: Home, long_table: Path) -> No
     assert list(home.datasets.iterdir()) == []
 
 
+def test_a_stop_in_mid_report_is_heard_and_leaves_nothing(home: Home, long_table: Path) -> None:
+    job = datasets.start_import(home, long_table)
+
+    def profiled() -> bool:
+        progress = [event for event in job.events() if isinstance(event, Progressed)]
+        return any(event.unit == "columns" and event.done == event.total for event in progress)
+
+    until(profiled)
+    job.request_stop()
+    with pytest.raises(ProcessKilled):
+        datasets.wait(job, WAIT_S)
+    assert job.status().state is JobState.STOPPED
+    assert list(home.datasets.iterdir()) == []
+
+
 def test_a_crash_in_mid_import_is_told_and_its_remains_are_cleared_by_the_next(home: Home, long_table: Path) -> None:
     job = datasets.start_import(home, long_table)
     until(lambda: any(isinstance(event, Progressed) for event in job.events()))
