@@ -273,7 +273,10 @@ def with_step(opened: Opened, kind: str | None) -> Choices:
     document = step_document(kind)
     document |= {"map_labels": {"mapping": {}}, "drop_labels": {"labels": []}}.get(document["kind"], {})
     steps = [step.model_dump(mode="json") for step in opened.choices.prepare.steps]
-    return with_values(opened.choices, {"prepare.steps": [*steps, document]})
+    more = with_values(opened.choices, {"prepare.steps": [*steps, document]})
+    # The field may tell of one choice twice, and the same step twice in a row would do nothing anyway.
+    twice = len(more.prepare.steps) > 1 and more.prepare.steps[-1] == more.prepare.steps[-2]
+    return opened.choices if twice else more
 
 
 def repaired(opened: Opened, value: str) -> Choices:

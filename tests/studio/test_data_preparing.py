@@ -73,6 +73,7 @@ def test_a_repair_is_a_step_that_the_report_counts_and_undo_takes_away(home: Hom
 def test_steps_are_changed_as_they_are_typed(opened: Opened) -> None:
     for kind in panel.OFFERED:
         opened = with_(opened, panel.with_step(opened, kind))
+        assert panel.with_step(opened, kind) == opened.choices, "told of twice"
     assert opened.choices is not None
     kinds = [step.kind for step in opened.choices.prepare.steps]
     assert kinds == [step_document(kind)["kind"] for kind in panel.OFFERED]
