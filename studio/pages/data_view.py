@@ -15,7 +15,10 @@ CELL_LENGTH = 300
 
 def heading(t: Words, profile: dict[str, Any]) -> str:
     """The file's name and how it was read."""
+    hub = profile.get("hub") or {}
     facts = [
+        hub.get("configuration", ""),
+        t("hub.commit", commit=hub["revision"][:10]) if hub else "",
         t("data.rows", count=profile["rows"]),
         t("data.columns", count=len(profile["columns"])),
         size(profile["bytes"]),
