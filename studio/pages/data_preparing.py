@@ -268,8 +268,10 @@ def _typed(step: Any) -> Any:
 
 def with_step(opened: Opened, kind: str | None) -> Choices:
     """The choices with one more step at the end. Raises as `with_steps` does."""
-    if opened.choices is None or kind not in OFFERED:
-        raise DatasetMissing(dataset=opened.dataset)
+    if opened.choices is None:
+        raise DatasetMissing(dataset="")
+    if kind not in OFFERED:  # the field was emptied
+        return opened.choices
     document = step_document(kind)
     document |= {"map_labels": {"mapping": {}}, "drop_labels": {"labels": []}}.get(document["kind"], {})
     steps = [step.model_dump(mode="json") for step in opened.choices.prepare.steps]

@@ -75,6 +75,7 @@ def test_steps_are_changed_as_they_are_typed(opened: Opened) -> None:
         opened = with_(opened, panel.with_step(opened, kind))
         assert panel.with_step(opened, kind) == opened.choices, "told of twice"
     assert opened.choices is not None
+    assert panel.with_step(opened, None) == opened.choices
     kinds = [step.kind for step in opened.choices.prepare.steps]
     assert kinds == [step_document(kind)["kind"] for kind in panel.OFFERED]
     steps = [step.model_dump(mode="json") for step in opened.choices.prepare.steps]
