@@ -22,7 +22,7 @@ class Recipe:
 
 
 STARTER_RECIPE = Recipe(
-    epochs=2,
+    epochs=1,
     batch_size=64,
     learning_rate=3e-4,
     max_length=128,

@@ -34,9 +34,11 @@ TEACHER_SHARE = 0.8
 """Most weight that the teacher's belief gets in the target of a training text; the label itself has the rest."""
 TEXTS_FOR_HALF_TRUST = 300
 """Training texts at which a teacher gets half of that weight: with few texts it has learned next to nothing."""
-MADE_UP_FOR_EACH = 1.0
-LEAST_TEXTS = 1000
-"""Real and made-up texts together are at least so many, so that a small table still gives enough steps an epoch."""
+ENOUGH_TEXTS, LEAST_TEXTS = 20_000, 2000
+"""Real and made-up texts together: as many as give enough steps an epoch, but of a small table no more than three
+made-up texts for each real one; and never fewer than the second number."""
+MADE_UP_FOR_EACH = (1, 3)
+"""The fewest and the most made-up texts for each real one."""
 MOST_MADE_UP = 20_000
 
 
@@ -114,17 +116,19 @@ def soften(
     Returns:
         m texts, and (n + m, k) targets: the labels mixed with the teacher's belief, by how far it can be trusted.
     """
-    number = min(MOST_MADE_UP, max(int(MADE_UP_FOR_EACH * len(texts)), LEAST_TEXTS - len(texts)))
+    real = len(texts)
+    fewest, most = (times * real for times in MADE_UP_FOR_EACH)
+    number = min(MOST_MADE_UP, max(fewest, min(most, ENOUGH_TEXTS - real), LEAST_TEXTS - real))
     if number_of_folds(texts, hard.shape[1], multilabel) == 0:
-        made = make_up(texts, hard, np.zeros(len(texts), dtype=np.int64), max(0, LEAST_TEXTS - len(texts)), seed)
+        made = make_up(texts, hard, np.zeros(len(texts), dtype=np.int64), max(0, LEAST_TEXTS - real), seed)
         return made.texts, np.concatenate([hard, made.targets])
     teacher = Teacher(texts, hard, multilabel=multilabel, seed=seed, step=step)
     made = make_up(texts, hard, teacher.fold, number, seed)
-    trust = len(texts) / (len(texts) + TEXTS_FOR_HALF_TRUST)
+    trust = real / (real + TEXTS_FOR_HALF_TRUST)
     share = TEACHER_SHARE * trust
-    real = share * teacher.believed + (1 - share) * hard
+    softened = share * teacher.believed + (1 - share) * hard
     unreal = trust * teacher.label(made.texts, made.folds) + (1 - trust) * made.targets
-    return made.texts, np.concatenate([real, unreal])
+    return made.texts, np.concatenate([softened, unreal])
 
 
 def learn_tokenizer(
