@@ -1,0 +1,52 @@
+"""Errors about base models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.errors.base import StudioError
+
+
+class ModelError(StudioError):
+    """A base model that cannot be found, read or used."""
+
+
+@dataclass(eq=False)
+class HubUnreachable(ModelError):
+    code = "model.hub_unreachable"
+    endpoint: str
+
+
+@dataclass(eq=False)
+class ModelNotNamed(ModelError):
+    """The field for the Hub id, the folder or the listed model is empty."""
+
+    code = "model.not_named"
+
+
+@dataclass(eq=False)
+class ModelUnknown(ModelError):
+    code = "model.unknown"
+    model: str
+
+
+@dataclass(eq=False)
+class ModelGated(ModelError):
+    code = "model.gated"
+    model: str
+
+
+@dataclass(eq=False)
+class NotAModelFolder(ModelError):
+    code = "model.not_a_folder"
+    folder: str
+    missing: list[str]
+
+
+@dataclass(eq=False)
+class ModelUnusable(ModelError):
+    """The model's files are there but it cannot classify text."""
+
+    code = "model.unusable"
+    model: str
+    detail: str

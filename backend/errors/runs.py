@@ -1,0 +1,106 @@
+"""Errors about runs: creating, stopping, deleting, asking them, and how they end badly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.errors.base import StudioError
+
+
+class RunError(StudioError):
+    """A run that cannot be created, stopped or deleted, or that ended badly."""
+
+
+@dataclass(eq=False)
+class RunMissing(RunError):
+    code = "run.missing"
+    run: str
+
+
+@dataclass(eq=False)
+class RunAmbiguous(RunError):
+    """Several runs have this name, or ids that begin like this; ``found`` are their ids."""
+
+    code = "run.ambiguous"
+    run: str
+    found: list[str]
+
+
+@dataclass(eq=False)
+class RunActive(RunError):
+    """A running run cannot be deleted."""
+
+    code = "run.active"
+    run: str
+
+
+@dataclass(eq=False)
+class RunNotFinished(RunError):
+    """The run has no model yet, so nothing can be predicted or shared."""
+
+    code = "run.not_finished"
+    run: str
+    state: str
+
+
+@dataclass(eq=False)
+class NameInvalid(RunError):
+    code = "run.name_invalid"
+    longest: int
+
+
+@dataclass(eq=False)
+class ProcessKilled(RunError):
+    code = "run.killed"
+    signal: str
+
+
+@dataclass(eq=False)
+class RunLost(RunError):
+    """All processes of the run ended and none was left to note why: a power cut, or all were killed."""
+
+    code = "run.lost"
+    run: str
+
+
+@dataclass(eq=False)
+class ProcessCrashed(RunError):
+    """The process ended with an error of its own; ``last_lines`` is the end of its log."""
+
+    code = "run.crashed"
+    exit_code: int
+    last_lines: list[str]
+
+
+@dataclass(eq=False)
+class DiskFull(RunError):
+    code = "run.disk_full"
+    folder: str
+    free_bytes: int
+    needed_bytes: int | None = None
+
+
+@dataclass(eq=False)
+class MemoryFull(RunError):
+    code = "run.memory_full"
+    device: str
+
+
+@dataclass(eq=False)
+class LossNotFinite(RunError):
+    code = "run.loss_not_finite"
+    step: int
+    learning_rate: float
+
+
+@dataclass(eq=False)
+class TextMissing(RunError):
+    """Nothing was given to predict."""
+
+    code = "predict.text_missing"
+
+
+@dataclass(eq=False)
+class PredictorFailed(RunError):
+    code = "predict.failed"
+    detail: str
