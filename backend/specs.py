@@ -259,11 +259,15 @@ def build_spec(document: Mapping[str, Any]) -> RunSpec:
     try:
         return RunSpec(**document)
     except ValidationError as error:
-        problems = [
-            {"setting": ".".join(str(part) for part in e["loc"]), "given": repr(e.get("input"))[:80], "rule": e["msg"]}
-            for e in error.errors()
-        ]
-        raise SpecError(problems=problems) from error
+        raise SpecError(problems=broken_rules(error)) from error
+
+
+def broken_rules(error: ValidationError) -> list[dict[str, str]]:
+    """The problems of a `SpecError`: each setting that does not hold, what was given, and its rule."""
+    return [
+        {"setting": ".".join(str(part) for part in e["loc"]), "given": repr(e.get("input"))[:80], "rule": e["msg"]}
+        for e in error.errors()
+    ]
 
 
 def spec_from_yaml(text: str, file: str) -> RunSpec:

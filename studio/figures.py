@@ -25,7 +25,7 @@ def label_chart(t: Words, labels: list[dict[str, Any]], names: Mapping[str, str]
         customdata=named,
         orientation="h",
         text=[f"{label['count']:,}" for label in shown],
-        textposition="auto",
+        textposition="outside",
         constraintext="none",  # never shrunk until nobody can read it
         textangle=0,
         cliponaxis=False,
@@ -33,6 +33,8 @@ def label_chart(t: Words, labels: list[dict[str, Any]], names: Mapping[str, str]
     )
     figure = go.Figure(bars)
     figure.update_layout(height=max(HEIGHT, 60 + 20 * len(shown)), bargap=0.35, xaxis_title=t("data.rows_axis"))
+    most = max((label["count"] for label in shown), default=1)
+    figure.update_xaxes(range=[0, 1.14 * most])  # room for the longest bar's number
     figure.update_yaxes(**_named_axis(named))
     return _json(figure, t("data.labels_chart"))
 
@@ -195,7 +197,7 @@ def _named_axis(names: list[str]) -> dict[str, Any]:
 
 def _json(figure: go.Figure, title: str) -> str:
     figure.update_layout(
-        title={"text": title, "font": {"size": 13}, "x": 0, "xanchor": "left", "xref": "paper"},
+        title={"text": title, "font": {"size": 13}, "x": 0.012, "xanchor": "left", "xref": "container"},
         margin={"l": 10, "r": 16, "t": 40, "b": 40},
         template="none",
     )

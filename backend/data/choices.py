@@ -22,7 +22,7 @@ from backend.errors import (
 )
 from backend.jobs.files import read_json, write_json
 from backend.settings import Home
-from backend.specs import Choices, DataSpec, PrepareSpec, ReadingSpec, SplitSpec
+from backend.specs import Choices, DataSpec, PrepareSpec, ReadingSpec, SplitSpec, broken_rules
 
 
 def first_choices(profile: dict[str, Any]) -> Choices:
@@ -124,12 +124,11 @@ def with_values(choices: Choices, values: Mapping[str, Any]) -> Choices:
     """The choices with other values by path. Raises `SpecError` for those that do not hold."""
     try:
         return choices.replaced(values)
-    except (ValidationError, KeyError, TypeError) as error:
-        raise SpecError(
-            problems=[
-                {"setting": path, "given": repr(value)[:80], "rule": str(error)[:200]} for path, value in values.items()
-            ]
-        ) from error
+    except ValidationError as error:
+        raise SpecError(problems=broken_rules(error)) from error
+    except (KeyError, TypeError) as error:
+        problems = [{"setting": path, "given": repr(value)[:80], "rule": "unknown"} for path, value in values.items()]
+        raise SpecError(problems=problems) from error
 
 
 def refusal_of(report: Mapping[str, Any], label_names: Mapping[str, str]) -> StudioError | None:

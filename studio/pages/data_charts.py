@@ -23,11 +23,16 @@ class ChartsView:
     lengths: gr.HTML
     lengths_summary: gr.HTML
     label_lengths: gr.HTML
+    pairs_panel: gr.Accordion
     pairs: gr.HTML
     pairs_about: gr.HTML
 
     def outputs(self) -> list[Any]:
         """Everything a report can change."""
+        return [self.pairs_panel, *self.values()]
+
+    def values(self) -> list[gr.HTML]:
+        """What is empty where there is no report."""
         return [self.labels, self.lengths, self.lengths_summary, self.label_lengths, self.pairs, self.pairs_about]
 
 
@@ -41,10 +46,10 @@ def layout(t: Words) -> ChartsView:
             lengths_summary = gr.HTML()
             with gr.Accordion(t("data.lengths_by_label"), open=False, elem_classes="by-label"):
                 label_lengths = components.plot("label-lengths-chart")
-    with gr.Column(elem_classes="card pairs"):
+    with gr.Accordion(t("data.pairs_chart"), open=False, visible=False, elem_classes="folded") as pairs_panel:
         pairs = components.plot("pairs-chart")
         pairs_about = gr.HTML()
-    return ChartsView(labels, lengths, lengths_summary, label_lengths, pairs, pairs_about)
+    return ChartsView(labels, lengths, lengths_summary, label_lengths, pairs_panel, pairs, pairs_about)
 
 
 def described(t: Words, view: ChartsView, report: Mapping[str, Any], names: Mapping[str, str]) -> dict[Any, Any]:
@@ -57,6 +62,7 @@ def described(t: Words, view: ChartsView, report: Mapping[str, Any], names: Mapp
         view.lengths: length_chart(t, lengths),
         view.lengths_summary: lengths_line(t, lengths),
         view.label_lengths: label_lengths_chart(t, by_label, names) if by_label else "",
+        view.pairs_panel: gr.update(visible=bool(pairs)),
         view.pairs: pairs_chart(t, pairs, names) if pairs else "",
         view.pairs_about: tag("p", text(said), class_="muted") if said else "",
     }
@@ -64,4 +70,4 @@ def described(t: Words, view: ChartsView, report: Mapping[str, Any], names: Mapp
 
 def undescribed(view: ChartsView) -> dict[Any, Any]:
     """Nothing of another table may stay on the page."""
-    return dict.fromkeys(view.outputs(), "")
+    return {**dict.fromkeys(view.values(), ""), view.pairs_panel: gr.update(visible=False)}

@@ -84,8 +84,9 @@ def layout(t: Words) -> PreparingView:
             composed = gr.HTML()
         with gr.Column(min_width=320, elem_classes="card"):
             gr.HTML(f"<h4>{t('data.dividing')}</h4>")
-            form = build_form(t, TABLE_SECTIONS)
             counts = gr.HTML(elem_classes="parts")
+            with gr.Accordion(t("data.change_division"), open=False, elem_classes="division"):
+                form = build_form(t, TABLE_SECTIONS)
             with gr.Row():
                 csv = gr.Button(t("data.export_csv"), size="sm", elem_id=f"export-csv-{t.language}")
                 parquet = gr.Button(t("data.export_parquet"), size="sm", elem_id=f"export-parquet-{t.language}")
@@ -125,7 +126,7 @@ def told(
     return {
         view.steps: steps_value(t, choices, report),
         view.composed: composed(t, opened, choices),
-        view.counts: parts_counts(t, report),
+        view.counts: parts_counts(t, report, choices.data.label_names),
     }
 
 
@@ -208,7 +209,7 @@ def composed(t: Words, opened: Opened, choices: Choices) -> str:
     return tag("ul", *(tag("li", text(render(template, row)[:COMPOSED_CHARACTERS])) for row in rows), class_="composed")
 
 
-def parts_counts(t: Words, report: Mapping[str, Any] | None) -> str:
+def parts_counts(t: Words, report: Mapping[str, Any] | None, names: Mapping[str, str] | None = None) -> str:
     """How many rows each part has, of each label, and what is to be known of them; or why there are none."""
     parts = (report or {}).get("parts")
     if not parts:
@@ -219,7 +220,10 @@ def parts_counts(t: Words, report: Mapping[str, Any] | None) -> str:
     notes = (tag("li", text(t(f"note.{note['code']}", **note["facts"]))) for note in parts["notes"])
     labels = list(parts["train"]["labels"])[:LABELS_SHOWN]
     heads = ["", *(t(f"part.{name}") for name in PARTS)]
-    rows = ([text(label), *(f"{parts[name]['labels'][label]:,}" for name in PARTS)] for label in labels)
+    rows = (
+        [text((names or {}).get(label, label)), *(f"{parts[name]['labels'][label]:,}" for name in PARTS)]
+        for label in labels
+    )
     method = text(t(f"choice.split.method.{parts['method']}"))
     return "".join(
         [

@@ -50,7 +50,7 @@ class ReadingView:
 
 def layout(t: Words) -> ReadingView:
     """Build the panel inside the open page."""
-    with gr.Accordion(t("reading.change"), open=False, elem_classes="reading") as panel:
+    with gr.Accordion(t("reading.change"), open=False, elem_classes="reading folded") as panel:
         found = gr.HTML()
         with gr.Row(elem_classes="settings"):
             encoding = gr.Dropdown(

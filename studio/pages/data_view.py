@@ -10,7 +10,11 @@ from studio.i18n import Words, size
 from studio.markup import table, tag, text
 
 PREVIEW_ROWS = 8
+FILES_NAMED = 3
 CELL_LENGTH = 300
+WORDS_LENGTH = 12
+CELL_SHOWN = 100
+"""Characters that are surely seen of a cell; of a longer one the rest may be cut off by the page."""
 
 
 def heading(t: Words, profile: dict[str, Any]) -> str:
@@ -25,13 +29,15 @@ def heading(t: Words, profile: dict[str, Any]) -> str:
         (profile.get("encoding") or "").upper(),
         {"\t": "TAB", ",": ""}.get(profile.get("delimiter") or "", profile.get("delimiter") or ""),
     ]
+    sources = [source["file"] for source in profile.get("sources") or []]
+    name = " + ".join(sources) if 1 < len(sources) <= FILES_NAMED else profile["file"]
     chips = (tag("span", text(fact), class_="chip") for fact in facts if fact)
-    return tag("div", tag("h2", text(profile["file"])), *chips, class_="file-head")
+    return tag("div", tag("h2", text(name)), *chips, class_="file-head")
 
 
 def lengths(t: Words, found: Mapping[str, Any]) -> str:
     """How long the texts are, in one line."""
-    facts = t("data.lengths_summary", median=found["median"], p95=found["p95"], longest=found["max"])
+    facts = t("data.lengths_summary", median=round(found["median"]), p95=round(found["p95"]), longest=found["max"])
     return tag("p", text(facts), class_="muted")
 
 
@@ -63,7 +69,8 @@ def reasons(t: Words, profile: Mapping[str, Any], data: DataSpec) -> str:
 
 def preview(t: Words, profile: dict[str, Any], choices: DataSpec) -> str:
     """The first rows, with the chosen columns marked."""
-    roles = {choices.text_column: t("data.role_text"), choices.label_column: t("data.role_label")}
+    labels = choices.label_columns or (choices.label_column,)
+    roles = {choices.text_column: t("data.role_text"), **dict.fromkeys(labels, t("data.role_label"))}
     heads = [f"{name} · {roles[name]}" if name in roles else name for name in profile["preview"]["columns"]]
     rows = ([_cell(cell) for cell in row] for row in profile["preview"]["rows"][:PREVIEW_ROWS])
     return table(heads, rows, kind="figures rows")
@@ -73,4 +80,6 @@ def _cell(value: str | None) -> str:
     if value is None:
         return tag("span", "∅", class_="muted")
     cut = value if len(value) <= CELL_LENGTH else value[:CELL_LENGTH] + "…"
-    return tag("span", text(cut), title=value[:2000] if cut is not value else None)
+    much = len(value) > CELL_SHOWN
+    room = "cell much" if much else "cell some" if len(value) > WORDS_LENGTH else "cell"
+    return tag("span", text(cut), title=value[:2000] if much else None, class_=room)

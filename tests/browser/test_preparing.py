@@ -66,7 +66,8 @@ def test_a_run_learns_from_what_the_steps_left(open_page: OpenPage, studio: Stud
     page = open_page("/")
     drop(page, spoiled(tmp_path))
     page.get_by_role("button", name=t("repair.resolve_conflicts.drop")).click()
-    expect(page.locator(".steps-list .said")).to_contain_text("20 rows", timeout=WAIT_MS)
+    expect(page.locator(".steps-list .said")).to_contain_text("20 touched", timeout=WAIT_MS)
+    page.locator(".division > button").click()
     share = page.get_by_label(t("setting.split.test_share.name"), exact=False).first
     share.fill("0.2")
     share.blur()

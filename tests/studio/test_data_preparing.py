@@ -58,7 +58,7 @@ def test_a_repair_is_a_step_that_the_report_counts_and_undo_takes_away(home: Hom
     assert after["task"] == "binary"
     assert after["steps"][0]["touched"] == 1
     value = json.loads(panel.steps_value(t, repaired, after))
-    assert value["steps"][0]["said"] == ["1 rows touched · 61 → 61 rows"]
+    assert value["steps"][0]["said"] == ["61 → 61 rows · 1 touched"]
     counts = panel.parts_counts(t, after)
     for part in ("train", "validation", "test"):
         assert f"{after['parts'][part]['rows']} {part}" in counts
@@ -103,8 +103,9 @@ def test_sample_and_split_are_fields_of_the_data_page(home: Home, opened: Opened
     assert (choices.split.method, choices.split.column, choices.split.test_share) == ("group", "author", 0.2)
     assert reported(home, choices)["parts"]["method"] == "group"
     values[paths.index("split.test_share")] = 7
-    with pytest.raises(SpecError):
+    with pytest.raises(SpecError) as raised:
         panel.with_form(opened, values)
+    assert [problem["setting"] for problem in raised.value.problems] == ["split.test_share"]
 
 
 def test_a_template_is_shown_with_its_texts_and_refused_where_it_tells_the_label(opened: Opened) -> None:
