@@ -93,8 +93,8 @@ def read(context: JobContext, spec: RunSpec) -> tuple[PreparedRows, LabelledText
     """The rows after the chosen steps, and their texts with numbered labels; says what the steps did."""
     choices, home = spec.choices, Home(context.path.parents[1])
     folder, profile = dataset_folder(home, spec.data.dataset), load_profile(home, spec.data.dataset)
-    table = read_table(folder, needed_columns(choices, profile))
-    prepared = prepare_rows(table, profile, choices, surroundings(context, folder))
+    around = surroundings(context, folder)
+    prepared = prepare_rows(read_table(folder, needed_columns(choices, profile)), profile, choices, around)
     for done in prepared.steps:
         facts = {name: done[name] for name in ("rows_before", "rows_after")}
         if done["touched"]:

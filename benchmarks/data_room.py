@@ -2,7 +2,8 @@
 
 Measures the import and its report as the studio makes them, in a process of their own: rows a second, seconds of each
 phase, the process's peak memory, and how long the page's previews take. Beside it `pandas.read_csv` with the same
-counts: rows, blank and distinct cells of each column, rows a label, lengths of the texts, repeated texts.
+counts: rows, blank and distinct cells of each column, rows a label, lengths of the texts, repeated texts. Then two
+reports by the job that the page starts: on the table as it is, and after steps that rewrite and drop rows.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from typing import Any
 import numpy as np
 import psutil
 
-from backend.data.datasets import IMPORTER_MODULE, dataset_of, load_profile, start_import, wait
+from backend.data.choices import first_choices
+from backend.data.datasets import dataset_of, list_datasets, load_profile, load_report, start_import, start_report, wait
 from backend.jobs.directory import JobDirectory
 from backend.settings import Home
+from backend.specs import Choices
 
 ROWS = 3_000_000
 BLOCK_ROWS = 50_000
@@ -30,6 +33,11 @@ POOL = 20_000
 TIMEOUT_S = 3600.0
 LABELS = ("billing", "delivery", "quality", "refund", "service", "spam", "praise", "question")
 ENGLISH = "the service was slow but food came warm and i would order again maybe not on friday"
+STEPS = (
+    {"kind": "normalise_text"},
+    {"kind": "drop_duplicates", "by": "exact"},
+    {"kind": "minimum_rows", "rows": 3},
+)
 PANDAS = """
 import json, resource, sys, time
 began = time.perf_counter()
@@ -79,7 +87,7 @@ def write_table(path: Path, rows: int, seed: int = 0) -> None:
 
 
 class PeakMemory(threading.Thread):
-    """Watches the resident memory of an import's own process and of what it starts."""
+    """Watches the resident memory of the process that does a job."""
 
     def __init__(self, job: JobDirectory) -> None:
         super().__init__(daemon=True)
@@ -102,7 +110,7 @@ class PeakMemory(threading.Thread):
     def _worker(self) -> psutil.Process | None:
         for process in psutil.process_iter(["cmdline"]):
             line = process.info["cmdline"] or []
-            if IMPORTER_MODULE in line and str(self.job.path) in line:
+            if self.job.description["module"] in line and str(self.job.path) in line:
                 return process
         return None
 
@@ -136,6 +144,32 @@ def measure_studio(table: Path, folder: Path) -> dict[str, Any]:
     }
 
 
+def measure_report(home: Home, choices: Choices) -> dict[str, Any]:
+    """One report by the job that the page starts for it."""
+    began = time.perf_counter()
+    job = start_report(home, choices)
+    memory = PeakMemory(job)
+    memory.start()
+    wait(job, TIMEOUT_S)
+    seconds = time.perf_counter() - began
+    memory.ended = True
+    report = load_report(home, choices)
+    assert report is not None
+    touched = {done["step"]["kind"]: done["touched"] for done in report["steps"]}
+    return {"seconds": round(seconds, 1), "peak_bytes": memory.peak_bytes, "rows": report["rows"], "touched": touched}
+
+
+def measure_reports(folder: Path) -> dict[str, Any]:
+    """The report on the imported table without steps (another seed, or it would be there already) and with them."""
+    home = Home(folder / "home")
+    choices = first_choices(load_profile(home, list_datasets(home)[0]))
+    plain = choices.replaced({"split.seed": 1})
+    return {
+        "plain": measure_report(home, plain),
+        "with_steps": measure_report(home, plain.replaced({"prepare.steps": STEPS})),
+    }
+
+
 def measure_pandas(table: Path) -> dict[str, Any]:
     """The same counts by pandas, in a process of its own."""
     done = subprocess.run([sys.executable, "-c", PANDAS, str(table)], capture_output=True, text=True, check=True)
@@ -155,8 +189,9 @@ def main() -> None:
         write_table(table, asked.rows)
         size = table.stat().st_size
         studio, pandas = measure_studio(table, Path(folder)), measure_pandas(table)
+        reports = measure_reports(Path(folder))
     ratio = round(studio["rows_per_second"] / pandas["rows_per_second"], 2)
-    print(json.dumps({"bytes": size, "studio": studio, "pandas": pandas, "ratio": ratio}, indent=1))
+    print(json.dumps({"bytes": size, "studio": studio, "pandas": pandas, "ratio": ratio, "reports": reports}, indent=1))
 
 
 if __name__ == "__main__":

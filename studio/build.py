@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,8 +87,8 @@ def _build_site(services: Services, t: Words, demo: gr.Blocks) -> None:
     shown.then(None, js="() => Studio.ready()", api_visibility="private")
     moved = site.on(site.router.navigate, show, [site.router], outputs)
 
-    def finished(value: str) -> Iterator[dict[Any, Any]]:
-        yield from data.finish_describing(services, t, data_view, open_address(services, Address.of_router(value)))
+    def finished(value: str) -> dict[Any, Any]:
+        return data.finish_describing(services, t, data_view, open_address(services, Address.of_router(value)))
 
     for event in (shown.then, moved.then):
         site.on(event, finished, [site.router], data_view.outputs())

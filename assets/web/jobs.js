@@ -1,11 +1,14 @@
-/* The progress of an import or an upload. */
+/* The progress of an import, a report or an upload. */
 "use strict";
 
 Object.assign(Studio, (() => {
   const { words, make, ask, repeat, parsed, fill, duration, moving } = Studio;
 
-  /** Shows one job; `value` is {"job": id, "then": "?data={dataset}"}: where to go when it is done, from its result. */
-  function jobProgress(element, props, watch) {
+  /**
+   * Shows one job; `value` is {"job": id, "then": "?data={dataset}"}: where to go when it is done, from its result.
+   * With "tell" its end is told by `onEnd`; with "again" one that did not complete gets a button that calls `onAgain`.
+   */
+  function jobProgress(element, props, watch, onEnd, onAgain) {
     let cancel = () => {};
     function show() {
       cancel();
@@ -37,6 +40,8 @@ Object.assign(Studio, (() => {
         if (error) ending.append(make("p", { class: "problem", role: "alert", text: `${error.what} ${error.next}` }));
         if (state !== "completed" && given.then) ending.append(make("a", { class: "button", href: "?step=data", "data-go": true, text: words["data.other_file"] }));
         if (state === "stopped") ending.append(make("p", { class: "muted", text: words["job.cancelled"] }));
+        if (state !== "completed" && given.again) ending.append(make("button", { class: "small", text: given.again, onclick: onAgain }));
+        if (given.tell) onEnd();
         if (state === "completed" && given.then && result) Studio.go(fill(given.then, result));
         if (state === "completed" && result?.archive) {
           ending.append(make("a", { class: "button primary", href: `api/jobs/${given.job}/prepared.zip`, download: true, text: words["data.export_ready"] }));

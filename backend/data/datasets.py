@@ -6,20 +6,22 @@ their own, started here as jobs. Knows nothing of torch; pyarrow is loaded only 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.data.files import SourceFile, title_of, with_parts
 from backend.errors import DatasetMissing, FileMissing, ProcessKilled, StudioError
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory, JobState, is_job_id
 from backend.jobs.events import JobCompleted
-from backend.jobs.files import read_json
+from backend.jobs.files import read_json, write_bytes
 from backend.jobs.launch import launch
 from backend.settings import Home
 from backend.specs import Choices, ReadingSpec
@@ -94,13 +96,45 @@ def start_import(
 def start_report(home: Home, choices: Choices) -> JobDirectory:
     """Start making the report on what was chosen; `load_report` has it when the job is completed.
 
+    Where one on the same choices is being made already, that is the job: however often it is asked for.
+
     Raises:
         DatasetMissing: there is no such dataset.
     """
-    dataset_folder(home, choices.data.dataset)
-    return _start(
-        home, "report", DESCRIBER_MODULE, {"choices": choices.model_dump(mode="json"), "home": str(home.path)}
-    )
+    reports = dataset_folder(home, choices.data.dataset) / "reports"
+    reports.mkdir(exist_ok=True)
+    with _alone(reports):
+        known = report_job(home, choices)
+        if known is not None and known.status().state in (JobState.STARTING, JobState.RUNNING):
+            return known
+        spec = {"choices": choices.model_dump(mode="json"), "home": str(home.path)}
+        job = _start(home, "report", DESCRIBER_MODULE, spec)
+        write_bytes(reports / f"{report_key(choices)}.job", job.id.encode())
+    return job
+
+
+def report_job(home: Home, choices: Choices) -> JobDirectory | None:
+    """The latest job that makes or made the report on these choices, however it ended. Raises `DatasetMissing`."""
+    path = dataset_folder(home, choices.data.dataset) / "reports" / f"{report_key(choices)}.job"
+    try:
+        job = JobDirectory(home.jobs / path.read_text("utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return job if is_job_id(job.id) and (job.path / "job.json").exists() else None
+
+
+def stop_report(home: Home, choices: Choices) -> None:
+    """Stop the job that makes the report on these choices, if there is one: nobody waits for it any more."""
+    job = report_job(home, choices)
+    if job is not None and not job.status().state.is_final:
+        job.request_stop()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with open(folder / ".lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _start(home: Home, kind: str, module: str, spec: dict[str, Any]) -> JobDirectory:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 from pathlib import Path
 from typing import Any
 
 from backend.data.datasets import dataset_folder, load_profile, report_key
-from backend.data.importer import limit_memory
+from backend.data.importer import limit_memory, limited_time, report_progress
 from backend.data.pipeline import make_report, write_report
 from backend.data.preparing import Surroundings
 from backend.errors import TooLarge
@@ -32,7 +33,8 @@ def describe_choices(context: JobContext) -> dict[str, Any]:
     if not any(step.on and step.by == "semantic" for step in steps):  # torch addresses more than it uses
         limit_memory(context.spec.get("memory_bytes"))
     folder, profile = dataset_folder(home, dataset), load_profile(home, dataset)
-    with context.phase("profiling"):
+    # As long as it takes: who waits sees how far it is, and can stop it at any moment.
+    with context.phase("profiling"), limited_time(profile["file"], math.inf, context):
         try:
             report = make_report(folder, profile, choices, surroundings(context, folder))
         except MemoryError as error:
@@ -50,7 +52,7 @@ def surroundings(context: JobContext, folder: Path) -> Surroundings:
         context.check_stop()
         context.progress(done, total, unit="texts")
 
-    return Surroundings(folder / EMBEDDINGS, tell)
+    return Surroundings(folder / EMBEDDINGS, tell, report_progress(context))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from backend.data.report.languages import on_languages
 from backend.data.report.lengths import by_label, lengths_of, on_lengths, summary_of
 from backend.data.report.pairs import cooccurrence
 from backend.data.report.repeats import on_repeats
-from backend.data.report.rows import Finding, Indices, ReportRows, finding
+from backend.data.report.rows import Finding, Indices, ReportRows, Tell, finding, untold
 from backend.errors import ColumnMissing, SameColumn
 
 
@@ -37,6 +38,8 @@ class ReportOptions:
     """Rows of one value belong together, and the run does not yet keep them so."""
     row_numbers: Indices | None = None
     """(rows,) each row's number in the imported table, from 1; None: they are the table's own."""
+    tell: Tell = untold
+    """Called after each thing that was looked for."""
 
 
 PLAIN = ReportOptions()
@@ -72,17 +75,22 @@ def describe(
     rows, cell_counts = _usable_rows(texts, cells, numbers, usable, task, separator)
     lengths = lengths_of(rows)
     language, mixed = on_languages(rows)
-    findings = [
-        *on_file(notes or []),
-        *on_blanks(texts, cells, numbers, has_text, has_label),
-        *on_labels(rows),
-        *on_repeats(rows),
-        *_on_other_columns(table, rows, usable, options),
-        *on_leaks(rows),
-        *on_contents(rows),
-        *mixed,
-        *on_lengths(rows, lengths, language),
-    ]
+    looks: tuple[Callable[[], list[Finding]], ...] = (
+        lambda: on_file(notes or []),
+        lambda: on_blanks(texts, cells, numbers, has_text, has_label),
+        lambda: on_labels(rows),
+        lambda: on_repeats(rows),
+        lambda: _on_other_columns(table, rows, usable, options),
+        lambda: on_leaks(rows),
+        lambda: on_contents(rows),
+        lambda: mixed,
+        lambda: on_lengths(rows, lengths, language),
+    )
+    findings: list[Finding] = []
+    for number, look in enumerate(looks, 1):
+        options.tell(number - 1, len(looks))
+        findings += look()
+    options.tell(len(looks), len(looks))
     if not any(found["severity"] in ("error", "warning") for found in findings):
         findings.insert(0, finding("no_problems", "ok", len(rows)))
     report = {

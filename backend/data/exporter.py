@@ -43,11 +43,10 @@ def export(context: JobContext) -> dict[str, Any]:
     target = Path(context.spec["out"]) if context.spec["out"] else context.path / "prepared"
     target.mkdir(parents=True, exist_ok=True)
     with context.phase("profiling"):
-        table = read_table(folder, needed_columns(choices, profile))
-        prepared = prepare_rows(table, profile, choices, surroundings(context, folder))
+        around = surroundings(context, folder)
+        prepared = prepare_rows(read_table(folder, needed_columns(choices, profile)), profile, choices, around)
         labelled = label_prepared(prepared, choices, with_texts=False)
         division = divide_prepared(labelled, prepared, choices)
-        del table
     files = []
     with context.phase("exporting"):
         names = _column_names(choices)

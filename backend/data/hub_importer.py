@@ -22,13 +22,13 @@ from backend.data.hub_datasets import SCHEME, HubSource, look_up
 from backend.data.hub_reading import chosen_splits, open_dataset, open_hub_table
 from backend.data.importer import (
     TIME_LIMIT_S,
-    _is_current,
-    _put,
-    _staging,
-    _write_profile,
-    _write_table,
+    is_current,
     limit_memory,
     limited_time,
+    put_in_place,
+    staging_folder,
+    write_profile,
+    write_table,
 )
 from backend.errors import StudioError, TooLarge, Unexpected
 from backend.jobs.process import JobContext, run_job
@@ -62,7 +62,7 @@ def _known(home: Home, source: HubSource) -> str:
     """The id of a table that is here already; empty if it is not, or if only the Hub can say what is meant."""
     pinned = source.configuration and source.splits and COMMIT.fullmatch(source.revision)
     dataset = hub_dataset_id(source)
-    return dataset if pinned and _is_current(home.datasets / dataset) else ""
+    return dataset if pinned and is_current(home.datasets / dataset) else ""
 
 
 def _import(context: JobContext, home: Home, source: HubSource) -> str:
@@ -74,17 +74,17 @@ def _import(context: JobContext, home: Home, source: HubSource) -> str:
     pinned = HubSource(opened.id, opened.configuration, opened.sha, tuple(splits))
     dataset = hub_dataset_id(pinned)
     target = home.datasets / dataset
-    if _is_current(target):
+    if is_current(target):
         return dataset
-    with _staging(home, context.job) as staging:
+    with staging_folder(home, context.job) as staging:
         reading = open_hub_table(opened, splits, staging / "spool.parquet", context.check_stop)
-        rows = _write_table(context, reading, staging / "table.parquet")
+        rows = write_table(context, reading, staging / "table.parquet")
         with context.phase("profiling"):
             about = {"version": PROFILE_VERSION, "dataset": dataset, "file": f"{SCHEME}{opened.id}"}
             about["bytes"] = opened.builder.info.download_size or (staging / "table.parquet").stat().st_size
             about |= {"sources": [], "reading": {}, "hub": pinned.to_dict()}
-            _write_profile(context, staging, about, reading, rows, {})
-        _put(staging, target)
+            write_profile(context, staging, about, reading, rows, {})
+        put_in_place(staging, target)
     return dataset
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import resource
 import shutil
 import signal
@@ -30,8 +31,10 @@ from backend.data.formats import Reading, schema_of
 from backend.data.labels import label_counts
 from backend.data.originals import keep_originals, sources_document
 from backend.data.pipeline import make_report, write_report
+from backend.data.preparing import Surroundings
 from backend.data.profiling import ColumnProfile, Guess, count_cells, guess_columns, profile_column
 from backend.data.reading import label_names_of, open_files
+from backend.data.report.rows import Tell, untold
 from backend.errors import FileMissing, OriginalGone, StudioError, TooLarge, TooSlow, Unexpected
 from backend.jobs.directory import JobDirectory
 from backend.jobs.files import read_json, write_json
@@ -59,21 +62,21 @@ def import_table(context: JobContext) -> dict[str, Any]:
             known = with_parts([replace(file, sha256=content_hash(file)) for file in files])
             dataset = dataset_id(known, asked)
             target = home.datasets / dataset
-            if _is_current(target):
+            if is_current(target):
                 keep_originals(target, known)
                 return {"dataset": dataset}
-            with _staging(home, context.job) as staging:
+            with staging_folder(home, context.job) as staging:
                 about = {"version": PROFILE_VERSION, "dataset": dataset, "file": name}
                 about["bytes"] = sum(file.path.stat().st_size for file in known)
                 about["sources"] = sources_document(known)
                 about["reading"] = asked.model_dump(exclude_defaults=True)
                 with limited_time(name, context.spec.get("time_limit_s", TIME_LIMIT_S), context):
                     reading = open_files(known, asked)
-                    rows = _write_table(context, reading, staging / "table.parquet")
+                    rows = write_table(context, reading, staging / "table.parquet")
                     with context.phase("profiling"):
-                        _write_profile(context, staging, about, reading, rows, label_names_of(known))
+                        write_profile(context, staging, about, reading, rows, label_names_of(known))
                 keep_originals(staging, known)
-                _put(staging, target)
+                put_in_place(staging, target)
     except MemoryError as error:
         soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
         raise TooLarge(file=name, limit=f"{soft / 1e9:.1f} GB") from error
@@ -83,6 +86,8 @@ def import_table(context: JobContext) -> dict[str, Any]:
 @contextmanager
 def limited_time(name: str, limit_s: float, context: JobContext | None = None) -> Iterator[None]:
     """Give the block this long, and the process somewhat more processor time, in case a library does not let go.
+
+    An endless limit (``math.inf``) sets none.
 
     With a ``context``, a stop is heard anywhere in the block: a report on millions of rows has no place to ask.
 
@@ -98,10 +103,10 @@ def limited_time(name: str, limit_s: float, context: JobContext | None = None) -
         if time.monotonic() >= deadline:
             raise TooSlow(file=name, minutes=round(limit_s / 60, 2))
 
-    cores = psutil.cpu_count() or 1
-    _soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    most = int(limit_s * cores) + 60
-    resource.setrlimit(resource.RLIMIT_CPU, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    if math.isfinite(limit_s):
+        _soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        most = int(limit_s * (psutil.cpu_count() or 1)) + 60
+        resource.setrlimit(resource.RLIMIT_CPU, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     signal.signal(signal.SIGALRM, looked)
     signal.setitimer(signal.ITIMER_REAL, min(limit_s, LOOK_S), LOOK_S)
     try:
@@ -143,7 +148,8 @@ def dataset_id(files: Sequence[SourceFile], asked: ReadingSpec) -> str:
     return hashlib.sha256(json.dumps([described, changed], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _is_current(folder: Path) -> bool:
+def is_current(folder: Path) -> bool:
+    """Whether the folder holds a dataset that this version of the studio has made."""
     try:
         version = read_json(folder / "profile.json").get("version")
     except (FileNotFoundError, ValueError):
@@ -152,7 +158,7 @@ def _is_current(folder: Path) -> bool:
 
 
 @contextmanager
-def _staging(home: Home, job: JobDirectory) -> Iterator[Path]:
+def staging_folder(home: Home, job: JobDirectory) -> Iterator[Path]:
     """A folder of this job's own, gone afterwards; those of dead imports are cleared away first."""
     for left in home.datasets.glob(f"{STAGING}*"):
         if not JobDirectory(home.jobs / left.name.removeprefix(STAGING)).is_alive:
@@ -165,7 +171,8 @@ def _staging(home: Home, job: JobDirectory) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_table(context: JobContext, reading: Reading, path: Path) -> int:
+def write_table(context: JobContext, reading: Reading, path: Path) -> int:
+    """Write the rows as they are read, in groups of some megabytes, and say how many there are."""
     schema = schema_of(reading.columns)
     rows = 0
     waiting: list[pa.RecordBatch] = []
@@ -183,9 +190,10 @@ def _write_table(context: JobContext, reading: Reading, path: Path) -> int:
     return rows
 
 
-def _write_profile(
+def write_profile(
     context: JobContext, folder: Path, about: dict[str, Any], reading: Reading, rows: int, names: dict[str, str]
 ) -> None:
+    """Write the profile of ``folder/table.parquet`` and the first report; ``names`` are labels' names known so far."""
     table = folder / "table.parquet"
     profiles: list[ColumnProfile] = []
     for number, name in enumerate(reading.columns, 1):
@@ -215,7 +223,7 @@ def _write_profile(
         "preview": _preview(table, reading.columns),
     }
     write_json(folder / "profile.json", document)
-    write_first_report(folder, document)
+    write_first_report(folder, document, report_progress(context))
 
 
 def _fitting_names(names: dict[str, str], guess: Guess, table: Path) -> dict[str, str]:
@@ -227,12 +235,17 @@ def _fitting_names(names: dict[str, str], guess: Guess, table: Path) -> dict[str
     return found if len(found) == len(labels) and len(set(found.values())) == len(found) else {}
 
 
-def write_first_report(folder: Path, profile: dict[str, Any]) -> None:
+def report_progress(context: JobContext) -> Tell:
+    """Tells a job how much of a report is made."""
+    return lambda done, total: context.progress(round(100 * done / total, 1), 100, unit="percent")
+
+
+def write_first_report(folder: Path, profile: dict[str, Any], tell: Tell = untold) -> None:
     """Make the report on the guessed columns, so that the first screen needs no second job."""
     (folder / "reports").mkdir()
     choices = first_choices(profile)
     if names_columns(choices.data):
-        write_report(folder, make_report(folder, profile, choices), choices)
+        write_report(folder, make_report(folder, profile, choices, Surroundings(described=tell)), choices)
 
 
 def _column_document(profile: ColumnProfile) -> dict[str, Any]:
@@ -246,10 +259,11 @@ def _preview(table: Path, columns: list[str]) -> dict[str, Any]:
     return {"columns": columns, "rows": [[cell and cell[:PREVIEW_CHARACTERS] for cell in row] for row in cells]}
 
 
-def _put(staging: Path, target: Path) -> None:
+def put_in_place(staging: Path, target: Path) -> None:
+    """Make the finished folder the dataset's own; what the user chose for an older one goes with it."""
     if target.exists():
         # Either another import of the same file was quicker, or this one is of an older version of the studio.
-        if _is_current(target):
+        if is_current(target):
             return
         for kept in target.glob("*.json"):  # what the user chose for it
             if not (staging / kept.name).exists():

@@ -17,6 +17,7 @@ from backend.data.datasets import report_key
 from backend.data.describing import ReportOptions, describe
 from backend.data.labelling import LabelledTexts, label_rows
 from backend.data.preparing import Surroundings, apply_steps
+from backend.data.report.rows import untold
 from backend.data.rows import TextRows
 from backend.data.sampling import sampled
 from backend.data.splitting import PARTS, Division, divide
@@ -39,6 +40,7 @@ class PreparedRows:
     """What each step did, as `backend.data.preparing.apply_steps` tells it."""
     split_cells: pa.ChunkedArray | None
     """Of the whole imported table."""
+    imported_rows: int
 
 
 def needed_columns(choices: Choices, profile: Profile, *others: str) -> list[str]:
@@ -71,11 +73,18 @@ def read_trimmed(folder: Path, columns: list[str], text: str) -> pa.Table:
 def prepare_rows(
     table: pa.Table, profile: Profile, choices: Choices, around: Surroundings | None = None
 ) -> PreparedRows:
-    """The rows of the table after the chosen steps. Raises as `needed_columns` does."""
-    column = split_column(choices, profile)
+    """The rows of the table after the chosen steps. Raises as `needed_columns` does.
+
+    A caller who keeps no table of its own has its texts once: they are let go when a step has made others.
+    """
+    column, imported = split_column(choices, profile), table.num_rows
+    split_cells = table[column] if column else None
     rows, task = compose_rows(table, choices.data)
-    rows, told = apply_steps(rows, choices.prepare.steps, around)
-    return PreparedRows(rows, task, told, table[column] if column else None)
+    given = [rows]
+    del table, rows  # or the texts as imported would stay in memory beside those that the steps make
+    after, told = apply_steps(given.pop(), choices.prepare.steps, around)
+    pa.default_memory_pool().release_unused()
+    return PreparedRows(after, task, told, split_cells, imported)
 
 
 def label_prepared(prepared: PreparedRows, choices: Choices, *, with_texts: bool = True) -> LabelledTexts:
@@ -99,23 +108,29 @@ def make_report(folder: Path, profile: Profile, choices: Choices, around: Surrou
     group = roles.get("group") or ""
     data, column = choices.data, split_column(choices, profile)
     # Steps tell what they change, white space too, so they need the texts as they stand.
-    columns, as_it_stands = needed_columns(choices, profile, group), bool(choices.prepare.steps or data.template)
-    table = read_table(folder, columns) if as_it_stands else read_trimmed(folder, columns, data.text_column)
-    prepared = prepare_rows(table, profile, choices, around)
+    columns, as_it_stands = needed_columns(choices, profile), bool(choices.prepare.steps or data.template)
+    prepared = prepare_rows(
+        read_table(folder, columns) if as_it_stands else read_trimmed(folder, columns, data.text_column),
+        profile,
+        choices,
+        around,
+    )
     rows, by_group = prepared.rows, choices.split.method == "group"
     options = ReportOptions(
         part_column="" if by_group or choices.split.method == "time" else column,
         group_column="" if by_group else group,
         row_numbers=rows.numbers + 1,
+        tell=around.described if around else untold,
     )
     text, label = data.text_column or data.template, data.label_column or ", ".join(data.label_columns)
-    whole = len(rows) == table.num_rows
-    kept = {name: table[name] if whole else taken(table[name], rows.numbers) for name in (column, group) if name}
+    whole = len(rows) == prepared.imported_rows
+    others = read_table(folder, [name for name in dict.fromkeys((column, group)) if name])
+    kept = {name: others[name] if whole else taken(others[name], rows.numbers) for name in others.column_names}
     described = pa.table({**kept, text: rows.texts, label: rows.cells})
     report = describe(described, text, label, prepared.task, rows.separator, list(profile["notes"]), options)
     report |= {"text": data.text_column, "label": data.label_column, "label_columns": list(data.label_columns)}
-    report |= {"template": data.template, "imported_rows": table.num_rows}
-    del table, described, kept
+    report |= {"template": data.template, "imported_rows": prepared.imported_rows}
+    del described, kept, others
     return {**report, "steps": prepared.steps, "parts": _parts(prepared, choices)}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from backend.data import duplicates, relabelling
+from backend.data.report.rows import Tell, untold
 from backend.data.rows import TextRows
 from backend.data.text_cleaning import TEXT_STEPS
 from backend.steps import (
@@ -33,8 +34,6 @@ from backend.steps import (
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 300
 
-Tell = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -42,8 +41,10 @@ class Surroundings:
 
     cache: Path | None = None
     """A folder for embeddings, so that another threshold needs no second encoding."""
-    tell: Tell = lambda done, total: None
+    tell: Tell = untold
     """Called with the progress of a long step; the place to raise for a stop."""
+    described: Tell = untold
+    """Called with how much of the report on the rows is made."""
 
 
 @dataclass(frozen=True)

@@ -46,16 +46,16 @@ class TextRows:
 
     def retexted(self, function: Callable[[str], str]) -> tuple[TextRows, Indices]:
         """The rows with each text changed by ``function``, and which rows that changed."""
-        chunks, changed, start = [], [], 0
+        chunks, changed, start = [], [np.empty(0, np.int64)], 0
         for chunk in self.texts.chunks:
             before = chunk.to_pylist()
             after = [text if text is None else function(text) for text in before]
-            changed += [start + i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
-            chunks.append(pa.array(after, chunk.type))
+            different = np.array([a != b for a, b in zip(before, after, strict=True)], dtype=bool)
+            changed.append(start + np.flatnonzero(different))
+            chunks.append(pa.array(after, chunk.type) if different.any() else chunk)
             start += len(chunk)
-        if not changed:
-            return self, np.empty(0, np.int64)
-        return replace(self, texts=pa.chunked_array(chunks)), np.array(changed, dtype=np.int64)
+        rows = np.concatenate(changed)
+        return (replace(self, texts=pa.chunked_array(chunks)) if len(rows) else self), rows
 
     def relabelled(self, function: Callable[[list[str]], list[str]]) -> tuple[TextRows, Mask]:
         """The rows with the labels of each cell changed by ``function``, and a mask of the rows that this changed."""

@@ -44,8 +44,15 @@ def run_table() -> gr.HTML:
 
 
 def job_progress() -> gr.HTML:
-    """The progress of one import or upload: value ``{"job": id, "then": address}``."""
-    return live_component("Studio.jobProgress(element.firstElementChild, props, watch)", name="job-progress")
+    """The progress of one import, report or upload: value ``{"job": id, "then": address}``.
+
+    With ``"tell": true`` the job's end, whatever it is, fires the event ``ended``; with ``"again": words`` one that
+    did not complete gets a button of these words, which fires ``again``.
+    """
+    script = (
+        "Studio.jobProgress(element.firstElementChild, props, watch, () => trigger('ended'), () => trigger('again'))"
+    )
+    return live_component(script, name="job-progress")
 
 
 def live_run() -> gr.HTML:

@@ -3,139 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
-from backend.data.choices import load_choices, names_columns, save_choices
-from backend.data.datasets import Sample, load_report, samples, start_import, start_report, wait
+from backend.data.choices import names_columns, save_choices
+from backend.data.datasets import Sample, load_report, report_job, report_key, start_import, start_report, stop_report
 from backend.data.labels import named_labels
 from backend.errors import DatasetMissing, StudioError
-from backend.specs import Choices, Task
-from studio import components
+from backend.jobs.directory import JobState
+from backend.specs import Choices, DataSpec, Task
 from studio.address import Opened, goto
 from studio.figures import label_chart
 from studio.i18n import Words
-from studio.markup import empty_state, problem
+from studio.markup import problem
 from studio.pages import data_charts, data_hub, data_preparing, data_reading
-from studio.pages.data_charts import ChartsView
 from studio.pages.data_findings import findings, findings_said
+from studio.pages.data_layout import DataView, layout
 from studio.pages.data_view import heading, preview, reasons
 from studio.services import Services
 from studio.site import Site
 
-REPORT_TIMEOUT_S = 300.0
+__all__ = ["DataView", "describe", "finish_describing", "layout", "show", "wire"]
+
 MOST_LABELS_NAMED = 200
 NAME_LENGTH = 80
-
-
-@dataclass(frozen=True)
-class DataView:
-    """The components of the data page."""
-
-    problem: gr.HTML
-    nothing: gr.Column
-    file: gr.File
-    hub: data_hub.HubView
-    samples: tuple[tuple[Sample, gr.Button], ...]
-    importing: gr.HTML
-    table: gr.Column
-    heading: gr.HTML
-    reading: data_reading.ReadingView
-    text: gr.Dropdown
-    label: gr.Dropdown
-    task: gr.Dropdown
-    separator: gr.Textbox
-    names: gr.HTML
-    charts: ChartsView
-    findings: gr.HTML
-    preview: gr.HTML
-    preparing: data_preparing.PreparingView
-    reasons: gr.HTML
-
-    def choices(self) -> list[Component]:
-        """The fields that make a `DataSpec`, in the order of `chosen`."""
-        return [self.text, self.label, self.task, self.separator, self.names]
-
-    def outputs(self) -> list[Any]:
-        """Everything an address can change."""
-        shown = [self.problem, self.nothing, self.file, self.importing, self.table, self.heading, *self.choices()]
-        shown += self.preparing.outputs()
-        return [*shown, *self.reading.outputs(), *self.charts.outputs(), self.findings, self.preview, self.reasons]
-
-
-def layout(t: Words) -> DataView:
-    """Build the page inside the open tab."""
-    trouble = gr.HTML(elem_classes="slot")
-    with gr.Column(elem_classes="first-visit") as nothing:
-        gr.HTML(empty_state(t("data.first_title"), t("data.first_about")))
-        # Any file may come: reading it says in the user's words what is wrong with it.
-        file = gr.File(label=t("data.drop"), file_count="multiple", height=170, elem_id=f"drop-{t.language}")
-        hub = data_hub.layout(t)
-        gr.HTML(f"<h4>{t('data.or_sample')}</h4>")
-        with gr.Row(elem_classes="cards"):
-            cards = tuple((sample, _sample_card(t, sample)) for sample in samples())
-    importing = components.job_progress()
-    with gr.Column(visible=False) as table:
-        head = gr.HTML()
-        reading = data_reading.layout(t)
-        with gr.Row(elem_classes="roles"):
-            text = gr.Dropdown(
-                label=t("setting.data.text_column.name"),
-                info=t("setting.data.text_column.help"),
-                allow_custom_value=True,
-                min_width=200,
-            )
-            label = gr.Dropdown(
-                label=t("setting.data.label_column.name"),
-                info=t("setting.data.label_column.help"),
-                allow_custom_value=True,
-                min_width=200,
-            )
-            task = gr.Dropdown(
-                choices=[(t(f"task.{task}"), task) for task in ("auto", "binary", "multiclass", "multilabel")],
-                label=t("setting.data.task.name"),
-                info=t("setting.data.task.help"),
-                filterable=False,
-                min_width=200,
-            )
-            separator = gr.Textbox(
-                label=t("setting.data.label_separator.name"),
-                info=t("setting.data.label_separator.help"),
-                max_lines=1,
-                min_width=200,
-            )
-        why = gr.HTML()
-        with gr.Row(elem_classes="two"):
-            with gr.Column(min_width=320, elem_classes="card"):
-                gr.HTML(f"<h4>{t('data.labels')}</h4><p class='muted'>{t('data.labels_about')}</p>")
-                names = components.label_names()
-            with gr.Column(min_width=320, elem_classes="card"):
-                gr.HTML(f"<h4>{t('data.findings')}</h4>")
-                found = components.findings_list()
-        preparing = data_preparing.layout(t)
-        charts = data_charts.layout(t)
-        with gr.Column(elem_classes="card"):
-            gr.HTML(f"<h4>{t('data.first_rows')}</h4>")
-            rows = gr.HTML()
-        gr.HTML(
-            f'<div class="next"><a class="button" href="?step=data" data-go>{t("data.other_file")}</a>'
-            f'<button class="button primary" data-step="model">{t("data.next")} →</button></div>'
-        )
-    return DataView(
-        trouble, nothing, file, hub, cards, importing, table, head, reading, text, label, task, separator, names,
-        charts, found, rows, preparing, why,
-    )  # fmt: skip
-
-
-def _sample_card(t: Words, sample: Sample) -> gr.Button:
-    with gr.Column(min_width=220, elem_classes="card sample"):
-        gr.HTML(f"<strong>{t(f'sample.{sample.id}.title')}</strong><p>{t(f'sample.{sample.id}.about')}</p>")
-        return gr.Button(t("data.try_sample"), size="sm", elem_id=f"sample-{sample.id}-{t.language}")
 
 
 # -- handlers
@@ -149,6 +43,7 @@ def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[A
         view.problem: problem(t, opened.problem),
         view.nothing: gr.update(visible=empty and not importing),
         view.file: None,
+        view.describing: "",
         view.importing: json.dumps({"job": importing, "then": "?data={dataset}"}) if importing else "",
         view.table: gr.update(visible=not empty),
     }
@@ -161,8 +56,10 @@ def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[A
         view.heading: heading(t, opened.profile),
         view.text: gr.update(choices=columns, value=data.text_column or None),
         view.label: gr.update(choices=columns, value=data.label_column or None),
+        view.label_columns: gr.update(choices=columns, value=list(data.label_columns)),
+        view.several: gr.update(open=bool(data.label_columns)),
         view.task: data.task,
-        view.separator: gr.update(value=data.label_separator, visible=data.task == "multilabel"),
+        view.separator: gr.update(value=data.label_separator, visible=_has_separator(data)),
         view.preview: preview(t, opened.profile, data),
         view.reasons: reasons(t, opened.profile, data),
     }
@@ -186,8 +83,18 @@ def import_file(services: Services, path: str | None, name: str | None = None) -
     return goto(importing=job.id)
 
 
-def chosen(opened: Opened, text: str | None, label: str | None, task: Task, separator: str, names: str) -> Choices:
-    """What was chosen for the open table, with what the fields of its columns hold.
+def chosen(
+    opened: Opened,
+    text: str | None,
+    label: str | None,
+    label_columns: Sequence[str] | None,
+    task: Task,
+    separator: str,
+    names: str,
+    *,
+    by: str = "",
+) -> Choices:
+    """What was chosen for the open table, with what the fields of its columns hold; ``by`` is the one that changed.
 
     Raises:
         DatasetMissing: no table is open.
@@ -198,14 +105,30 @@ def chosen(opened: Opened, text: str | None, label: str | None, task: Task, sepa
     columns = {
         "text_column": text or "",
         "label_column": label or "",
+        "label_columns": tuple(label_columns or ()),
         "task": task,
         "label_separator": (separator or "")[:3],
         "label_names": {str(value): str(name)[:NAME_LENGTH] for value, name in given.items()},
     }
-    if label:
-        columns["label_columns"] = ()
+    columns |= _one_kind_of_label(opened.choices.data, columns, by)
     data = opened.choices.data.model_copy(update={**columns, "dataset": opened.dataset})
     return opened.choices.model_copy(update={"data": data})
+
+
+def _one_kind_of_label(before: DataSpec, now: Mapping[str, Any], by: str) -> dict[str, Any]:
+    """Labels stand in one column or in several: what was chosen last takes the place of the other."""
+    if by == "label_columns" and now["label_columns"]:
+        return {"label_column": "", "task": "multilabel", "label_separator": ""}
+    if not (now["label_column"] and now["label_columns"]):
+        return {}
+    if by == "label_column":
+        return {"label_columns": (), "task": "auto"}
+    # The fields of a page that has not heard of the last change yet.
+    return {"label_column": before.label_column, "label_columns": before.label_columns}
+
+
+def _has_separator(data: DataSpec) -> bool:
+    return data.task == "multilabel" and not data.label_columns
 
 
 def keep(services: Services, opened: Opened, choices: Choices) -> None:
@@ -215,9 +138,11 @@ def keep(services: Services, opened: Opened, choices: Choices) -> None:
         save_choices(services.home, choices)
 
 
-def describe(services: Services, t: Words, view: DataView, opened: Opened, *fields: Any) -> Iterator[dict[Any, Any]]:
-    """Keep the chosen columns and report on them, in a process of its own."""
-    choices = chosen(opened, *fields)
+def describe(
+    services: Services, t: Words, view: DataView, opened: Opened, *fields: Any, by: str = ""
+) -> Iterator[dict[Any, Any]]:
+    """Keep the chosen columns and report on them, in a process of its own; ``by`` is the field that changed."""
+    choices = chosen(opened, *fields, by=by)
     assert opened.choices is not None
     before, now = opened.choices.data, choices.data
     if (before.label_column, before.label_columns) != (now.label_column, now.label_columns):
@@ -229,46 +154,67 @@ def describe(services: Services, t: Words, view: DataView, opened: Opened, *fiel
 def show_choices(
     services: Services, t: Words, view: DataView, opened: Opened, choices: Choices
 ) -> Iterator[dict[Any, Any]]:
-    """What the page shows of choices that have changed, and the report on them as soon as there is one."""
+    """What the page shows of choices that have changed, and the report on them or how far it is."""
     assert opened.profile is not None
+    data = choices.data
     yield {
         view.problem: "",
-        view.preview: preview(t, opened.profile, choices.data),
-        view.reasons: reasons(t, opened.profile, choices.data),
-        view.task: choices.data.task,
-        view.separator: gr.update(visible=choices.data.task == "multilabel"),
+        view.preview: preview(t, opened.profile, data),
+        view.reasons: reasons(t, opened.profile, data),
+        view.label: data.label_column or None,
+        view.label_columns: list(data.label_columns),
+        view.task: data.task,
+        view.separator: gr.update(visible=_has_separator(data)),
         **data_preparing.told(t, view.preparing, opened, choices, None),
     }
-    if names_columns(choices.data):
-        yield from _report(services, t, view, opened, choices)
+    if opened.run is None and opened.choices and report_key(opened.choices) != report_key(choices):
+        stop_report(services.home, opened.choices)
+    if names_columns(data):
+        yield _report(services, t, view, opened, choices, anew=True)
     else:
-        yield _undescribed(view, t("data.choose_columns"))
+        yield {**_undescribed(view, t("data.choose_columns")), view.describing: ""}
 
 
-def finish_describing(services: Services, t: Words, view: DataView, opened: Opened) -> Iterator[dict[Any, Any]]:
-    """Report on an opened table that has no report on its chosen columns yet: the page was closed too early."""
+def finish_describing(services: Services, t: Words, view: DataView, opened: Opened) -> dict[Any, Any]:
+    """Report on an opened table that has no report on its chosen columns: what is being made is followed again."""
     choices = opened.choices
     if choices is None or not names_columns(choices.data) or load_report(services.home, choices):
-        yield {view.problem: gr.skip()}
-    else:
-        yield from _report(services, t, view, opened, choices)
+        return {view.problem: gr.skip()}
+    return _report(services, t, view, opened, choices, anew=False)
 
 
-def _report(services: Services, t: Words, view: DataView, opened: Opened, choices: Choices) -> Iterator[dict[Any, Any]]:
-    report = load_report(services.home, choices)
-    if report is None:
-        yield _undescribed(view, t("data.describing"))
-        try:
-            wait(start_report(services.home, choices), timeout_s=REPORT_TIMEOUT_S)
-            report = load_report(services.home, choices)
-        except StudioError as error:
-            yield {view.problem: problem(t, error), **_undescribed(view, "")}
-            return
-        if opened.run is None and opened.profile and load_choices(services.home, opened.profile) != choices:
-            return  # something else was chosen meanwhile, and is reported on by whoever chose it
-    assert report is not None
-    steps = data_preparing.told(t, view.preparing, opened, choices, report)
-    yield {**_described(t, view, choices, report), **steps}
+def _report(
+    services: Services, t: Words, view: DataView, opened: Opened, choices: Choices, *, anew: bool
+) -> dict[Any, Any]:
+    """The report on the choices, or the progress of the job that makes it.
+
+    One that was stopped or has failed is made again only when it is asked for ``anew``.
+    """
+    try:
+        report = load_report(services.home, choices)
+        if report is not None:
+            steps = data_preparing.told(t, view.preparing, opened, choices, report)
+            return {**_described(t, view, choices, report), **steps, view.describing: ""}
+        job = None if anew else report_job(services.home, choices)
+        if job is None or job.status().state in (JobState.COMPLETED, JobState.INTERRUPTED):
+            job = start_report(services.home, choices)
+    except StudioError as error:
+        return {view.problem: problem(t, error), **_undescribed(view, ""), view.describing: ""}
+    following = {"job": job.id, "tell": True, "again": t("data.describe_again")}
+    return {**_undescribed(view, t("data.describing")), view.describing: json.dumps(following, ensure_ascii=False)}
+
+
+def describing_ended(services: Services, t: Words, view: DataView, opened: Opened) -> dict[Any, Any]:
+    """Show the report that is finished; where it failed or was stopped, the progress says so and stays."""
+    choices = opened.choices
+    if choices is None:
+        return {view.problem: gr.skip()}
+    if load_report(services.home, choices) is not None:
+        return _report(services, t, view, opened, choices, anew=False)
+    job = report_job(services.home, choices)
+    if job is not None and not job.status().state.is_final:  # something else was chosen meanwhile
+        return {view.problem: gr.skip()}
+    return _undescribed(view, "")
 
 
 def alter(
@@ -293,12 +239,12 @@ def _described(t: Words, view: DataView, choices: Choices, report: dict[str, Any
     return {
         view.names: json.dumps({"labels": labels, "names": spec.label_names}, ensure_ascii=False),
         **data_charts.described(t, view.charts, report, spec.label_names),
-        view.findings: findings(t, report, MOST_LABELS_NAMED),
+        view.findings: findings(t, report, MOST_LABELS_NAMED, spec.label_names),
     }
 
 
 def rename_labels(services: Services, t: Words, view: DataView, opened: Opened, *fields: Any) -> dict[Any, Any]:
-    """Keep the new names of the labels; gives their chart anew, and says when two would have the same name."""
+    """Keep the new names of the labels; gives what shows them anew, and says when two would have the same one."""
     choices = chosen(opened, *fields)
     keep(services, opened, choices)
     report = load_report(services.home, choices)
@@ -307,8 +253,14 @@ def rename_labels(services: Services, t: Words, view: DataView, opened: Opened, 
         check_label_names(services, choices)
     except StudioError as error:
         clash = error
-    chart = {view.charts.labels: label_chart(t, report["labels"], choices.data.label_names)} if report else {}
-    return {view.problem: problem(t, clash), **chart}
+    names, shown = choices.data.label_names, {}
+    if report:
+        shown = {
+            view.charts.labels: label_chart(t, report["labels"], names),
+            view.findings: findings(t, report, MOST_LABELS_NAMED, names),
+            view.preparing.counts: data_preparing.parts_counts(t, report, names),
+        }
+    return {view.problem: problem(t, clash), **shown}
 
 
 def check_label_names(services: Services, choices: Choices) -> None:
@@ -332,11 +284,23 @@ def wire(view: DataView, site: Site) -> None:
     def taken(sample: Sample) -> Any:
         return lambda: import_file(services, str(sample.file), sample.file.name)
 
-    def changed(address: str, *fields: Any) -> Iterator[dict[Any, Any]]:
-        yield from describe(services, t, view, site.opened(address), *fields)
+    def changed(by: str) -> Callable[..., Iterator[dict[Any, Any]]]:
+        def handle(address: str, *fields: Any) -> Iterator[dict[Any, Any]]:
+            yield from describe(services, t, view, site.opened(address), *fields, by=by)
+
+        return handle
 
     def renamed(address: str, *fields: Any) -> dict[Any, Any]:
         return rename_labels(services, t, view, site.opened(address), *fields)
+
+    def described(address: str) -> dict[Any, Any]:
+        return describing_ended(services, t, view, site.opened(address))
+
+    def described_anew(address: str) -> dict[Any, Any]:
+        opened = site.opened(address)
+        if opened.choices is None:
+            raise DatasetMissing(dataset="")
+        return _report(services, t, view, opened, opened.choices, anew=True)
 
     data_reading.wire(view.reading, site)
     _wire_preparing(view, site)
@@ -345,10 +309,19 @@ def wire(view: DataView, site: Site) -> None:
     data_hub.wire(view.hub, site)
     for sample, button in view.samples:
         site.on(button.click, taken(sample), [], [site.router])
-    for field in (view.text, view.label, view.task):
-        site.on(field.input, changed, inputs, view.outputs(), trigger_mode="always_last")
-    site.on(view.separator.blur, changed, inputs, view.outputs())
-    site.on(view.names.renamed, renamed, inputs, [view.problem, view.charts.labels], trigger_mode="always_last")
+    columns = {
+        "text_column": view.text,
+        "label_column": view.label,
+        "label_columns": view.label_columns,
+        "task": view.task,
+    }
+    for name, field in columns.items():
+        site.on(field.input, changed(name), inputs, view.outputs(), trigger_mode="always_last")
+    site.on(view.describing.ended, described, [site.router], view.outputs())
+    site.on(view.describing.again, described_anew, [site.router], view.outputs())
+    site.on(view.separator.blur, changed("label_separator"), inputs, view.outputs())
+    naming = [view.problem, view.charts.labels, view.findings, view.preparing.counts]
+    site.on(view.names.renamed, renamed, inputs, naming, trigger_mode="always_last")
 
 
 def _wire_preparing(view: DataView, site: Site) -> None:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from backend.data.duplicates import near
 from backend.data.labels import split_cell
 from backend.data.profiling import hashes_of
-from backend.data.report.rows import EXAMPLES, Finding, Indices, ReportRows, cut, finding, step
+from backend.data.report.rows import EXAMPLES, Finding, Indices, ReportRows, cut, finding, step, untold
 from backend.data.rows import TextRows
 
 SIMILARITY = 0.9
@@ -82,7 +82,7 @@ def on_near_repeats(rows: ReportRows) -> list[Finding]:
     few = rows.texts.slice(0, 1000).to_pylist()
     affordable = int(NEAR_CHARACTERS * len(few) / sum(map(len, few)))
     looked_at, sampled = rows.sample(max(1000, min(NEAR_SAMPLE, affordable)))
-    alike = near(TextRows(looked_at.texts, looked_at.cells, looked_at.numbers), SIMILARITY, _untold)
+    alike = near(TextRows(looked_at.texts, looked_at.cells, looked_at.numbers), SIMILARITY, untold)
     # Exact repeats are left out by this step too, but have a finding of their own.
     count = int((~alike.keep).sum()) - _exact_repeats(looked_at)
     if count <= 0:
@@ -98,7 +98,3 @@ def on_near_repeats(rows: ReportRows) -> list[Finding]:
 
 def _exact_repeats(rows: ReportRows) -> int:
     return len(rows) - len(np.unique(hashes_of(rows.texts)))
-
-
-def _untold(done: int, total: int) -> None:
-    """Nobody is told of the progress: it is a matter of seconds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,8 @@ from backend.data.labels import split_cell
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Finding = dict[str, Any]
+Tell = Callable[[int, int], None]
+"""Called with how much of something long is done, and of how much."""
 
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 300
@@ -103,6 +105,10 @@ def step(kind: str, **settings: Any) -> dict[str, Any]:
 def change(**values: Any) -> dict[str, Any]:
     """A repair: choices to change, by path with ``__``: ``change(split__method="group")``."""
     return {"set": {path.replace("__", "."): value for path, value in values.items()}}
+
+
+def untold(done: int, total: int) -> None:
+    """Nobody is told of the progress."""
 
 
 def cut(text: str, most: int = EXAMPLE_CHARACTERS) -> str:
