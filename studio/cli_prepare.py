@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from backend.data.datasets import result_of
-from backend.data.exporting import start_export
+from backend.data.exporting import fold_folder, start_export
 from backend.errors import FolderTaken, RunLost
 from backend.jobs.directory import JobState
 from backend.jobs.store import RunStore
@@ -36,11 +36,13 @@ def prepare(
         FolderTaken: ``out`` is a file, or holds files of another origin by these names.
     """
     spec = read_spec(terminal, data, given)
-    _refuse_taken(out, kind)
+    # Who asks for folds and for none of them gets each; which one a run tests on is a setting of that run.
+    all_folds = spec.split.folds > 1 and given.get("split__fold") is None and spec.split.fold == 1
+    _refuse_taken(out, kind, spec.split.folds if all_folds else 0)
     with Interrupts() as interrupts:
         try:
             spec = prepare_data(terminal, store.home, spec, interrupts, hub_token(store.home, environ))
-            job = start_export(store.home, spec.choices, kind, out)
+            job = start_export(store.home, spec.choices, kind, out, all_folds=all_folds)
             status = follow(job, build_watcher(terminal, phases=False), interrupts, lambda: None)
         except (StoppedBefore, Left):
             return _stopped(terminal)
@@ -53,23 +55,31 @@ def prepare(
     if terminal.as_json:
         terminal.document(_document(out, result))
     else:
-        for name in result["files"]:
-            part = Path(name).stem
-            terminal.say("cli.prepare.written", file=str(out / name), count=result["rows"][part])
+        for fold in result.get("folds") or [result]:
+            for name in fold["files"]:
+                terminal.say("cli.prepare.written", file=str(out / name), count=fold["rows"][Path(name).stem])
     return 0
 
 
 def _document(out: Path, result: Mapping[str, Any]) -> dict[str, Any]:
-    told = {name: result[name] for name in ("rows", "labels", "task", "steps", "split", "notes")}
-    return {"folder": str(out.resolve()), "files": [str(out.resolve() / name) for name in result["files"]], **told}
+    told = {name: value for name, value in result.items() if name not in ("files", "archive", "folds")}
+    if "folds" in result:
+        told["folds"] = [{**fold, "files": _paths(out, fold["files"])} for fold in result["folds"]]
+    return {"folder": str(out.resolve()), "files": _paths(out, result["files"]), **told}
 
 
-def _refuse_taken(out: Path, kind: str) -> None:
+def _paths(out: Path, names: Sequence[str]) -> list[str]:
+    return [str(out.resolve() / name) for name in names]
+
+
+def _refuse_taken(out: Path, kind: str, folds: int) -> None:
     if out.exists() and not out.is_dir():
         raise FolderTaken(folder=str(out))
     # What an earlier call has written may be written again; nobody else's files are.
     mine = (out / "prepared.json").exists()
-    if not mine and any((out / f"{part}.{kind}").exists() for part in ("train", "validation", "test")):
+    places = [out / fold_folder(fold) for fold in range(1, folds + 1)] or [out]
+    taken = (place / f"{part}.{kind}" for place in places for part in ("train", "validation", "test"))
+    if not mine and any(path.exists() for path in taken):
         raise FolderTaken(folder=str(out))
 
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from backend.data.cells import LIST_SEPARATORS
 from backend.data.datasets import dataset_folder, load_profile
 from backend.data.describer import surroundings
-from backend.data.exporting import ARCHIVE
+from backend.data.exporting import ARCHIVE, fold_folder
 from backend.data.labelling import LabelledTexts
 from backend.data.pipeline import divide_prepared, label_prepared, needed_columns, prepare_rows, read_table
 from backend.data.rows import Indices, TextRows
@@ -46,18 +46,28 @@ def export(context: JobContext) -> dict[str, Any]:
         around = surroundings(context, folder)
         prepared = prepare_rows(read_table(folder, needed_columns(choices, profile)), profile, choices, around)
         labelled = label_prepared(prepared, choices, with_texts=False)
-        division = divide_prepared(labelled, prepared, choices)
-    files = []
+        folds = range(1, choices.split.folds + 1) if context.spec.get("all_folds") else ()
+        wanted = [choices.replaced({"split.fold": fold}) for fold in folds] or [choices]
+        # All of them before the first is written: one that is not possible leaves no half of the files.
+        divisions = [divide_prepared(labelled, prepared, one) for one in wanted]
+    written = []
     with context.phase("exporting"):
         names = _column_names(choices)
-        for name in PARTS:
-            path = target / f"{name}.{context.spec['format']}"
-            rows: Indices = getattr(division.splits, name)
-            _write(path, names, _tables(context, prepared.rows, labelled, rows, names))
-            files.append(path.name)
-        counts = {name: len(getattr(division.splits, name)) for name in PARTS}
-        about = {"rows": counts, "labels": labelled.labels, "task": labelled.task, "steps": prepared.steps}
-        about |= {"split": division.method, "notes": division.notes}
+        for one, division in zip(wanted, divisions, strict=True):
+            place = target / fold_folder(one.split.fold) if folds else target
+            place.mkdir(exist_ok=True)
+            files = []
+            for name in PARTS:
+                path = place / f"{name}.{context.spec['format']}"
+                rows: Indices = getattr(division.splits, name)
+                _write(path, names, _tables(context, prepared.rows, labelled, rows, names))
+                files.append(str(path.relative_to(target)))
+            counts = {name: len(getattr(division.splits, name)) for name in PARTS}
+            told = {"rows": counts, "split": division.method, "notes": division.notes}
+            written.append(({"fold": one.split.fold, "files": files} if folds else {}) | told)
+        about = {"labels": labelled.labels, "task": labelled.task, "steps": prepared.steps}
+        about |= {"folds": written} if folds else written[0]
+        files = [file for fold in written for file in fold["files"]] if folds else files
         write_json(target / ABOUT, {**about, "choices": choices.model_dump(mode="json")})
         if not context.spec["out"]:
             _pack(context.path / ARCHIVE, [target / name for name in (*files, ABOUT)])

@@ -16,10 +16,14 @@ FORMATS = ("csv", "parquet")
 ARCHIVE = "prepared.zip"
 
 
-def start_export(home: Home, choices: Choices, kind: str, out: Path | None = None) -> JobDirectory:
+def start_export(
+    home: Home, choices: Choices, kind: str, out: Path | None = None, *, all_folds: bool = False
+) -> JobDirectory:
     """Start writing the parts as files of this kind: into the folder ``out``, else into one archive in the job's.
 
-    Its result is ``{"files": [name, …], "rows": {part: n}, "steps": […], "split", "notes"}``.
+    Its result is ``{"files": [name, …], "labels", "task", "steps", "rows": {part: n}, "split", "notes"}``. With
+    ``all_folds`` each of the folds that the split asks for gets a folder ``fold-<n>``, and the result has
+    ``"folds": [{"fold", "files", "rows", "split", "notes"}]`` in the place of the last three.
 
     Raises:
         DatasetMissing: there is no such dataset.
@@ -28,12 +32,17 @@ def start_export(home: Home, choices: Choices, kind: str, out: Path | None = Non
     if kind not in FORMATS:
         raise ValueError(f"no such format: {kind}")
     dataset_folder(home, choices.data.dataset)
-    spec = {"choices": choices.model_dump(mode="json"), "format": kind, "home": str(home.path)}
+    spec = {"choices": choices.model_dump(mode="json"), "format": kind, "home": str(home.path), "all_folds": all_folds}
     job = JobDirectory.create(
         home.jobs, kind="export", module=EXPORTER_MODULE, spec={**spec, "out": str(out.resolve()) if out else None}
     )
     launch(job)
     return job
+
+
+def fold_folder(fold: int) -> str:
+    """The name of the folder of one of several folds."""
+    return f"fold-{fold}"
 
 
 def exported_archive(job: JobDirectory) -> Path:

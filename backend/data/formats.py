@@ -52,6 +52,8 @@ class ReadingFacts:
     """The column that says which part of the data a row belongs to, where files or folders said it."""
     list_separators: dict[str, str] = field(default_factory=dict)
     """For columns that held lists of values: what joins them in the table."""
+    classes: list[str] = field(default_factory=list)
+    """Columns that are declared to hold classes."""
     notes: list[dict[str, Any]] = field(default_factory=list)
     """Findings about the file itself: ``{"code", "count", "facts"}``, some with ``examples`` and a ``severity``."""
 

@@ -238,6 +238,8 @@ def open_hub_table(
 
     parts = parts_of([piece.name for piece in pieces])
     columns = unique_names(kinds)
+    declared = zip(columns, kinds.values(), strict=True)
+    facts.classes = [column for column, kind in declared if class_names(kind) or class_names(inner_type(kind))]
     if parts:
         columns = unique_names([*columns, SPLIT_COLUMN])
         facts.given_split = columns[-1]

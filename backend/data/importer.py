@@ -203,8 +203,8 @@ def write_profile(
         del column
         pa.default_memory_pool().release_unused()
         context.progress(number, len(reading.columns), unit="columns")
-    guess = guess_columns(profiles, lambda name: count_cells(pq.read_table(table, columns=[name])[name]))
     facts = reading.facts
+    guess = guess_columns(profiles, lambda name: count_cells(pq.read_table(table, columns=[name])[name]), facts.classes)
     document = {
         **about,
         "format": facts.format,

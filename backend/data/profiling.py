@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -148,19 +148,27 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def guess_columns(columns: Sequence[ColumnProfile], cells_of: Any) -> Guess:
+def guess_columns(columns: Sequence[ColumnProfile], cells_of: Any, classes: Sequence[str] = ()) -> Guess:
     """The probable text and label columns; their order in the table does not matter.
 
     ``cells_of(name)`` gives a column's cell counts, asked for columns of few values and the label column only.
+    ``classes`` are columns that the data itself declares to hold classes: where there are any, one is the label.
     """
     found = sorted(columns, key=lambda column: column.name)
-    named = [c for c in found if c.kind == "label" and _label_rank(c.name) is not None]
+    declared = [c for c in found if c.name in classes and c.kind != "empty"]
+    named = declared or [c for c in found if c.kind == "label" and _label_rank(c.name) is not None]
     roles = guess_roles(columns, cells_of, min(named, key=_label_order).name if named else "")
     taken = roles.taken()
-    free = [column for column in found if column.name not in taken]
-    text, text_reason, text_certain = _guess_text(free)
+    free = [column for column in found if column.name not in taken or column in declared]
+    text, text_reason, text_certain = _guess_text([column for column in free if column not in declared])
     others = [column for column in free if text is None or column.name != text.name]
-    label, label_reason, label_certain = _guess_label(others) if not roles.label_columns else (None, "columns", True)
+    if declared:
+        label, label_reason, label_certain = min(declared, key=_label_order), "classes", len(declared) == 1
+        roles = replace(roles, label_columns=[])
+    elif roles.label_columns:
+        label, label_reason, label_certain = None, "columns", True
+    else:
+        label, label_reason, label_certain = _guess_label(others)
     task, separator = "multilabel" if roles.label_columns else "auto", ""
     if label is not None:
         separator = label.separator

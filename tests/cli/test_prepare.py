@@ -57,6 +57,31 @@ def test_the_parts_are_written_as_excel_and_everybody_else_read_them(studio: Stu
     assert pq.read_table(out / "test.parquet")["review"].to_pylist() == [row["review"] for row in parts["test"]]
 
 
+def test_all_folds_are_written_unless_one_is_asked_for(studio: Studio, reviews: Path, tmp_path: Path) -> None:
+    out = tmp_path / "folds"
+    document = studio.document("prepare", str(reviews), "--out", str(out), "--folds", "3")
+    assert [fold["fold"] for fold in document["folds"]] == [1, 2, 3]
+    assert document["files"] == [file for fold in document["folds"] for file in fold["files"]]
+    tests = []
+    for fold in document["folds"]:
+        parts = [read_csv(Path(file)) for file in fold["files"]]
+        assert [len(rows) for rows in parts] == list(fold["rows"].values())
+        assert Path(fold["files"][0]) == out / f"fold-{fold['fold']}" / "train.csv"
+        assert len({row["row"] for part in parts for row in part}) == sum(fold["rows"].values())
+        tests.append({row["row"] for row in parts[2]})
+    assert len(set.union(*tests)) == sum(map(len, tests)) == sum(document["folds"][0]["rows"].values())
+
+    alone = studio.document("prepare", str(reviews), "--out", str(tmp_path / "one"), "--folds", "3", "--fold", "1")
+    assert alone["rows"] == document["folds"][0]["rows"]
+    assert {row["row"] for row in read_csv(tmp_path / "one" / "test.csv")} == tests[0]
+
+    taken = tmp_path / "taken"
+    (taken / "fold-2").mkdir(parents=True)
+    (taken / "fold-2" / "test.csv").write_text("mine")
+    refused = studio.document("prepare", str(reviews), "--out", str(taken), "--folds", "3", status=2)
+    assert refused["error"]["code"] == "data.folder_taken"
+
+
 def test_somebody_elses_files_are_left_alone(studio: Studio, reviews: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

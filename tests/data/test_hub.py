@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -290,3 +291,21 @@ def test_what_is_no_table_is_refused_and_leaves_nothing(
     with pytest.raises(error):
         imported(home, HubSource("someone/odd"))
     assert list(home.datasets.iterdir()) == []
+
+
+def test_declared_classes_are_the_labels_for_sure(home: Home, hub: HubStandIn) -> None:
+    # Neither its name nor its values would have told: the other column is called "label".
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    features = Features({"text": Value("string"), "label": Value("string"), "verdict": ClassLabel(names=NAMES)})
+    columns = {
+        "text": [f"the words number {n}" for n in range(60)],
+        "label": ["ab"[n // 7 % 2] for n in range(60)],
+        "verdict": [n % 2 for n in range(60)],
+    }
+    stream = BytesIO()
+    Dataset.from_dict(columns, features=features).to_parquet(stream)
+    add(hub, "someone/verdicts", {"data/train-00000-of-00001.parquet": stream.getvalue()})
+    guess = imported(home, HubSource("someone/verdicts"))["guess"]
+    assert (guess["text"], guess["label"], guess["certain"]) == ("text", "verdict", True)
+    assert guess["reasons"]["label"] == "classes"
