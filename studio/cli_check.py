@@ -102,8 +102,8 @@ def show_report(
         terminal.show(tokens_words(words, tokens))
         if tokens["unknown"] >= UNKNOWN_SHARE:
             terminal.show(unknown_words(words, tokens))
-    shares = {name: round(100 * share) for name, share in report["language"].items()}
-    terminal.show(words("cli.check.languages", **shares), "")
+    shares = [f"{words(f'language.{name}')} {100 * share:.0f} %" for name, share in report["language"].items() if share]
+    terminal.show(words("cli.check.languages", shares=shares), "")
     for finding in worst_first(report["findings"]):
         _show_finding(terminal, finding)
     tell_preparation(terminal, report)

@@ -10,6 +10,7 @@ import pytest
 
 from backend.data.describing import describe
 from backend.data.reading import read_table
+from backend.data.report.languages import language_of
 from backend.data.report.rows import EXAMPLE_CHARACTERS
 from backend.errors import ColumnMissing, SameColumn
 from studio.i18n import LANGUAGES, words
@@ -144,7 +145,30 @@ def test_the_histogram_holds_every_text_in_at_most_forty_bars() -> None:
 def test_languages_are_told_by_script() -> None:
     texts = ["很好吃", "我用 iPhone 点的外卖", "very good", "très bien", "очень вкусно", "12345"]
     report = report_on([(text, "ab"[n % 2]) for n, text in enumerate(texts)])
-    assert report["language"] == {"zh": 0.3333, "en": 0.3333, "other": 0.3333}
+    assert report["language"] == {"zh": 0.3333, "en": 0.3333, "cyrillic": 0.1667, "other": 0.1667}
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("とても美味しかったです", "kana"),
+        ("ラーメン", "kana"),
+        ("아주 맛있어요", "hangul"),
+        ("Очень вкусно, iPhone", "cyrillic"),
+        ("πολύ νόστιμο", "greek"),
+        ("الطعام لذيذ جدا", "arabic"),
+        ("האוכל טעים מאוד", "hebrew"),
+        ("อร่อยมาก", "thai"),
+        ("खाना बहुत स्वादिष्ट था", "devanagari"),
+        ("খাবারটি খুব সুস্বাদু", "bengali"),
+        ("உணவு மிகவும் சுவையாக", "tamil"),
+        ("ძალიან გემრიელი", "other"),
+        ("优の良品店里的东西很好吃", "zh"),
+        ("", "other"),
+    ],
+)
+def test_scripts_are_told_apart(text: str, language: str) -> None:
+    assert language_of(text) == language
 
 
 def test_columns_that_are_not_there_are_refused() -> None:
