@@ -134,7 +134,17 @@ def test_teacher_is_left_out_where_it_would_take_minutes() -> None:
 
 
 def test_broken_up_texts_keep_their_characters_and_are_the_same_for_a_seed() -> None:
-    broken = broken_up(TEXTS, seed=1)
-    assert [text.replace(" ", "") for text in broken] == [text.replace(" ", "") for text in TEXTS]
-    assert broken != TEXTS
-    assert broken == broken_up(TEXTS, seed=1) != broken_up(TEXTS, seed=2)
+    chinese = ["饭菜有些咸，送得也慢" * 3] * 4
+    broken = broken_up(chinese, seed=1)
+    assert [text.replace(" ", "") for text in broken] == chinese
+    assert len(set(broken)) > 1, "each in its own places"
+    assert broken == broken_up(chinese, seed=1) != broken_up(chinese, seed=2)
+    assert broken_up(["what is the capital of france"], seed=1) == ["what is the capital of france"]
+
+
+def test_pieces_of_scripts_with_spaces_go_over_words_but_not_over_punctuation() -> None:
+    english = learn_tokenizer(["what is  the capital of france?", "What is the capital of spain?"] * 20, 32)
+    assert any(" " in piece.strip() for piece in english.tokenize("WHAT IS\nTHE capital?"))
+    assert not [piece for piece in english.get_vocab() if "?" in piece and piece != "?"]
+    chinese = learn_tokenizer(["饭菜有些咸，送得也慢", "饭菜有些咸，味道不错"] * 20, 32)
+    assert max(map(len, set(chinese.get_vocab()) - set(chinese.all_special_tokens))) <= 4
