@@ -50,7 +50,7 @@ def export(context: JobContext) -> dict[str, Any]:
         wanted = [choices.replaced({"split.fold": fold}) for fold in folds] or [choices]
         # All of them before the first is written: one that is not possible leaves no half of the files.
         divisions = [divide_prepared(labelled, prepared, one) for one in wanted]
-    written = []
+    written: list[dict[str, Any]] = []
     with context.phase("exporting"):
         names = _column_names(choices)
         for one, division in zip(wanted, divisions, strict=True):
@@ -63,9 +63,9 @@ def export(context: JobContext) -> dict[str, Any]:
                 _write(path, names, _tables(context, prepared.rows, labelled, rows, names))
                 files.append(str(path.relative_to(target)))
             counts = {name: len(getattr(division.splits, name)) for name in PARTS}
-            told = {"rows": counts, "split": division.method, "notes": division.notes}
+            told: dict[str, Any] = {"rows": counts, "split": division.method, "notes": division.notes}
             written.append(({"fold": one.split.fold, "files": files} if folds else {}) | told)
-        about = {"labels": labelled.labels, "task": labelled.task, "steps": prepared.steps}
+        about: dict[str, Any] = {"labels": labelled.labels, "task": labelled.task, "steps": prepared.steps}
         about |= {"folds": written} if folds else written[0]
         files = [file for fold in written for file in fold["files"]] if folds else files
         write_json(target / ABOUT, {**about, "choices": choices.model_dump(mode="json")})
