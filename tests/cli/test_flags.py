@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from backend.jobs.files import read_json
-from backend.specs import Setting, settings
+from backend.specs import Setting, build_spec, settings
 from studio.cli import app
 from studio.cli_flags import apply_flags, read_pairs
 from tests.cli.conftest import Studio
@@ -34,29 +34,61 @@ def test_help_names_every_flag_with_its_range_in_the_language_of_the_terminal(st
     assert "…" not in done.stdout
 
 
+ELSEWHERE = {
+    "reading.sheet": "Sheet 2",
+    "data.configuration": "plain",
+    "data.revision": "main",
+    "data.splits": ["train", "test"],
+    "data.label_columns": ["a", "b"],
+}
+"""Settings of workbooks, of the Hub, and of tables without a label column."""
+
+
 def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio, reviews: Path, tmp_path: Path) -> None:
     # The model folder holds no model: the run fails at once, with everything in its spec.
     no_model = tmp_path / "no_model"
     no_model.mkdir()
+    validation, test = (tmp_path / name for name in ("validation.csv", "test.csv"))
+    for file in (validation, test):
+        file.write_bytes(reviews.read_bytes())
     fixed = {
         "name": "全部设置",
+        "reading.encoding": "utf-8",
+        "reading.delimiter": ",",
+        "reading.header": "yes",
         "data.source": str(reviews),
+        "data.validation_source": str(validation),
+        "data.test_source": str(test),
         "data.text_column": "review",
+        "data.template": "{review}!",
         "data.label_column": "label",
         "data.label_separator": "|",
-        "data.label_columns": ["a", "b"],
-        "data.template": "{review}!",
-        "prepare.steps": ["drop_duplicates"],
+        "prepare.steps": ["drop_blank"],
+        "sample.rows": 200,
+        "sample.cap": 100,
+        "split.method": "stratified",
+        "split.column": "review",
+        "split.folds": 3,
+        "split.fold": 2,
         "model.base": str(no_model),
         "model.revision": "v2",
     }
-    expected: dict[str, Any] = {s.path: fixed[s.path] if s.path in fixed else _another_value(s) for s in SETTINGS}
-    arguments = [part for s in SETTINGS for part in (s.flag, _as_text(expected[s.path]))]
+    asked = [s for s in SETTINGS if s.path not in ELSEWHERE]
+    expected: dict[str, Any] = {s.path: fixed[s.path] if s.path in fixed else _another_value(s) for s in asked}
+    arguments = [part for s in asked for part in (s.flag, _as_text(expected[s.path]))]
     failed = studio.document("train", *arguments, status=1)
     assert failed["state"] == "failed"
     assert failed["error"]["code"] == "model.not_a_folder"
     spec = read_json(studio.newest_run().path / "spec.json")
-    assert {s.path: _at(spec, s.path) for s in SETTINGS} == expected
+    found = {s.path: _at(spec, s.path) for s in asked}
+    assert [step["kind"] for step in found.pop("prepare.steps")] == expected.pop("prepare.steps")
+    assert found == expected
+
+
+def test_settings_of_other_kinds_of_tables_reach_the_spec() -> None:
+    given = {path.replace(".", "__"): value for path, value in ELSEWHERE.items()}
+    spec = build_spec(apply_flags({}, given)).model_dump(mode="json")
+    assert {path: _at(spec, path) for path in ELSEWHERE} == ELSEWHERE
 
 
 def _another_value(setting: Setting) -> Any:
@@ -71,7 +103,9 @@ def _another_value(setting: Setting) -> Any:
 
 
 def _as_text(value: Any) -> str:
-    return ",".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        return ",".join(f"{k}={v}" for k, v in value.items())
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def _at(document: dict[str, Any], path: str) -> Any:
