@@ -170,9 +170,17 @@ def show_choices(
     if opened.run is None and opened.choices and report_key(opened.choices) != report_key(choices):
         stop_report(services.home, opened.choices)
     if names_columns(data):
-        yield _report(services, t, view, opened, choices, anew=True)
+        told = _report(services, t, view, opened, choices, anew=True)
+        if opened.choices and _columns(opened.choices.data) == _columns(data) and told.get(view.describing):
+            # The columns are the same: labels and charts stay, faded, so that the page does not jump.
+            told = {part: told[part] for part in (view.findings, view.describing)}
+        yield told
     else:
         yield {**_undescribed(view, t("data.choose_columns")), view.describing: ""}
+
+
+def _columns(data: DataSpec) -> tuple[object, ...]:
+    return data.text_column, data.template, data.label_column, data.label_columns, data.label_separator
 
 
 def finish_describing(services: Services, t: Words, view: DataView, opened: Opened) -> dict[Any, Any]:

@@ -206,7 +206,11 @@ def composed(t: Words, opened: Opened, choices: Choices) -> str:
     except StudioError as error:
         return problem(t, error)
     rows = (dict(zip(preview["columns"], row, strict=True)) for row in preview["rows"][:COMPOSED_ROWS])
-    return tag("ul", *(tag("li", text(render(template, row)[:COMPOSED_CHARACTERS])) for row in rows), class_="composed")
+    return tag("ul", *(tag("li", text(_cut(render(template, row)))) for row in rows), class_="composed")
+
+
+def _cut(made: str) -> str:
+    return made if len(made) <= COMPOSED_CHARACTERS else made[:COMPOSED_CHARACTERS] + "…"
 
 
 def parts_counts(t: Words, report: Mapping[str, Any] | None, names: Mapping[str, str] | None = None) -> str:
