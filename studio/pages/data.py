@@ -57,7 +57,8 @@ def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[A
         view.text: gr.update(choices=columns, value=data.text_column or None),
         view.label: gr.update(choices=columns, value=data.label_column or None),
         view.label_columns: gr.update(choices=columns, value=list(data.label_columns)),
-        view.several: gr.update(open=bool(data.label_columns)),
+        # A text column and two label columns are the least for which this means anything.
+        view.several: gr.update(open=bool(data.label_columns), visible=len(columns) > 2),
         view.task: data.task,
         view.separator: gr.update(value=data.label_separator, visible=_has_separator(data)),
         view.preview: preview(t, opened.profile, data),
