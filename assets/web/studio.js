@@ -80,7 +80,7 @@ const Studio = (() => {
   }
   // Until the address has been shown once, tabs that appear must not overwrite it.
   let shown = false;
-  const ready = () => { shown = true; };
+  const ready = () => { shown = true; document.body.classList.add("studio-ready"); };
   /** Note in the address which step is open, without loading anything. */
   function step(name) {
     if (!shown) return;

@@ -74,7 +74,7 @@ def open_page(chromium: Browser, studio: StudioProcess) -> Iterator[Callable[...
         page.on("pageerror", lambda error: watched.errors.append(str(error)))
         page.on("request", lambda request: _note_foreign(watched, request.url, studio.url))
         page.goto(studio.url + path)
-        page.wait_for_selector(".studio-header")
+        page.wait_for_selector("body.studio-ready .studio-header")
         return page
 
     yield opened

@@ -119,7 +119,7 @@ def test_a_hostile_table_is_only_text_on_the_data_and_model_pages(
     column = page.get_by_label(t("setting.data.text_column.name"))
     column.fill(f"none {IMAGE}")
     column.press("Enter")
-    expect(page.locator(".banner.bad, .toast-body").first).to_contain_text("<img src=x")
+    expect(page.locator(".banner.bad, .toast-body, .job .problem").first).to_contain_text("<img src=x")
     nothing_ran(page)
 
 
