@@ -31,7 +31,7 @@ def take(folder: Path, table: Path) -> None:
             for language, path, suffix in (("en", "/", ""), ("zh-CN", "/zh", "-zh")):
                 page = browser.new_page(viewport={"width": 1280, "height": 900})
                 page.goto(studio.url + path)
-                page.wait_for_selector(".studio-header")
+                page.wait_for_selector("body.studio-ready .studio-header")
                 _story(page, language, folder, suffix, table)  # type: ignore[arg-type]
                 page.close()
         finally:

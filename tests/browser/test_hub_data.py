@@ -49,7 +49,7 @@ def page(chromium: Browser, hub_studio: StudioProcess) -> Iterator[Page]:
     errors: list[str] = []
     found.on("pageerror", lambda error: errors.append(str(error)))
     found.goto(hub_studio.url)
-    found.wait_for_selector(".studio-header")
+    found.wait_for_selector("body.studio-ready .studio-header")
     yield found
     found.close()
     assert errors == []
@@ -122,7 +122,7 @@ def test_a_private_data_set_is_found_with_a_token_that_is_written_nowhere(
 def test_nothing_is_wider_than_a_phone(chromium: Browser, hub_studio: StudioProcess, path: str) -> None:
     narrow = chromium.new_page(viewport={"width": 390, "height": 844})
     narrow.goto(hub_studio.url + path)
-    narrow.wait_for_selector(".studio-header")
+    narrow.wait_for_selector("body.studio-ready .studio-header")
     search(narrow, "hotel-reviews")
     narrow.locator(".hit").first.click()
     expect(narrow.locator(".hub table")).to_be_visible(timeout=READING_MS)
@@ -136,7 +136,7 @@ def test_a_hub_that_is_not_there_is_said_and_nothing_else_breaks(chromium: Brows
     try:
         page = chromium.new_page()
         page.goto(studio.url)
-        page.wait_for_selector(".studio-header")
+        page.wait_for_selector("body.studio-ready .studio-header")
         search(page, "reviews")
         said = page.locator(".hub-search p")
         expect(said).to_contain_text("http://127.0.0.1:9", timeout=8000)

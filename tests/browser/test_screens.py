@@ -114,7 +114,7 @@ def test_open_page_survives_a_restart_of_the_studio(
     assert isinstance(chromium, Browser)
     page = chromium.new_page()
     page.goto(own_studio.url)
-    page.wait_for_selector(".studio-header")
+    page.wait_for_selector("body.studio-ready .studio-header")
     drop(page, samples / "support_tickets_en.csv")
     t = words("en")
     start_training(page, t, epochs=100)

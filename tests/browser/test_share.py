@@ -39,7 +39,7 @@ def shared_page(chromium: Browser, hub_studio: StudioProcess, samples: Path) -> 
     """The Share page of a finished run."""
     page = chromium.new_page(viewport={"width": 1440, "height": 900})
     page.goto(hub_studio.url)
-    page.wait_for_selector(".studio-header")
+    page.wait_for_selector("body.studio-ready .studio-header")
     drop(page, samples / "support_tickets_en.csv")
     start_training(page, words("en"), epochs=1)
     await_state(page, words("en"), "completed")
