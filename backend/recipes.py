@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.specs import STARTER, RunSpec, TrainingSpec
+from backend.specs import STARTER, RunSpec
+from backend.training_specs import TrainingSpec
 
 
 @dataclass(frozen=True)

@@ -11,25 +11,21 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from backend.errors import SpecError, SpecUnreadable
-from backend.steps import Section, Step, step_document, step_text
+from backend.schema import Section, setting
+from backend.steps import Step, step_document, step_text
+from backend.training_specs import AdaptingSpec, SpeedSpec, TrainingSpec
 
 STARTER = "starter"
 """The base model that needs no download: a small BERT made from the training texts."""
 
 Task = Literal["auto", "binary", "multiclass", "multilabel"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Header = Literal["auto", "yes", "no"]
 Balance = Literal["none", "oversample", "undersample"]
 SplitMethod = Literal["auto", "stratified", "group", "given", "time"]
-
-
-def setting(default: Any, *, flag: str, advanced: bool = False, **rules: Any) -> Any:
-    """A field of a spec that people can set: ``rules`` are pydantic's ``ge``, ``le``, ``gt``, ``max_length``."""
-    return Field(default, json_schema_extra={"flag": flag, "advanced": advanced}, validate_default=False, **rules)
 
 
 class ReadingSpec(Section):
@@ -134,19 +130,6 @@ class ModelSpec(Section):
     revision: str = setting("", flag="--revision", advanced=True, max_length=200)
 
 
-class TrainingSpec(Section):
-    """How it is fine-tuned. None means: what the recipe of the chosen model says (`backend.recipes`)."""
-
-    epochs: int | None = setting(None, flag="--epochs", ge=1, le=1000)
-    batch_size: int | None = setting(None, flag="--batch-size", ge=1, le=4096)
-    learning_rate: float | None = setting(None, flag="--learning-rate", gt=0, le=1)
-    max_length: int | None = setting(None, flag="--max-length", ge=8, le=131072)
-    warmup_share: float | None = setting(None, flag="--warmup-share", advanced=True, ge=0, lt=1)
-    weight_decay: float | None = setting(None, flag="--weight-decay", advanced=True, ge=0, le=1)
-    patience: int | None = setting(None, flag="--patience", advanced=True, ge=0, le=1000)
-    precision: Precision = setting("auto", flag="--precision", advanced=True)
-
-
 class RunSpec(Section):
     """Everything that is asked of one training run."""
 
@@ -159,6 +142,8 @@ class RunSpec(Section):
     split: SplitSpec = SplitSpec()
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()
+    speed: SpeedSpec = SpeedSpec()
+    adapting: AdaptingSpec = AdaptingSpec()
 
     @property
     def choices(self) -> Choices:
@@ -181,7 +166,7 @@ class RunSpec(Section):
         return type(self)(**document)
 
 
-Kind = Literal["text", "integer", "number", "choice", "mapping", "list"]
+Kind = Literal["text", "integer", "number", "choice", "mapping", "list", "switch"]
 
 
 @dataclass(frozen=True)
@@ -230,7 +215,14 @@ def _setting(path: str, field: FieldInfo) -> Setting:
     optional = type(None) in arguments
     bare = next(a for a in arguments if a is not type(None)) if optional else annotation
     choices = get_args(bare) if get_origin(bare) is Literal else ()
-    kinds: dict[Any, Kind] = {int: "integer", float: "number", str: "text", dict: "mapping", tuple: "list"}
+    kinds: dict[Any, Kind] = {
+        bool: "switch",
+        int: "integer",
+        float: "number",
+        str: "text",
+        dict: "mapping",
+        tuple: "list",
+    }
     kind: Kind = "choice" if choices else kinds[get_origin(bare) or bare]
     bounds = {
         name: getattr(rule, name) for rule in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(rule, name)
@@ -257,9 +249,46 @@ def build_spec(document: Mapping[str, Any]) -> RunSpec:
         SpecError: values that do not hold, every one of them with its rule.
     """
     try:
-        return RunSpec(**document)
+        spec = RunSpec(**document)
     except ValidationError as error:
         raise SpecError(problems=broken_rules(error)) from error
+    if problems := conflicts(spec):
+        raise SpecError(problems=problems)
+    return spec
+
+
+def conflicts(spec: RunSpec) -> list[dict[str, str]]:
+    """Settings that do not go together, as the problems of a `SpecError`; their rules are codes ``conflict.…``."""
+    training, speed, adapting = spec.training, spec.speed, spec.adapting
+    whole, lora = adapting.freeze == "none", adapting.adapter == "lora"
+    starter = spec.model.base == STARTER
+    excluded = [
+        ("adapting.freeze", starter and not whole, "starter_is_new"),
+        ("adapting.adapter", starter and lora, "starter_is_new"),
+        ("adapting.quantisation", adapting.quantisation != "none" and not lora, "quantised_needs_lora"),
+        ("adapting.freeze", lora and not whole, "lora_freezes"),
+        ("training.layer_decay", lora and training.layer_decay < 1, "lora_has_no_layers"),
+        ("speed.batching", speed.batching == "token_budget" and speed.padding == "longest", "budget_needs_dynamic"),
+        ("training.label_smoothing", training.loss == "focal" and training.label_smoothing > 0, "focal_or_smoothing"),
+        (
+            "training.metric",
+            training.metric == "jaccard" and spec.data.task not in ("auto", "multilabel"),
+            "multilabel",
+        ),
+    ]
+    return [
+        {"setting": path, "given": repr(value_at(spec, path)), "rule": f"conflict.{code}"}
+        for path, excludes, code in excluded
+        if excludes
+    ]
+
+
+def value_at(spec: RunSpec, path: str) -> Any:
+    """The value of the setting with this path."""
+    value: Any = spec
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
 
 
 def broken_rules(error: ValidationError) -> list[dict[str, str]]:

@@ -26,6 +26,7 @@ from backend.data.pipeline import (
     read_table,
 )
 from backend.data.splitting import Splits
+from backend.decisions import decided
 from backend.errors import ModelUnusable, StudioError
 from backend.evaluation import baselines
 from backend.evaluation.metrics import compute
@@ -68,6 +69,7 @@ def train(context: JobContext) -> dict[str, Any]:
         measured["before"] = measure_before(context, spec.model.base, prepared, labelled.task)
     with context.phase(phases.TRAINING):
         outcome = fine_tune(context, spec, prepared, labelled.task)
+        prepared = prepared.merged()
     run = finishing(context, spec, labelled, splits, prepared, outcome, measured)
     try:
         with context.phase(phases.EVALUATING):
@@ -147,18 +149,11 @@ def prepare_model(context: JobContext, spec: RunSpec, labelled: LabelledTexts, s
     from backend.training.setup import prepare_training
 
     prepare_processor()
-    prepared = prepare_training(
-        context,
-        labelled,
-        splits,
-        model=spec.model,
-        max_length=required(spec.training.max_length),
-        precision=spec.training.precision,
-        seed=spec.split.seed,
-    )
-    weights = prepared.loaded.parameters
+    prepared = prepare_training(context, labelled, splits, spec=spec, max_length=required(spec.training.max_length))
+    weights, trained = prepared.loaded.parameters, prepared.trained
+    trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)
     device = describe_device(prepared.device)
-    context.emit(ModelDescribed(spec.model.base, weights, weights, device, prepared.precision.name))
+    context.emit(ModelDescribed(spec.model.base, weights, trainable, device, prepared.precision))
     return prepared
 
 
@@ -178,11 +173,12 @@ def measure_before(context: JobContext, base: str, prepared: Prepared, task: str
 def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str) -> Outcome:
     """Train until the end, until nothing gets better, or until the user stops it."""
     from backend.training.arguments import build_arguments
-    from backend.training.trainer import fine_tune
+    from backend.training.checkpoints import metric_for_best
+    from backend.training.trainer import Schedule, fine_tune
 
     checkpoints = context.path / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
-    settings = spec.training
+    settings, speed = spec.training, spec.speed
     arguments = build_arguments(
         checkpoints,
         epochs=required(settings.epochs),
@@ -190,18 +186,36 @@ def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str)
         learning_rate=required(settings.learning_rate),
         warmup_share=required(settings.warmup_share),
         weight_decay=required(settings.weight_decay),
-        precision=prepared.precision.name,
+        precision=prepared.precision,
         device=prepared.device,
         seed=spec.split.seed,
+        max_steps=settings.max_steps,
+        accumulation=settings.accumulation,
+        optimizer=decided(prepared.decisions, "training.optimizer"),
+        scheduler=settings.scheduler,
+        warmup_steps=settings.warmup_steps,
+        max_gradient_norm=settings.max_gradient_norm,
+        deterministic=settings.deterministic,
+        trackers=settings.trackers,
+        activation_checkpointing=speed.activation_checkpointing,
+        compile_model=speed.compile,
+        tf32=decided(prepared.decisions, "speed.tf32"),
+        workers=speed.workers,
     )
     return fine_tune(
         context,
-        prepared.loaded,
+        prepared.trained,
         task=task,
         train=prepared.train,
         validation=prepared.validation,
         arguments=arguments,
-        patience=required(settings.patience),
+        schedule=Schedule(
+            patience=required(settings.patience),
+            metric=metric_for_best(task) if settings.metric == "auto" else settings.metric,
+            evaluations=settings.evaluations,
+            batching=decided(prepared.decisions, "speed.batching"),
+            layer_decay=settings.layer_decay,
+        ),
         loss=prepared.loss,
         checkpoints=checkpoints,
         warm_up=prepared.warm_up,

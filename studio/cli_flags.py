@@ -31,14 +31,22 @@ def with_setting_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _annotation(setting: Setting) -> Any:
+    if setting.kind == "switch":
+        both = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"
+        return Annotated[bool | None, typer.Option(both, help=setting.path, rich_help_panel=_panel(setting))]
     metavar = "|".join(setting.choices) if setting.choices else _METAVARS[setting.kind]
-    panel = f"cli.panel.{setting.section or 'run'}"
     # A list may be given by one flag several times; columns and splits are also divided at commas.
     kind: Any = list[str] if setting.kind == "list" else str
-    return Annotated[kind | None, typer.Option(setting.flag, metavar=metavar, help=setting.path, rich_help_panel=panel)]
+    return Annotated[
+        kind | None, typer.Option(setting.flag, metavar=metavar, help=setting.path, rich_help_panel=_panel(setting))
+    ]
 
 
-def apply_flags(document: dict[str, Any], given: Mapping[str, str | list[str] | None]) -> dict[str, Any]:
+def _panel(setting: Setting) -> str:
+    return f"cli.panel.{setting.section or 'run'}"
+
+
+def apply_flags(document: dict[str, Any], given: Mapping[str, str | bool | list[str] | None]) -> dict[str, Any]:
     """``document`` (a spec as plain values) with the flags that were given laid over it; nothing is checked yet."""
     for setting in settings():
         text = given.get(setting.parameter)
@@ -49,12 +57,17 @@ def apply_flags(document: dict[str, Any], given: Mapping[str, str | list[str] | 
     return document
 
 
-def _value(setting: Setting, given: str | list[str]) -> Any:
-    if setting.path in ("data.label_columns", "data.splits"):
-        return [name.strip() for text in given for name in re.split("[,，]", text) if name.strip()]
+def _value(setting: Setting, given: str | bool | list[str]) -> Any:
+    if setting.kind == "list" and setting.path != "prepare.steps" and isinstance(given, list):
+        return [name for text in given for name in read_list(text)]
     if setting.kind == "mapping":
         return read_pairs(str(given))
     return given
+
+
+def read_list(text: str) -> list[str]:
+    """``a, b`` as its parts, those that are blank left out."""
+    return [part.strip() for part in re.split("[,，]", text) if part.strip()]
 
 
 def read_pairs(text: str) -> dict[str, str] | str:

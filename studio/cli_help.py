@@ -53,7 +53,11 @@ def _sections(command: Any, ctx: Any, words: Words) -> Iterator[tuple[str, list[
             title, left, text = "cli.help.options", ", ".join(parameter.opts), words("cli.help.help")
         else:
             title = parameter.rich_help_panel or "cli.help.options"
-            left = parameter.opts[0] if parameter.is_flag else f"{parameter.opts[0]} {parameter.metavar}"
+            left = (
+                " ".join([*parameter.opts, *parameter.secondary_opts])
+                if parameter.is_flag
+                else f"{parameter.opts[0]} {parameter.metavar}"
+            )
             setting = known.get(parameter.help)
             text = _setting_help(setting, words) if setting else words(parameter.help)
             if not setting and parameter.default not in (None, False):

@@ -1,7 +1,8 @@
-"""The training form, made from the schema: one field for each setting, in order, and back to a spec."""
+"""The forms, made from the schema: one field for each setting, in order, and back to a spec."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,18 +12,19 @@ from gradio.components import Component
 
 from backend.recipes import recipe_for
 from backend.specs import RunSpec, Setting, settings
+from studio.cli_flags import read_list, read_pairs
 from studio.i18n import Words
 
-FORM_SECTIONS = ("training",)
+FORM_SECTIONS = ("training", "speed", "adapting")
 """The sections whose settings are plain fields of the model page; the model itself has fields of its own there."""
 TABLE_SECTIONS = ("sample", "split")
 """Those of the data page."""
 
 
 def form_settings(sections: Sequence[str] = FORM_SECTIONS) -> list[Setting]:
-    """The settings that the form of these sections shows, basic ones first."""
+    """The settings that the form of these sections shows, basic ones first, then section by section."""
     shown = [setting for setting in settings() if setting.section in sections]
-    return sorted(shown, key=lambda setting: setting.advanced)
+    return sorted(shown, key=lambda setting: (setting.advanced, sections.index(setting.section) * setting.advanced))
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,14 @@ def build_form(t: Words, sections: tuple[str, ...] = FORM_SECTIONS) -> Form:
     chosen = form_settings(sections)
     with gr.Row(elem_classes="settings"):
         basic = [_field(t, setting) for setting in chosen if not setting.advanced]
-    with gr.Accordion(t("model.advanced"), open=False), gr.Row(elem_classes="settings"):
-        advanced = [_field(t, setting) for setting in chosen if setting.advanced]
+    advanced: list[Component] = []
+    for section in sections:
+        group = [setting for setting in chosen if setting.advanced and setting.section == section]
+        if not group:
+            continue
+        title = t(f"model.group.{section}") if t.has(f"model.group.{section}") else t("model.advanced")
+        with gr.Accordion(title, open=False), gr.Row(elem_classes="settings"):
+            advanced += [_field(t, setting) for setting in group]
     return Form((*basic, *advanced), sections)
 
 
@@ -58,6 +66,10 @@ def form_document(values: Sequence[Any], sections: Sequence[str] = FORM_SECTIONS
             continue
         if setting.kind == "integer" and isinstance(value, float) and value.is_integer():
             value = int(value)
+        if setting.kind == "list":
+            value = read_list(value or "")
+        elif setting.kind == "mapping":
+            value = read_pairs(value or "")
         document[setting.section][setting.path.rpartition(".")[2]] = value
     return document
 
@@ -66,7 +78,18 @@ def shown_value(setting: Setting, spec: RunSpec) -> Any:
     """The value of one setting in a spec, or what the recipe of its model says where it is open."""
     section, _, name = setting.path.rpartition(".")
     value = getattr(getattr(spec, section), name)
+    if setting.kind == "list":
+        return ", ".join(value)
+    if setting.kind == "mapping":
+        return pairs_text(value)
     return getattr(recipe_for(spec.model.base), name) if value is None else value
+
+
+def pairs_text(pairs: Mapping[str, Any]) -> str:
+    """``0=bad,1=good`` as `studio.cli_flags.read_pairs` reads it; JSON for names that would be read otherwise."""
+    texts = {f"{name}": f"{value}" for name, value in pairs.items()}
+    plain = not any(set(",，={") & set(text) or text != text.strip() for pair in texts.items() for text in pair)
+    return ",".join(f"{k}={v}" for k, v in texts.items()) if plain else json.dumps(texts, ensure_ascii=False)
 
 
 def _field(t: Words, setting: Setting) -> Component:
@@ -78,6 +101,8 @@ def _field(t: Words, setting: Setting) -> Component:
     if setting.kind in ("integer", "number"):
         # No bounds here: the schema checks them, and its words are in the user's language.
         return gr.Number(value=setting.default, precision=0 if setting.kind == "integer" else None, **common)
+    if setting.kind == "switch":
+        return gr.Checkbox(value=setting.default, container=True, **common)
     if setting.path == "split.column":
         return gr.Dropdown([], value=setting.default, allow_custom_value=True, **common)
-    return gr.Textbox(value=setting.default, **common)
+    return gr.Textbox(value=setting.default if setting.kind == "text" else "", max_lines=1, **common)

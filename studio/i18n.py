@@ -60,13 +60,15 @@ class Words:
         return f"{name} = {problem['given']} ({self._rule(problem)})"
 
     def _rule(self, problem: Mapping[str, str]) -> str:
+        if problem["rule"].startswith("conflict."):
+            return self(problem["rule"])
         known = {s.path: s for s in settings()}.get(problem["setting"])
         if known is None:
             return self("rule.unknown")
         if known.kind == "choice":
             return self("rule.choice", choices=list(known.choices))
-        if known.kind == "mapping":
-            return self("rule.mapping")
+        if known.kind in ("mapping", "switch"):
+            return self(f"rule.{known.kind}")
         if known.kind not in ("integer", "number"):
             return problem["rule"]
         least = known.least if known.least is not None else "−∞"

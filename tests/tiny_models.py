@@ -23,13 +23,15 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
 
-def make_tiny(folder: Path, kind: str, texts: list[str], *, positions: int = 128) -> Path:
+def make_tiny(folder: Path, kind: str, texts: list[str], *, positions: int = 128, width: int = 32) -> Path:
     """A base model without a classification head, with a tokenizer learned from the texts."""
     torch.manual_seed(0)
     tokenizer = _decoder_tokenizer(texts) if kind == "gpt2" else _encoder_tokenizer(texts)
     vocabulary = len(tokenizer)
     if kind == "bert":
-        model = BertModel(BertConfig(vocab_size=vocabulary, max_position_embeddings=positions, **SIZE))
+        model = BertModel(
+            BertConfig(vocab_size=vocabulary, max_position_embeddings=positions, **SIZE | {"hidden_size": width})
+        )
     elif kind == "distilbert":
         config = DistilBertConfig(
             vocab_size=vocabulary, max_position_embeddings=positions, dim=32, n_layers=2, n_heads=2, hidden_dim=64

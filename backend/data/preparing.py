@@ -17,6 +17,7 @@ from backend.data import duplicates, relabelling
 from backend.data.report.rows import Tell, untold
 from backend.data.rows import TextRows
 from backend.data.text_cleaning import TEXT_STEPS
+from backend.schema import Section
 from backend.steps import (
     DropBlank,
     DropDuplicates,
@@ -27,7 +28,6 @@ from backend.steps import (
     MinimumRows,
     NormaliseText,
     ResolveConflicts,
-    Section,
     StripHtml,
 )
 

@@ -25,6 +25,7 @@ from backend.errors.columns import (
     LabelColumnNotBinary,
     LabelNamesClash,
     LabelNamesUnknown,
+    LabelWeightsUnknown,
     NoLabels,
     NotBinary,
     NothingLeft,
@@ -70,12 +71,15 @@ from backend.errors.hub_data import (
 )
 from backend.errors.models import (
     HubUnreachable,
+    LoraTargetsMissing,
     ModelError,
     ModelGated,
     ModelNotNamed,
     ModelUnknown,
     ModelUnusable,
     NotAModelFolder,
+    TrackerMissing,
+    TrackerUnknown,
 )
 from backend.errors.runs import (
     DiskFull,
@@ -139,7 +143,9 @@ __all__ = [
     "LabelColumnNotBinary",
     "LabelNamesClash",
     "LabelNamesUnknown",
+    "LabelWeightsUnknown",
     "LicenceInvalid",
+    "LoraTargetsMissing",
     "LossNotFinite",
     "MemoryFull",
     "ModelError",
@@ -189,6 +195,8 @@ __all__ = [
     "TooLarge",
     "TooManyLabels",
     "TooSlow",
+    "TrackerMissing",
+    "TrackerUnknown",
     "Unexpected",
     "typed_error",
 ]

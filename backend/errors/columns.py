@@ -80,6 +80,15 @@ class LabelNamesClash(DataError):
 
 
 @dataclass(eq=False)
+class LabelWeightsUnknown(DataError):
+    """Weights are given for labels that the run does not have, as it calls them."""
+
+    code = "data.label_weights_unknown"
+    given: list[str]
+    labels: list[str]
+
+
+@dataclass(eq=False)
 class LabelNamesUnknown(DataError):
     """Names were given for labels that the column does not hold."""
 

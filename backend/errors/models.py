@@ -50,3 +50,28 @@ class ModelUnusable(ModelError):
     code = "model.unusable"
     model: str
     detail: str
+
+
+@dataclass(eq=False)
+class TrackerMissing(ModelError):
+    """A tracker's package is not installed."""
+
+    code = "model.tracker_missing"
+    tracker: str
+    package: str
+
+
+@dataclass(eq=False)
+class TrackerUnknown(ModelError):
+    code = "model.tracker_unknown"
+    tracker: str
+    known: list[str]
+
+
+@dataclass(eq=False)
+class LoraTargetsMissing(ModelError):
+    """The model's layers have no linear modules of these names."""
+
+    code = "model.lora_targets_missing"
+    targets: list[str]
+    available: list[str]

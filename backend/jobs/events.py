@@ -93,6 +93,13 @@ class ModelDescribed(Event):
 
 
 @dataclass(frozen=True)
+class OptionsDecided(Event):
+    """What the options became that the machine has a say in: each `backend.decisions.Decision.to_dict`."""
+
+    decisions: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class LossLogged(Event):
     """Mean training loss since the last one, at optimizer step ``step``."""
 

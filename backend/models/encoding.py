@@ -32,10 +32,10 @@ class EncodedTexts:
         """(n,) tokens of each text."""
         return np.diff(self.starts)
 
-    def batch(self, rows: Sequence[int] | Numbers) -> dict[str, torch.Tensor]:
-        """``input_ids`` and ``attention_mask`` (b, t) of these texts, padded on the right."""
+    def batch(self, rows: Sequence[int] | Numbers, pad_to: int = 0) -> dict[str, torch.Tensor]:
+        """``input_ids`` and ``attention_mask`` (b, t) of these texts, padded on the right to ``pad_to`` at least."""
         lengths = self.lengths[rows]
-        width = -(-int(lengths.max()) // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
+        width = -(-max(pad_to, int(lengths.max())) // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
         mask = np.arange(width) < lengths[:, None]
         ids = np.full(mask.shape, self.pad_token, dtype=np.int64)
         ids[mask] = np.concatenate([self.tokens[self.starts[i] : self.starts[i + 1]] for i in rows])

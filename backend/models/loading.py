@@ -10,7 +10,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PretrainedConfig, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PretrainedConfig,
+    set_seed,
+)
 
 from backend.errors import ModelUnusable
 from backend.models.folder import check_folder
@@ -63,11 +70,25 @@ def name_labels(config: Any, labels: Sequence[str], task: str) -> None:
     config.problem_type = problem_type(task)
 
 
-def load_base(folder: Path, *, name: str, labels: Sequence[str], task: str, max_length: int, seed: int) -> LoadedModel:
+HEADS = ("classifier", "score", "head", "pre_classifier", "classification_head", "pooler")
+"""What heads are called: they are new, small and trained, so they are never quantised."""
+
+
+def load_base(
+    folder: Path,
+    *,
+    name: str,
+    labels: Sequence[str],
+    task: str,
+    max_length: int,
+    seed: int,
+    quantisation: str = "none",
+) -> LoadedModel:
     """The base model in ``folder`` with a head for these labels, in full precision.
 
     Never runs code from the folder, never opens pickled weights, never asks the network. ``name`` is what the user
-    calls the model, for errors; ``seed`` draws the weights of what the base does not have.
+    calls the model, for errors; ``seed`` draws the weights of what the base does not have. ``quantisation`` (``8bit``
+    or ``4bit``) rounds the weights of the layers, which then can only be trained through an adapter.
 
     Raises:
         NotAModelFolder: files are missing.
@@ -88,14 +109,43 @@ def load_base(folder: Path, *, name: str, labels: Sequence[str], task: str, max_
             trust_remote_code=False,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            **_rounded(quantisation, config),
         )
     except _UNLOADABLE as error:
         raise ModelUnusable(model=name, detail=f"{type(error).__name__}: {error}"[:500]) from error
+    if quantisation == "4bit":
+        _keep_unpacked(model)
     _give_padding(tokenizer, model, name)
     missing = set(loading["missing_keys"]) | {entry[0] for entry in loading["mismatched_keys"]}
     loaded = LoadedModel(tokenizer, model, longest_input(config, tokenizer, max_length), sorted(missing))
     tokenizer.model_max_length = loaded.max_length
     return loaded
+
+
+def _rounded(quantisation: str, config: PretrainedConfig) -> dict[str, Any]:
+    if quantisation == "none":
+        return {}
+    # The names given here replace the library's own list of what it leaves alone.
+    own = getattr(AutoModelForSequenceClassification._model_mapping[type(config)], "base_model_prefix", "")
+    heads = [name for head in HEADS for name in (head, f"{own}.{head}")]
+    build: Any = BitsAndBytesConfig
+    rounding = build(
+        load_in_4bit=quantisation == "4bit",
+        load_in_8bit=quantisation == "8bit",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+        llm_int8_skip_modules=heads,
+    )
+    return {"quantization_config": rounding}
+
+
+def _keep_unpacked(model: Any) -> None:
+    # On processors with bf16 bitsandbytes packs weights otherwise when they are first asked without gradients (by an
+    # evaluation, say), and its training step cannot read them any more.
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def longest_input(config: PretrainedConfig, tokenizer: Any, asked: int) -> int:

@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from transformers import TrainingArguments
 
+from backend.errors import TrackerMissing, TrackerUnknown
+from backend.machine import this_machine
+
 EVALUATIONS_A_RUN = 12
 EVALUATION_COST = 0.15
 """Most of the training time that evaluations may take, estimated from rows: a forward pass is a third of a step."""
+OPTIMIZERS = {
+    "adamw": "adamw_torch",
+    "adamw_fused": "adamw_torch_fused",
+    "adamw_8bit": "adamw_bnb_8bit",
+    "paged_adamw": "paged_adamw_32bit",
+    "paged_adamw_8bit": "paged_adamw_8bit",
+    "lion_8bit": "lion_8bit",
+    "adafactor": "adafactor",
+    "sgd": "sgd",
+}
+"""What Transformers calls the optimizers."""
+
+
+TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
+"""The trackers that Trainer can tell its logs to, each with the package it needs."""
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Whether the trackers can be used.
+
+    Raises:
+        TrackerUnknown: there is no such tracker.
+        TrackerMissing: its package is not installed.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise TrackerUnknown(tracker=name, known=list(TRACKERS))
+        if TRACKERS[name] not in this_machine().packages:
+            raise TrackerMissing(tracker=name, package=TRACKERS[name])
 
 
 def build_arguments(
@@ -23,30 +56,53 @@ def build_arguments(
     precision: str,
     device: torch.device,
     seed: int,
+    max_steps: int = 0,
+    accumulation: int = 1,
+    optimizer: str = "adamw_fused",
+    scheduler: str = "linear",
+    warmup_steps: int = 0,
+    max_gradient_norm: float = 1.0,
+    deterministic: bool = False,
+    trackers: Sequence[str] = (),
+    activation_checkpointing: bool = False,
+    compile_model: bool = False,
+    tf32: bool = False,
+    workers: int = 0,
 ) -> TrainingArguments:
     """Arguments in which logging, evaluating and saving are left to this studio's callbacks."""
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=epochs,
+        max_steps=max_steps or -1,
         per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=accumulation,
         learning_rate=learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=warmup_share,  # below 1 it is a share of all steps
+        optim=OPTIMIZERS[optimizer],
+        lr_scheduler_type=scheduler,
+        warmup_steps=warmup_steps or warmup_share,  # below 1 it is a share of all steps
         weight_decay=weight_decay,
+        max_grad_norm=max_gradient_norm,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
+        tf32=True if tf32 else None,
+        activation_checkpointing=activation_checkpointing or None,
+        activation_checkpointing_kwargs={"use_reentrant": False} if activation_checkpointing else None,
+        torch_compile=compile_model,
         use_cpu=device.type == "cpu",
         seed=seed,
         data_seed=seed,
+        full_determinism=deterministic,
         eval_strategy="no",
         save_strategy="no",
         logging_strategy="steps",
         logging_steps=1,  # the callbacks thin it out; a loss that is not finite must be seen at once
         logging_nan_inf_filter=False,
-        report_to="none",
+        report_to=list(trackers) or "none",
         disable_tqdm=True,
         remove_unused_columns=False,
+        dataloader_num_workers=workers,
         dataloader_pin_memory=device.type == "cuda",
+        ddp_find_unused_parameters=False,
     )
 
 

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_model, save_model
+import torch
+from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from backend.errors import DiskFull
@@ -32,14 +33,17 @@ class Best:
         return asdict(self)
 
 
+LOWER_IS_BETTER = ("loss",)
+
+
 def metric_for_best(task: str) -> str:
     """What "best" means: macro F1, so that every label counts; for multi-label F1, as rare labels begin at nothing."""
     return "f1" if task == "multilabel" else "f1_macro"
 
 
-def weights_bytes(model: Any) -> int:
-    """Bytes that the model's weights take on disk."""
-    return sum(p.numel() * p.element_size() for p in model.parameters())
+def weights_bytes(model: Any, *, trained: bool = False) -> int:
+    """Bytes that the model's weights take on disk, or only those that are ``trained``."""
+    return sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad or not trained)
 
 
 def check_disk(folder: Path, needed_bytes: int) -> None:
@@ -73,7 +77,9 @@ class BestCheckpoint(TrainerCallback):
         """Keep the weights if they are the best so far."""
         metrics, model = told["metrics"], told["model"]
         measured = {name.removeprefix("eval_"): value for name, value in metrics.items()}
-        rank = (measured[self._metric], -measured["loss"])
+        # A metric can be undefined in one evaluation: an area under a curve where a label is missing.
+        value = measured.get(self._metric, float("-inf"))
+        rank = (-value if self._metric in LOWER_IS_BETTER else value, -measured["loss"])
         if rank > self._rank:
             step = self._steps_before + state.global_step
             self._rank, self._without_better = rank, 0
@@ -87,13 +93,20 @@ class BestCheckpoint(TrainerCallback):
 
     def restore(self, model: Any) -> None:
         """Put the best weights back into the model; without an evaluation so far it keeps those it has."""
-        if self.best is not None:
-            load_model(model, self._path(self.best.step))
+        if self.best is None:
+            return
+        kept = load_file(self._path(self.best.step))
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if parameter.requires_grad:
+                    parameter.copy_(kept[name])
 
     def _save(self, model: Any, step: int) -> None:
-        check_disk(self._folder, weights_bytes(model))
+        check_disk(self._folder, weights_bytes(model, trained=True))
         written = self._folder / "writing.safetensors"
-        save_model(model, str(written))
+        # What is not trained is in the base model, and shared weights go by one name.
+        trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+        save_file(trained, str(written))
         os.replace(written, self._path(step))
         if self.best is not None:
             self._path(self.best.step).unlink(missing_ok=True)

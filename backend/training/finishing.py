@@ -112,7 +112,8 @@ class TrainedRun:
             "base": self.spec.model.base,
             "parameters": prepared.loaded.parameters,
             "device": describe_device(prepared.device),
-            "precision": prepared.precision.name,
+            "precision": prepared.precision,
+            "decisions": [decision.to_dict() for decision in prepared.decisions],
             "examples_per_second": outcome.examples_per_second,
             "seconds": {phase: round(seconds, 3) for phase, seconds in self.context.seconds.items()},
         }

@@ -1,4 +1,7 @@
-"""The rows a trainer draws from: encoded texts with their targets, in an order that groups texts of like length."""
+"""The rows a trainer draws from: encoded texts with their targets, and the orders and batches they are drawn in.
+
+Every order is a function of the seed and the epoch alone, so that a later epoch can be drawn again.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, Sampler
+from transformers.trainer_pt_utils import BatchRebalanceSampler
 
-from backend.models.encoding import EncodedTexts
+from backend.models.encoding import PAD_TO_MULTIPLE, EncodedTexts
 
 BATCHES_IN_A_GROUP = 50
 
@@ -23,6 +27,8 @@ class Rows(Dataset[int]):
     texts: EncodedTexts
     targets: npt.NDArray[Any]
     """(n,) class numbers; (n, k) floats for multi-label, or for probabilities to learn from."""
+    pad_to: int = 0
+    """Tokens that every batch is padded to; 0: as many as its longest text has."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -34,15 +40,11 @@ class Rows(Dataset[int]):
         """The model's inputs and ``labels`` for these rows; the labels are float where there are k of them a row."""
         targets = self.targets[rows]
         kind = np.int64 if targets.ndim == 1 else np.float32
-        return {**self.texts.batch(rows), "labels": torch.from_numpy(targets.astype(kind))}
+        return {**self.texts.batch(rows, self.pad_to), "labels": torch.from_numpy(targets.astype(kind))}
 
 
-class LengthGroupedOrder(Sampler[int]):
-    """A random order in which each batch holds texts of like length, so that little is padded.
-
-    The order is a function of the seed and the epoch alone, so a later epoch can be drawn again. The batch with the
-    longest text comes first: if memory is too small for it, that shows in the first step and not in the last.
-    """
+class RandomOrder(Sampler[int]):
+    """All rows in a random order, another one in each epoch."""
 
     def __init__(self, lengths: npt.NDArray[Any], batch_size: int, seed: int) -> None:
         self._lengths, self._batch_size, self._seed = lengths, batch_size, seed
@@ -54,6 +56,17 @@ class LengthGroupedOrder(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of this epoch from now on."""
         self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(np.random.default_rng((self._seed, self._epoch)).permutation(len(self)).tolist())
+
+
+class LengthGroupedOrder(RandomOrder):
+    """A random order in which each batch holds texts of like length, so that little is padded.
+
+    The batch with the longest text comes first: if memory is too small for it, that shows in the first step and not
+    in the last.
+    """
 
     def __iter__(self) -> Iterator[int]:
         random = np.random.default_rng((self._seed, self._epoch))
@@ -68,3 +81,61 @@ class LengthGroupedOrder(Sampler[int]):
             batches = [batches[i] for i in random.permutation(len(batches))]
             batches = [longest, *batches]
         return iter(np.concatenate([*batches, *partial]).tolist())
+
+
+class TokenBudgetBatches(BatchRebalanceSampler):
+    """Batches of as many texts of like length as fit a number of padded tokens: each takes about the same time.
+
+    Of Transformers' class it has nothing but the type, by which Trainer takes it for whole batches that are already
+    divided among the processes.
+
+    Args:
+        lengths: (n,) tokens of the texts.
+        budget: tokens a batch, padding included; a longer text stands alone.
+        processes: among which the batches are dealt out, the same number to each.
+        process: which of them this is, from 0.
+        accumulation: batches a step; every step has them all.
+    """
+
+    def __init__(
+        self,
+        lengths: npt.NDArray[Any],
+        budget: int,
+        seed: int,
+        *,
+        processes: int = 1,
+        process: int = 0,
+        accumulation: int = 1,
+    ) -> None:
+        self._padded = -(-np.asarray(lengths) // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
+        self._budget, self._seed, self._epoch = budget, seed, 0
+        self._processes, self._process, self._together = processes, process, processes * accumulation
+        self._count = len(self._batches(0)) // processes
+
+    def __len__(self) -> int:
+        return self._count
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the batches of this epoch from now on."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        yield from self._batches(self._epoch)[self._process :: self._processes]
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        random = np.random.default_rng((self._seed, epoch))
+        shuffled = random.permutation(len(self._padded))
+        ordered = shuffled[np.argsort(-self._padded[shuffled], kind="stable")]
+        batches, start = [], 0
+        while start < len(ordered):
+            size = max(1, self._budget // int(self._padded[ordered[start]]))
+            batches.append(ordered[start : start + size].tolist())
+            start += size
+        while len(batches) % self._together:  # the largest are halved until every process and step has its share
+            largest = max(range(len(batches)), key=lambda i: len(batches[i]))
+            whole = batches.pop(largest)
+            if len(whole) == 1:  # nothing is left to halve: a row is drawn twice
+                batches += [whole, list(whole)]
+            else:
+                batches += [whole[: len(whole) // 2], whole[len(whole) // 2 :]]
+        return [batches[i] for i in random.permutation(len(batches))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,11 @@ import numpy.typing as npt
 import torch
 
 from backend.data.splitting import LabelledTexts, Splits
-from backend.jobs.events import Noted
+from backend.decisions import Decision, decide, decided
+from backend.errors import LabelWeightsUnknown, ModelUnusable
+from backend.jobs.events import Noted, OptionsDecided
 from backend.jobs.process import JobContext
+from backend.machine import this_machine
 from backend.models.before import save_before
 from backend.models.encoding import EncodedTexts, encode, unknown_share
 from backend.models.folder import names_a_folder
@@ -23,12 +26,14 @@ from backend.models.hub import download, look_up
 from backend.models.loading import LoadedModel, load_base, name_labels
 from backend.models.starter import prepare_starter, warm_up
 from backend.models.warm_start import BagStep
-from backend.specs import STARTER, ModelSpec
+from backend.specs import STARTER, ModelSpec, RunSpec
+from backend.training.adapters import Adapted, adapt
+from backend.training.arguments import check_trackers
 from backend.training.checkpoints import check_disk, weights_bytes
-from backend.training.distillation import soft_multilabel_loss, soft_target_loss
-from backend.training.precision import ChosenPrecision, choose_precision
+from backend.training.layers import freeze
+from backend.training.losses import ClassificationLoss, balanced_weights
 from backend.training.rows import Rows
-from backend.training.trainer import Loss
+from backend.training_specs import AdaptingSpec, TrainingSpec
 
 UNKNOWN_SHARE_TOLD = 0.05
 TEXTS_LOOKED_AT = 500
@@ -44,12 +49,32 @@ class Prepared:
     train: Rows
     validation: Rows
     test: Rows
-    loss: Loss | None
-    """None: the model's own."""
+    loss: ClassificationLoss
     device: torch.device
-    precision: ChosenPrecision
+    decisions: list[Decision]
+    """What the options that the machine has a say in became."""
+    adapted: Adapted | None = None
+    """The model with LoRA in it; None: its own weights are trained."""
     warm_up: Callable[[Callable[[BagStep], None]], None] | None = None
     """The starter's first part of training, before the Trainer's; takes what is called after each step."""
+
+    @property
+    def trained(self) -> Any:
+        """What Trainer trains: the model, or the adapter around it."""
+        return self.adapted.model if self.adapted else self.loaded.model
+
+    @property
+    def precision(self) -> str:
+        """The number format of the arithmetic: weights are always kept in full precision."""
+        return str(decided(self.decisions, "training.precision"))
+
+    def merged(self) -> Prepared:
+        """The same after training, with what an adapter has learned in the model's own weights."""
+        if self.adapted is None:
+            return self
+        plain = self.adapted.merged()
+        plain.to(self.device)
+        return replace(self, loaded=replace(self.loaded, model=plain), adapted=None)
 
 
 def prepare_training(
@@ -57,46 +82,74 @@ def prepare_training(
     labelled: LabelledTexts,
     splits: Splits,
     *,
-    model: ModelSpec,
+    spec: RunSpec,
     max_length: int,
-    precision: str,
-    seed: int,
 ) -> Prepared:
     """Make or load the model, keep what it was before training, and encode the three splits.
 
     Raises:
-        ModelError: the base model cannot be had.
+        ModelError: the base model cannot be had, or cannot be trained as it is asked.
+        LabelWeightsUnknown: a weight is given for a label that the run does not have.
+        TrackerMissing, TrackerUnknown: it cannot be told to where it should.
         DiskFull: there is no room for the weights that training will write.
         StopRequested: between two portions of texts.
     """
+    check_trackers(spec.training.trackers)
     texts = {name: [labelled.texts[i] for i in getattr(splits, name)] for name in ("train", "validation", "test")}
     targets = {name: labelled.targets[getattr(splits, name)] for name in texts}
     learned: npt.NDArray[Any] = targets["train"]
-    loss: Loss | None = None
-    if model.base == STARTER:
+    loss = build_loss(spec.training, labelled.task, labelled.labels, learned)
+    starter, seed, asked = spec.model.base == STARTER, spec.split.seed, spec.adapting
+    source, reload = None, None
+    if starter:
         multilabel = labelled.task == "multilabel"
         kit = prepare_starter(
             texts["train"], learned, len(labelled.labels), multilabel, max_length, seed, context.check_stop
         )
         name_labels(kit.model.config, labelled.labels, labelled.task)
-        source, loaded = None, LoadedModel(kit.tokenizer, kit.model, max_length)
+        loaded = LoadedModel(kit.tokenizer, kit.model, max_length)
         texts["train"] = texts["train"] + kit.extra_texts
-        learned, loss = kit.soft_targets, soft_multilabel_loss if multilabel else soft_target_loss
+        learned = kit.soft_targets
     else:
-        source = folder_of(context, model)
-        labels, task = labelled.labels, labelled.task
-        loaded = load_base(source, name=model.base, labels=labels, task=task, max_length=max_length, seed=seed)
+        source = folder_of(context, spec.model)
+        load = partial(
+            load_base,
+            source,
+            name=spec.model.base,
+            labels=labelled.labels,
+            task=labelled.task,
+            max_length=max_length,
+            seed=seed,
+        )
+        loaded = load(quantisation=asked.quantisation)
+        reload = (lambda: load().model) if asked.quantisation != "none" else None
         tell_limits(context, loaded, texts["train"], max_length)
     context.check_stop()
     check_disk(context.path, 4 * weights_bytes(loaded.model))  # two checkpoints, the model before and the finished one
-    save_before(context.path, loaded, base=model.base, source=source, task=labelled.task, labels=labelled.labels)
+    save_before(context.path, loaded, base=spec.model.base, source=source, task=labelled.task, labels=labelled.labels)
     encoded = encode_all(context, loaded, texts)
     device = choose_device()
-    loaded.model.to(device)
-    chosen = choose_precision(precision, device, loaded.model.config.get_text_config().hidden_size)
-    if chosen.refused:
-        context.emit(Noted("precision_refused", {"asked": chosen.refused, "used": chosen.name}))
-    train = Rows(encoded["train"], learned)
+    width = loaded.model.config.get_text_config().hidden_size
+    decisions = decide(spec, this_machine(), width)
+    tell_decisions(context, decisions)
+    if reload is None:  # a quantised model is where it was loaded
+        loaded.model.to(device)
+    set_attention(loaded.model, decided(decisions, "speed.attention"))
+    adapted = None
+    if asked.adapter == "lora":
+        adapted = adapt(
+            loaded,
+            rank=asked.lora_rank,
+            alpha=asked.lora_alpha,
+            dropout=asked.lora_dropout,
+            targets=asked.lora_targets,
+            checkpointing=spec.speed.activation_checkpointing,
+            merge_into=reload,
+        )
+    else:
+        freeze_layers(context, loaded.model, asked, spec.model.base)
+    pad_to = loaded.max_length if spec.speed.padding == "longest" else 0
+    train = Rows(encoded["train"], learned, pad_to)
     return Prepared(
         loaded=loaded,
         train=train,
@@ -104,9 +157,64 @@ def prepare_training(
         test=Rows(encoded["test"], targets["test"]),
         loss=loss,
         device=device,
-        precision=chosen,
-        warm_up=partial(_warm_up, loaded, train, labelled.task, seed) if model.base == STARTER else None,
+        decisions=decisions,
+        adapted=adapted,
+        warm_up=partial(_warm_up, loaded, train, labelled.task, seed) if starter else None,
     )
+
+
+def build_loss(
+    training: TrainingSpec, task: str, labels: Sequence[str], targets: npt.NDArray[Any]
+) -> ClassificationLoss:
+    """The loss that the settings ask for, with the weights that the training rows' ``targets`` give.
+
+    Raises:
+        LabelWeightsUnknown: a weight is given for a label that there is not.
+    """
+    if unknown := [name for name in training.label_weights if name not in labels]:
+        raise LabelWeightsUnknown(given=unknown, labels=list(labels))
+    weights = np.array([training.label_weights.get(label, 1.0) for label in labels], dtype=np.float32)
+    if training.class_weights == "balanced":
+        weights = weights * balanced_weights(task, targets, len(labels))
+    return ClassificationLoss(
+        multilabel=task == "multilabel",
+        weights=None if (weights == 1).all() else torch.from_numpy(weights),
+        gamma=training.focal_gamma if training.loss == "focal" else 0.0,
+        smoothing=training.label_smoothing,
+    )
+
+
+def freeze_layers(context: JobContext, model: Any, asked: AdaptingSpec, name: str) -> None:
+    """Freeze what is asked for, and say what is still trained.
+
+    Raises:
+        ModelUnusable: the architecture has no layers that could be told apart.
+    """
+    if asked.freeze == "none":
+        return
+    try:
+        left = freeze(model, asked.freeze, asked.trained_layers)
+    except ValueError as error:
+        raise ModelUnusable(model=name, detail=str(error)) from error
+    percent = round(100 * left.trainable / left.parameters, 1)
+    facts = {"layers": left.layers, "trained": left.trained_layers, "percent": percent}
+    context.emit(Noted("layers_shared" if left.shared else "layers_frozen", facts))
+
+
+def set_attention(model: Any, implementation: str) -> None:
+    """Have the model compute attention so, where its architecture can."""
+    supported = {"sdpa": "_supports_sdpa", "flash_attention_2": "_supports_flash_attn"}
+    if getattr(model, supported.get(implementation, ""), True):
+        model.set_attn_implementation(implementation)
+
+
+def tell_decisions(context: JobContext, decisions: Sequence[Decision]) -> None:
+    """Emit what was decided, and a note for each option that cannot be had here."""
+    context.emit(OptionsDecided([decision.to_dict() for decision in decisions]))
+    for decision in decisions:
+        if decision.refused:
+            name = decision.setting.rpartition(".")[2]
+            context.emit(Noted(f"refused_{name}", {"asked": decision.asked, "used": decision.value}))
 
 
 def _warm_up(loaded: LoadedModel, train: Rows, task: str, seed: int, tell: Callable[[BagStep], None]) -> None:

@@ -17,14 +17,15 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from backend.evaluation.metrics import compute
 from backend.jobs.process import JobContext, StopRequested
 from backend.models.forward import predict_logits
-from backend.models.loading import LoadedModel
 from backend.models.warm_start import BagStep
 from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling
-from backend.training.checkpoints import Best, BestCheckpoint, metric_for_best
-from backend.training.rows import LengthGroupedOrder, Rows
+from backend.training.checkpoints import Best, BestCheckpoint
+from backend.training.layers import depths
+from backend.training.rows import LengthGroupedOrder, RandomOrder, Rows, TokenBudgetBatches
 
 Loss = Callable[..., torch.Tensor]
+Order = RandomOrder | TokenBudgetBatches
 WarmUp = Callable[[Callable[[BagStep], None]], None]
 
 
@@ -40,8 +41,22 @@ class Outcome:
     examples_per_second: float
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """How training goes on, besides what Trainer's own arguments say."""
+
+    patience: int
+    """Evaluations without a better one after which training ends; 0 never ends it."""
+    metric: str
+    """What the best evaluation is best in."""
+    evaluations: int = 0
+    """In each epoch; 0: as many as are worth their time."""
+    batching: str = "length_grouped"
+    layer_decay: float = 1.0
+
+
 class ClassificationTrainer(Trainer):
-    """A Trainer that draws length-grouped batches and evaluates logits batched by length, hearing stops within."""
+    """A Trainer that draws batches of like length and evaluates logits batched by length, hearing stops within."""
 
     def __init__(
         self,
@@ -54,6 +69,8 @@ class ClassificationTrainer(Trainer):
         loss: Loss | None,
         check_stop: Callable[[], None],
         callbacks: list[Any],
+        batching: str = "length_grouped",
+        layer_decay: float = 1.0,
     ) -> None:
         super().__init__(
             model=model,
@@ -68,10 +85,34 @@ class ClassificationTrainer(Trainer):
         # accumulated batch. They do not, and the loss would be multiplied by the accumulation.
         self.model_accepts_loss_kwargs = False
         self._task, self._train, self._validation, self._check_stop = task, train, validation, check_stop
+        self._batching, self._layer_decay = batching, layer_decay
         self.remove_callback(PrinterCallback)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedOrder:
-        return LengthGroupedOrder(self._train.texts.lengths, self.args.train_batch_size, self.args.seed)
+    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
+        return build_order(self._train.texts.lengths, self._batching, self.args)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """The optimizer; with layer decay each layer has a learning rate of its own."""
+        if self.optimizer is None and self._layer_decay < 1:
+            trained: Any = self.model
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            self.optimizer = kind(self._groups_by_layer(trained, float(options["lr"])), **options)
+        return super().create_optimizer(model)
+
+    def _groups_by_layer(self, model: Any, rate: float) -> list[dict[str, Any]]:
+        decaying, depth_of = set(self.get_decay_parameter_names(model)), depths(model)
+        groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                groups.setdefault((depth_of[name], name in decaying), []).append(parameter)
+        return [
+            {
+                "params": parameters,
+                "lr": rate * self._layer_decay**depth,
+                "weight_decay": self.args.weight_decay if decays else 0.0,
+            }
+            for (depth, decays), parameters in sorted(groups.items(), key=lambda group: group[0])
+        ]
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
@@ -89,6 +130,33 @@ class ClassificationTrainer(Trainer):
         return metrics
 
 
+def build_order(lengths: npt.NDArray[Any], batching: str, arguments: TrainingArguments) -> Order:
+    """The order in which rows of these lengths are drawn: ``random``, ``length_grouped`` or ``token_budget``."""
+    if batching == "token_budget":
+        return TokenBudgetBatches(
+            lengths,
+            token_budget(lengths, arguments.train_batch_size),
+            arguments.seed,
+            processes=arguments.world_size,
+            process=arguments.process_index,
+            accumulation=arguments.gradient_accumulation_steps,
+        )
+    kind = RandomOrder if batching == "random" else LengthGroupedOrder
+    return kind(lengths, arguments.train_batch_size, arguments.seed)
+
+
+def steps_an_epoch(order: Order, arguments: TrainingArguments) -> int:
+    """Optimizer steps in each epoch, of all processes together."""
+    whole = isinstance(order, TokenBudgetBatches)
+    batches = len(order) if whole else math.ceil(len(order) / (arguments.train_batch_size * arguments.world_size))
+    return max(1, math.ceil(batches / arguments.gradient_accumulation_steps))
+
+
+def token_budget(lengths: npt.NDArray[Any], batch_size: int) -> int:
+    """The padded tokens of a batch of ``batch_size`` texts of mean length, but room for the longest text."""
+    return max(round(float(lengths.mean()) * batch_size), int(lengths.max()))
+
+
 def measure(task: str, logits: npt.NDArray[np.float32], truth: npt.NDArray[Any]) -> dict[str, float]:
     """All metrics; for logits that are not finite only ``loss``, as NaN, since nothing else has a meaning."""
     if not np.isfinite(logits).all():
@@ -98,13 +166,13 @@ def measure(task: str, logits: npt.NDArray[np.float32], truth: npt.NDArray[Any])
 
 def fine_tune(
     context: JobContext,
-    loaded: LoadedModel,
+    model: Any,
     *,
     task: str,
     train: Rows,
     validation: Rows,
     arguments: TrainingArguments,
-    patience: int,
+    schedule: Schedule,
     loss: Loss | None,
     checkpoints: Path,
     warm_up: WarmUp | None = None,
@@ -112,7 +180,7 @@ def fine_tune(
     """Train the model and leave it with the best weights so far, also when the user stops the run.
 
     Args:
-        patience: evaluations without a better one after which training ends; 0 never ends it.
+        schedule: when to evaluate, what is best, and when it is enough.
         loss: None for the model's own.
         checkpoints: folder for the best weights so far.
         warm_up: a first part of the training, before the Trainer's.
@@ -121,31 +189,33 @@ def fine_tune(
         LossNotFinite: the loss became NaN or infinite.
         DiskFull: no room for a checkpoint.
     """
-    batch_size, epochs = arguments.train_batch_size, int(arguments.num_train_epochs)
-    steps_an_epoch = math.ceil(len(train) / batch_size)
-    times = evaluations_an_epoch(epochs, steps_an_epoch, len(train), len(validation))
     steps_before = _warm_up(context, warm_up) if warm_up else 0
     if context.stop_requested:
         return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
+    steps = steps_an_epoch(build_order(train.texts.lengths, schedule.batching, arguments), arguments)
+    epochs = max(1, math.ceil(arguments.num_train_epochs))
+    times = schedule.evaluations or evaluations_an_epoch(epochs, steps, len(train), len(validation))
     telling = Telling(context, len(train), steps_before)
-    keeping = BestCheckpoint(context, checkpoints, metric_for_best(task), patience, steps_before)
+    keeping = BestCheckpoint(context, checkpoints, schedule.metric, schedule.patience, steps_before)
     trainer = ClassificationTrainer(
         task=task,
         args=arguments,
-        model=loaded.model,
+        model=model,
         train=train,
         validation=validation,
         loss=loss,
         check_stop=context.check_stop,
-        callbacks=[Evaluating(times, steps_an_epoch), Stopping(context), telling, keeping],
+        callbacks=[Evaluating(min(times, steps), steps), Stopping(context), telling, keeping],
+        batching=schedule.batching,
+        layer_decay=schedule.layer_decay,
     )
     with suppress(StopRequested):  # heard in the middle of an evaluation; what follows is as after a step
         if steps_before:  # what it has reached is a result: seen at once, and kept if the rest makes nothing better
             trainer.evaluate()
         trainer.train()
     # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
-    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    keeping.restore(model)
+    plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
+    keeping.restore(plain)
     return Outcome(
         best=keeping.best,
         step=steps_before + trainer.state.global_step,

@@ -13,8 +13,9 @@ from backend.data.choices import with_repair, with_values
 from backend.data.exporting import start_export
 from backend.data.template import check_template, render
 from backend.errors import DatasetMissing, StudioError
+from backend.schema import Section
 from backend.specs import Choices, RunSpec
-from backend.steps import Section, step_document
+from backend.steps import step_document
 from studio import components
 from studio.address import Opened
 from studio.findings import example_table

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +17,11 @@ from backend.models.catalogue import CatalogueModel, catalogue, suggested
 from backend.models.folder import check_folder, names_a_folder
 from backend.models.hub import look_up
 from backend.recipes import recipe_for
-from backend.specs import STARTER, ModelSpec, RunSpec, build_spec, settings, spec_to_yaml
-from backend.steps import Section, step_text
+from backend.schema import Section
+from backend.specs import STARTER, ModelSpec, RunSpec, build_spec, settings, spec_to_yaml, value_at
+from backend.steps import step_text
 from studio.address import Opened, goto
-from studio.form import Form, build_form, form_document, form_settings
+from studio.form import Form, build_form, form_document, form_settings, pairs_text
 from studio.i18n import Words
 from studio.markup import empty_state, link, problem, tag, text
 from studio.pages import model_tokens
@@ -257,24 +257,19 @@ def command_of(spec: RunSpec) -> str:
     for setting in settings():
         if setting.path == "data.source":
             continue
-        value: Any = spec
-        for name in setting.path.split("."):
-            value = getattr(value, name)
+        value = value_at(spec, setting.path)
         if value == setting.default or value in ("", {}, (), None):
             continue
         if setting.kind == "list":
             for entry in value:
                 parts += [setting.flag, step_text(entry) if isinstance(entry, Section) else str(entry)]
             continue
-        shown = _pairs(value) if setting.kind == "mapping" else str(value)
+        if setting.kind == "switch":
+            parts.append(setting.flag if value else f"--no-{setting.flag.removeprefix('--')}")
+            continue
+        shown = pairs_text(value) if setting.kind == "mapping" else str(value)
         parts += [setting.flag, shown]
     return shlex.join(parts)
-
-
-def _pairs(names: Mapping[str, str]) -> str:
-    # Names that would be read otherwise between commas and equals signs are said as JSON.
-    plain = not any(set(",，={") & set(text) or text != text.strip() for pair in names.items() for text in pair)
-    return ",".join(f"{k}={v}" for k, v in names.items()) if plain else json.dumps(names, ensure_ascii=False)
 
 
 def _open_where_recipe(spec: RunSpec) -> RunSpec:

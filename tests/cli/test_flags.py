@@ -45,7 +45,7 @@ ELSEWHERE = {
 
 
 def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio, reviews: Path, tmp_path: Path) -> None:
-    # The model folder holds no model: the run fails at once, with everything in its spec.
+    # There is no such tracker: the run fails at once, with everything in its spec.
     no_model = tmp_path / "no_model"
     no_model.mkdir()
     validation, test = (tmp_path / name for name in ("validation.csv", "test.csv"))
@@ -72,13 +72,22 @@ def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio,
         "split.fold": 2,
         "model.base": str(no_model),
         "model.revision": "v2",
+        # Some of the options exclude each other.
+        "training.label_weights": {"0": 1.5},
+        "training.trackers": ["nowhere"],
+        "training.layer_decay": 1.0,
+        "training.label_smoothing": 0.0,
+        "training.metric": "mcc",
+        "speed.padding": "dynamic",
+        "adapting.freeze": "none",
+        "adapting.lora_targets": ["query", "value"],
     }
     asked = [s for s in SETTINGS if s.path not in ELSEWHERE]
     expected: dict[str, Any] = {s.path: fixed[s.path] if s.path in fixed else _another_value(s) for s in asked}
-    arguments = [part for s in asked for part in (s.flag, _as_text(expected[s.path]))]
+    arguments = [part for s in asked for part in _as_arguments(s, expected[s.path])]
     failed = studio.document("train", *arguments, status=1)
     assert failed["state"] == "failed"
-    assert failed["error"]["code"] == "model.not_a_folder"
+    assert failed["error"]["code"] == "model.tracker_unknown"
     spec = read_json(studio.newest_run().path / "spec.json")
     found = {s.path: _at(spec, s.path) for s in asked}
     assert [step["kind"] for step in found.pop("prepare.steps")] == expected.pop("prepare.steps")
@@ -97,9 +106,17 @@ def _another_value(setting: Setting) -> Any:
         return next(choice for choice in reversed(setting.choices) if choice != setting.default)
     if setting.kind == "mapping":
         return {"0": "差评", "1": "好评"}
+    if setting.kind == "switch":
+        return not setting.default
     assert setting.least is not None
     assert setting.most is not None
     return int(setting.least) + 7 if setting.kind == "integer" else round((setting.least + setting.most) / 3, 4)
+
+
+def _as_arguments(setting: Setting, value: Any) -> list[str]:
+    if setting.kind == "switch":
+        return [setting.flag if value else f"--no-{setting.flag.removeprefix('--')}"]
+    return [setting.flag, _as_text(value)]
 
 
 def _as_text(value: Any) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from backend.recipes import PRETRAINED_RECIPE, STARTER_RECIPE
 from backend.settings import Home
-from backend.specs import ModelSpec, RunSpec, Setting, build_spec, settings, spec_from_yaml, spec_to_yaml
+from backend.specs import ModelSpec, RunSpec, Setting, build_spec, settings, spec_from_yaml, spec_to_yaml, value_at
 from studio.address import Address, Opened
 from studio.form import FORM_SECTIONS, TABLE_SECTIONS, build_form, form_document, form_settings, shown_value
 from studio.i18n import words
@@ -47,6 +47,12 @@ def other_value(setting: Setting) -> Any:
         return next(choice for choice in setting.choices if choice != setting.default)
     if setting.kind == "text":
         return "author"
+    if setting.kind == "switch":
+        return not setting.default
+    if setting.kind == "list":
+        return ("one", "two")
+    if setting.kind == "mapping":
+        return {"good": 2.5}
     if setting.kind == "integer":
         return int(setting.least or 0) + 7
     return ((setting.least or 0) + (setting.most or 1)) / 3
@@ -62,10 +68,10 @@ def test_every_setting_has_a_field_somewhere() -> None:
     [pytest.param(sections, s, id=s.path) for sections in FORMS for s in form_settings(sections)],
 )
 def test_each_field_reaches_the_spec(sections: tuple[str, ...], setting: Setting) -> None:
-    values = [other_value(s) if s == setting else s.default for s in form_settings(sections)]
-    spec = build_spec(form_document(values, sections))
-    section, _, name = setting.path.rpartition(".")
-    assert getattr(getattr(spec, section), name) == pytest.approx(other_value(setting))
+    other = RunSpec().replaced(**{setting.parameter: other_value(setting)})
+    values = [shown_value(s, other) if s == setting else s.default for s in form_settings(sections)]
+    spec = RunSpec(**form_document(values, sections))
+    assert value_at(spec, setting.path) == value_at(other, setting.path) == other_value(setting)
 
 
 def test_open_settings_show_what_the_recipe_says() -> None:

@@ -24,8 +24,8 @@ from backend.training.arguments import build_arguments, evaluations_an_epoch
 from backend.training.callbacks import MOST_LOSS_POINTS, STEPS_TOLD_EACH, Telling
 from backend.training.checkpoints import check_disk
 from backend.training.errors import translate
-from backend.training.precision import choose_precision
-from backend.training.rows import LengthGroupedOrder, Rows
+from backend.training.losses import ClassificationLoss
+from backend.training.rows import LengthGroupedOrder, Rows, TokenBudgetBatches
 from backend.training.trainer import ClassificationTrainer
 from tests.tiny_models import make_tiny
 
@@ -86,7 +86,7 @@ def test_trainer_draws_another_order_in_each_epoch(tmp_path: Path) -> None:
         model=loaded.model,
         train=rows,
         validation=rows,
-        loss=None,
+        loss=ClassificationLoss(),
         check_stop=lambda: None,
         callbacks=[],
     ).train()
@@ -176,10 +176,36 @@ def test_unknown_failures_stay_unexpected_and_keep_their_words() -> None:
     assert "mat1" in error.detail
 
 
-def test_precision_follows_what_the_processor_can_do() -> None:
-    cpu = torch.device("cpu")
-    assert choose_precision("fp32", cpu, 768).name == "fp32"
-    assert choose_precision("fp16", cpu, 768).refused == "fp16"
-    can = choose_precision("bf16", cpu, 64).refused is None
-    assert choose_precision("auto", cpu, 768).name == ("bf16" if can else "fp32")
-    assert choose_precision("auto", cpu, 128).name == "fp32"
+def test_token_budget_batches_hold_every_row_and_no_more_tokens_than_allowed() -> None:
+    lengths = np.random.default_rng(0).geometric(0.04, size=5003).clip(3, 120)
+    batches = list(TokenBudgetBatches(lengths, 1700, seed=1))
+    assert sorted(row for batch in batches for row in batch) == list(range(5003))
+    padded = [-(-lengths[batch].max() // 8) * 8 * len(batch) for batch in batches]
+    assert max(padded) <= 1700
+    assert sum(padded) < 1.3 * lengths.sum()
+
+
+@pytest.mark.parametrize(("processes", "accumulation"), [(1, 1), (2, 1), (2, 3), (3, 4)])
+def test_token_budget_batches_are_dealt_out_in_equal_numbers_in_every_epoch(processes: int, accumulation: int) -> None:
+    lengths = np.random.default_rng(0).integers(3, 100, size=997)
+    shared = [
+        TokenBudgetBatches(lengths, 800, 1, processes=processes, process=process, accumulation=accumulation)
+        for process in range(processes)
+    ]
+    for epoch in range(3):
+        for batches in shared:
+            batches.set_epoch(epoch)
+        dealt = [list(batches) for batches in shared]
+        assert len({len(batches) for batches in dealt}) == 1
+        assert len(dealt[0]) == len(shared[0])
+        assert len(dealt[0]) % accumulation == 0
+        rows = [row for batches in dealt for batch in batches for row in batch]
+        assert set(rows) == set(range(997))
+    first, second = (TokenBudgetBatches(lengths, 800, 1) for _ in range(2))
+    second.set_epoch(1)
+    assert list(first) != list(second)
+
+
+def test_few_rows_are_dealt_out_to_every_process() -> None:
+    dealt = [list(TokenBudgetBatches(np.array([5]), 8, 0, processes=2, process=p)) for p in range(2)]
+    assert dealt == [[[0]], [[0]]], "there is but one row, and each process needs a batch"

@@ -14,16 +14,17 @@ from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback
 
 import backend.training.trainer as trainer_module
-from backend.errors import LossNotFinite, ModelUnusable
-from backend.jobs.events import Evaluated, LossLogged, ModelDescribed, Noted
+from backend.errors import LabelWeightsUnknown, LossNotFinite, ModelUnusable, TrackerMissing
+from backend.jobs.events import Evaluated, LossLogged, ModelDescribed, Noted, OptionsDecided
 from backend.jobs.process import JobContext
+from backend.machine import this_machine
 from backend.models.encoding import encode
 from backend.models.loading import load_base
-from backend.specs import TrainingSpec
 from backend.training.arguments import build_arguments
-from backend.training.precision import choose_precision
-from backend.training.rows import Rows
-from backend.training.trainer import ClassificationTrainer
+from backend.training.losses import ClassificationLoss
+from backend.training.rows import Rows, TokenBudgetBatches
+from backend.training.trainer import ClassificationTrainer, Schedule
+from backend.training_specs import SpeedSpec, TrainingSpec
 from tests.training.conftest import Workshop, events_of
 
 
@@ -49,8 +50,24 @@ def test_every_training_setting_reaches_the_trainer(workshop: Workshop, trainers
         "max_length": 12,
         "warmup_share": 0.25,
         "weight_decay": 0.07,
-        "patience": 1,
+        "patience": 7,
         "precision": "fp32",
+        "max_steps": 9,
+        "accumulation": 2,
+        "optimizer": "sgd",
+        "scheduler": "cosine",
+        "warmup_steps": 0,
+        "layer_decay": 0.5,
+        "max_gradient_norm": 0.25,
+        "loss": "focal",
+        "focal_gamma": 1.5,
+        "class_weights": "balanced",
+        "label_weights": {"good": 3.0},
+        "label_smoothing": 0.0,
+        "metric": "mcc",
+        "evaluations": 2,
+        "deterministic": False,
+        "trackers": (),
     }
     assert set(given) == set(TrainingSpec.model_fields), "a new setting needs a line here"
     run, _ = workshop.do_here(workshop.spec("bert", **{f"training__{name}": value for name, value in given.items()}))
@@ -58,20 +75,85 @@ def test_every_training_setting_reaches_the_trainer(workshop: Workshop, trainers
     arguments = trainer.args
     assert arguments.num_train_epochs == 3
     assert arguments.per_device_train_batch_size == 48
-    assert trainer.lr_scheduler.base_lrs == [7e-4, 7e-4]
+    assert sorted({round(rate / 7e-4, 6) for rate in trainer.lr_scheduler.base_lrs}) == [0.125, 0.25, 0.5, 1.0]
+    assert type(trainer.optimizer.optimizer).__name__ == "SGD"
+    assert arguments.lr_scheduler_type == "cosine"
+    assert arguments.gradient_accumulation_steps == 2
+    assert arguments.max_grad_norm == 0.25
+    assert trainer.state.global_step == 9
+    loss = trainer.compute_loss_func
+    assert (loss.gamma, loss.smoothing) == (1.5, 0.0)
+    assert loss.weights[1] / loss.weights[0] == pytest.approx(3.0, rel=0.05), "as many bad reviews as good ones"
     assert {group["weight_decay"] for group in trainer.optimizer.param_groups} == {0.07, 0.0}
     steps = trainer.state.max_steps
-    assert arguments.get_warmup_steps(steps) == round(0.25 * steps)
+    assert arguments.get_warmup_steps(steps) == math.ceil(0.25 * steps)
     assert trainer.train_dataset.texts.lengths.max() == 12
     assert (arguments.bf16, arguments.fp16) == (False, False)
     keeping = next(c for c in trainer.callback_handler.callbacks if type(c).__name__ == "BestCheckpoint")
-    assert keeping._patience == 1
+    assert (keeping._patience, keeping._metric) == (7, "mcc")
+    evaluated = [event.step for event in events_of(run, Evaluated) if event.split == "validation"]
+    assert evaluated[:2] == [2, 3], "two an epoch of three steps"
     losses = events_of(run, LossLogged)
     assert max(loss.learning_rate for loss in losses) == pytest.approx(7e-4)
 
 
+def test_every_setting_of_speed_reaches_the_trainer(workshop: Workshop, trainers: list[Any]) -> None:
+    given = {
+        "batching": "token_budget",
+        "padding": "dynamic",
+        "attention": "sdpa",
+        "activation_checkpointing": True,
+        "compile": False,
+        "tf32": True,
+        "workers": 1,
+    }
+    assert set(given) == set(SpeedSpec.model_fields), "a new setting needs a line here"
+    values = {f"speed__{name}": value for name, value in given.items()}
+    run, _ = workshop.do_here(workshop.spec("bert", training__epochs=1, **values))
+    (trainer,) = trainers
+    assert isinstance(trainer.get_train_dataloader().batch_sampler, TokenBudgetBatches)
+    assert trainer.model.config._attn_implementation == "sdpa"
+    assert trainer.model.is_activation_checkpointing
+    assert trainer.args.dataloader_num_workers == 1
+    decisions = {d["setting"]: d for d in events_of(run, OptionsDecided)[0].decisions}
+    assert decisions["speed.tf32"]["value"] == this_machine().tf32
+    assert decisions["speed.batching"]["value"] == "token_budget"
+
+
+def test_texts_padded_to_the_longest_are_as_long_as_texts_may_be(workshop: Workshop, trainers: list[Any]) -> None:
+    workshop.do_here(workshop.spec("bert", training__epochs=1, training__max_length=40, speed__padding="longest"))
+    assert trainers[0].train_dataset.collate([0, 1])["input_ids"].shape[1] == 40
+
+
+def test_a_compiled_model_learns_and_is_saved_as_a_plain_one(workshop: Workshop, trainers: list[Any]) -> None:
+    run, result = workshop.do_here(workshop.spec("bert", speed__compile=True, training__max_steps=3))
+    assert trainers[0].args.torch_compile
+    assert np.isfinite(result["metrics"]["loss"])
+    names = load_file(run.path / "model" / "model.safetensors")
+    assert not any("_orig_mod" in name for name in names)
+
+
+def test_warmup_by_steps_takes_the_place_of_the_share(workshop: Workshop, trainers: list[Any]) -> None:
+    workshop.do_here(workshop.spec("bert", training__warmup_steps=5, training__max_steps=6))
+    assert trainers[0].args.get_warmup_steps(1000) == 5
+
+
+def test_a_tracker_that_is_not_installed_is_named_with_its_remedy(workshop: Workshop) -> None:
+    if "wandb" in this_machine().packages:
+        pytest.skip("wandb is installed here")
+    with pytest.raises(TrackerMissing) as caught:
+        workshop.do_here(workshop.spec("bert", training__trackers=("wandb",)))
+    assert caught.value.facts == {"tracker": "wandb", "package": "wandb"}
+
+
+def test_a_weight_for_a_label_that_there_is_not_is_refused(workshop: Workshop) -> None:
+    with pytest.raises(LabelWeightsUnknown) as caught:
+        workshop.do_here(workshop.spec("bert", training__label_weights={"excellent": 2.0}))
+    assert caught.value.facts == {"given": ["excellent"], "labels": ["bad", "good"]}
+
+
 def test_short_precision_computes_in_bf16_and_leaves_full_weights(workshop: Workshop) -> None:
-    if choose_precision("bf16", torch.device("cpu"), 32).name != "bf16":
+    if not this_machine().bf16:
         pytest.skip("this processor has no bf16 instructions")
     run, result = workshop.do_here(workshop.spec("bert", training__precision="bf16", training__epochs=1))
     assert events_of(run, ModelDescribed)[0].precision == "bf16"
@@ -83,7 +165,7 @@ def test_precision_that_the_device_lacks_is_replaced_and_said(workshop: Workshop
         pytest.skip("this machine's graphics card can compute in fp16")
     run, _ = workshop.do_here(workshop.spec("bert", training__precision="fp16", training__epochs=1))
     notes = {note.code: note.facts for note in events_of(run, Noted)}
-    assert notes["precision_refused"] == {"asked": "fp16", "used": "fp32"}
+    assert notes["refused_precision"] == {"asked": "fp16", "used": "fp32"}
 
 
 def test_run_without_progress_ends_early_by_patience(workshop: Workshop) -> None:
@@ -130,12 +212,12 @@ def test_loss_that_becomes_nan_ends_the_run_within_three_steps(workshop: Worksho
     with pytest.raises(LossNotFinite) as caught:
         trainer_module.fine_tune(
             JobContext(run),
-            loaded,
+            loaded.model,
             task="binary",
             train=rows,
             validation=rows,
             arguments=arguments,
-            patience=0,
+            schedule=Schedule(patience=0, metric="f1_macro"),
             loss=loss,
             checkpoints=run.path,
         )
@@ -169,7 +251,7 @@ def test_accumulated_batches_have_the_loss_and_the_weights_of_one_large_batch(wo
             model=loaded.model,
             train=rows,
             validation=rows,
-            loss=None,
+            loss=ClassificationLoss(),
             check_stop=lambda: None,
             callbacks=[Losses()],
         )

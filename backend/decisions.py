@@ -1,0 +1,123 @@
+"""Auto: what every option that was left open becomes, with the reason. One table for the form, ``doctor`` and the run.
+
+Reasons are codes, worded in the locales under ``decision.<setting>.<reason>``; an option that was asked for and that
+this machine cannot do becomes what comes nearest, and that is a decision too. Figures in comments were measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from backend.machine import Machine
+from backend.specs import STARTER, RunSpec
+
+SMALLEST_WIDTH_FOR_BF16 = 256
+"""Below this model width a processor stays in fp32. Measured with avx512_bf16, one thread, time of a training step in
+fp32 and bf16: 128 wide 56 and 45 ms, 256 wide 447 and 271, 384 wide 655 and 417, 768 wide 1710 and 934. Models below
+are small enough to be quick anyway, and full precision is one difference less between training and use."""
+STARTER_WIDTH = 128
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a setting becomes."""
+
+    setting: str
+    """Its path: ``training.precision``."""
+    asked: Any
+    value: Any
+    reason: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    refused: bool = False
+    """What was asked for cannot be had here."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)
+
+
+def decide(spec: RunSpec, machine: Machine, width: int | None = None) -> list[Decision]:
+    """Every option that depends on the machine, in the order of the form.
+
+    Args:
+        width: of the model's hidden states, where it is known; a pretrained model is taken to be wide.
+    """
+    wide = width if width is not None else STARTER_WIDTH if spec.model.base == STARTER else SMALLEST_WIDTH_FOR_BF16
+    precision = _precision(spec, machine, wide)
+    return [
+        precision,
+        _tf32(spec, machine),
+        _batching(spec),
+        _attention(spec, machine, precision.value),
+        _optimizer(spec, machine),
+        _compile(spec, machine),
+    ]
+
+
+def decided(decisions: list[Decision], path: str) -> Any:
+    """What the setting with this path becomes."""
+    return next(decision.value for decision in decisions if decision.setting == path)
+
+
+def _precision(spec: RunSpec, machine: Machine, width: int) -> Decision:
+    path, asked = "training.precision", spec.training.precision
+    possible = {"fp32"} | ({"bf16"} if machine.bf16 else set()) | ({"fp16"} if machine.device == "cuda" else set())
+    if asked != "auto" and asked in possible:
+        return Decision(path, asked, asked, "asked")
+    if asked != "auto":
+        return Decision(path, asked, "fp32", "impossible", {"asked": asked}, refused=True)
+    if not machine.bf16:
+        return Decision(path, asked, "fp32", "no_bf16")
+    if machine.device == "cpu" and width < SMALLEST_WIDTH_FOR_BF16:
+        return Decision(path, asked, "fp32", "small_model")
+    return Decision(path, asked, "bf16", "has_bf16")
+
+
+def _tf32(spec: RunSpec, machine: Machine) -> Decision:
+    asked = spec.speed.tf32
+    if not machine.tf32:
+        return Decision("speed.tf32", asked, False, "no_card")
+    return Decision("speed.tf32", asked, asked, "has_tf32" if asked else "asked")
+
+
+def _batching(spec: RunSpec) -> Decision:
+    asked = spec.speed.batching
+    if asked != "auto":
+        return Decision("speed.batching", asked, asked, "asked")
+    # With equal rows a batch the steps are the plain script's, only less padded: nothing is lost for the speed.
+    return Decision("speed.batching", asked, "length_grouped", "pads_least")
+
+
+def _attention(spec: RunSpec, machine: Machine, precision: str) -> Decision:
+    path, asked = "speed.attention", spec.speed.attention
+    if asked == "flash_attention_2":
+        flash = "flash_attn" in machine.packages and machine.tf32 and precision in ("bf16", "fp16")
+        if flash:
+            return Decision(path, asked, asked, "asked")
+        return Decision(path, asked, "sdpa", "no_flash", refused=True)
+    if asked != "auto":
+        return Decision(path, asked, asked, "asked")
+    if machine.device == "cpu":
+        # In training, with dropout, sdpa has no fast path on a processor: it is eager with more copies.
+        return Decision(path, asked, "eager", "processor")
+    return Decision(path, asked, "sdpa", "fused")
+
+
+def _optimizer(spec: RunSpec, machine: Machine) -> Decision:
+    path, asked = "training.optimizer", spec.training.optimizer
+    needs_package = asked in ("adamw_8bit", "paged_adamw_8bit", "paged_adamw", "lion_8bit")
+    if needs_package and "bitsandbytes" not in machine.packages:
+        return Decision(path, asked, "adamw_fused", "no_bitsandbytes", refused=True)
+    if needs_package and machine.device == "cpu":
+        return Decision(path, asked, asked, "slow_here")
+    if asked == "auto":
+        return Decision(path, asked, "adamw_fused", "one_pass")
+    return Decision(path, asked, asked, "asked")
+
+
+def _compile(spec: RunSpec, machine: Machine) -> Decision:
+    asked = spec.speed.compile
+    if asked and machine.device == "cpu":
+        return Decision("speed.compile", asked, asked, "no_gain_here")
+    return Decision("speed.compile", asked, asked, "asked" if asked else "off")

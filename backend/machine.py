@@ -1,0 +1,123 @@
+"""What this machine can compute with, found out without torch: screens, commands and the worker all ask here."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+NVIDIA_TIMEOUT_S = 5.0
+AMPERE = 8.0
+"""Compute capability from which NVIDIA's cards have bf16 and tf32."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine, as the choice of options sees it."""
+
+    device: str
+    """``cuda``, ``mps`` or ``cpu``: what models are put on."""
+    processor: str
+    cores: int
+    """Physical ones that this process may use."""
+    memory_bytes: int
+    """Of the machine, or less where a control group allows less."""
+    bf16: bool
+    """Whether the device multiplies bf16 numbers in hardware."""
+    amx: bool = False
+    """Whether the processor has Intel's matrix unit."""
+    card: str = ""
+    card_memory_bytes: int = 0
+    capability: float = 0.0
+    """NVIDIA's compute capability."""
+    packages: tuple[str, ...] = ()
+    """Those of `OPTIONAL_PACKAGES` that are installed."""
+
+    @property
+    def tf32(self) -> bool:
+        """Whether the card can shorten the products of fp32 numbers."""
+        return self.device == "cuda" and self.capability >= AMPERE
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)
+
+
+OPTIONAL_PACKAGES = ("bitsandbytes", "flash_attn", "peft", "tensorboard", "wandb", "mlflow", "trackio")
+
+
+@cache
+def this_machine() -> Machine:
+    """The machine that this process runs on."""
+    flags = _processor_flags()
+    card, card_memory, capability = _nvidia_card()
+    apple = sys.platform == "darwin" and platform.machine() == "arm64"
+    device = "cuda" if card else "mps" if apple else "cpu"
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    on_processor = bool({"avx512_bf16", "amx_bf16"} & flags)
+    return Machine(
+        device=device,
+        processor=_processor_name(),
+        cores=max(1, min(usable, psutil.cpu_count(logical=False) or usable)),
+        memory_bytes=min(psutil.virtual_memory().total, _group_limit()),
+        bf16=capability >= AMPERE if device == "cuda" else on_processor,
+        amx="amx_bf16" in flags,
+        card=card,
+        card_memory_bytes=card_memory,
+        capability=capability,
+        packages=tuple(name for name in OPTIONAL_PACKAGES if importlib.util.find_spec(name)),
+    )
+
+
+def _nvidia_card() -> tuple[str, int, float]:
+    """Name, bytes and compute capability of the first card that this process may use; empty where there is none."""
+    program = shutil.which("nvidia-smi")
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    if not program or chosen in ("", "-1"):
+        return "", 0, 0.0
+    fields = "--query-gpu=name,memory.total,compute_cap"
+    try:
+        asked = [program, f"--id={chosen}", fields, "--format=csv,noheader,nounits"]
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=NVIDIA_TIMEOUT_S, check=True).stdout
+        name, memory, capability = (part.strip() for part in told.strip().splitlines()[0].rsplit(",", 2))
+        return name, int(memory) << 20, float(capability)
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):  # a driver without a card, or a broken one
+        return "", 0, 0.0
+
+
+def _processor_flags() -> set[str]:
+    try:
+        return set(_cpuinfo().split("flags", 2)[1].split("\n", 1)[0].split())
+    except IndexError:  # described otherwise
+        return set()
+
+
+def _processor_name() -> str:
+    for line in _cpuinfo().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@cache
+def _cpuinfo() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:  # no Linux
+        return ""
+
+
+def _group_limit() -> int:
+    try:
+        return int(Path("/sys/fs/cgroup/memory.max").read_text("ascii"))
+    except (OSError, ValueError):  # no control group, or "max"
+        return 1 << 62

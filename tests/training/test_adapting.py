@@ -1,0 +1,204 @@
+"""Freezing and LoRA, over the architectures that people bring: what is trained changes, and nothing else does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModelForSequenceClassification, pipeline
+
+from backend.errors import LoraTargetsMissing, SpecError
+from backend.jobs.events import ModelDescribed, Noted
+from backend.models.loading import LoadedModel
+from backend.specs import build_spec
+from backend.training.adapters import adapt, linear_names
+from backend.training.layers import depths, freeze, layer_stacks
+from tests.tiny_models import make_tiny
+from tests.training.conftest import Workshop, events_of
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 90}
+GROUPED = {**SMALL, "num_key_value_heads": 1, "head_dim": 16}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "bert": SMALL,
+    "roberta": SMALL,
+    "electra": {**SMALL, "embedding_size": 16},
+    "deberta": {**SMALL, "pos_att_type": ["p2c", "c2p"], "relative_attention": True},
+    "deberta-v2": {**SMALL, "pos_att_type": ["p2c", "c2p"], "relative_attention": True},
+    "distilbert": {"dim": 32, "n_layers": 3, "n_heads": 2, "hidden_dim": 64, "vocab_size": 90},
+    "albert": {**SMALL, "embedding_size": 16},
+    "xlm-roberta": SMALL,
+    "mpnet": SMALL,
+    "modernbert": {**SMALL, "global_attn_every_n_layers": 2, "pad_token_id": 0},
+    "gpt2": {"n_embd": 32, "n_layer": 3, "n_head": 2, "vocab_size": 90},
+    "llama": GROUPED,
+    "qwen3": GROUPED,
+    "phi3": {**SMALL, "num_key_value_heads": 2},
+    "gemma": GROUPED,
+    "t5": {
+        "d_model": 32,
+        "d_kv": 16,
+        "d_ff": 64,
+        "num_layers": 3,
+        "num_heads": 2,
+        "vocab_size": 90,
+        "decoder_start_token_id": 0,
+    },
+}
+HEAD_WORDS = ("classifier", "score", "head", "pooler")
+
+
+def tiny(family: str) -> Any:
+    """A random classifier of the family with three layers (ALBERT: three passes through one)."""
+    torch.manual_seed(0)
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    config = AutoConfig.for_model(family, **{**special, **FAMILIES[family]}, num_labels=3)
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def learn_one_step(model: Any) -> dict[str, bool]:
+    """Whether each parameter changed by a step of plain gradient descent on made-up texts."""
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    ids = torch.randint(3, 90, (4, 9), generator=torch.Generator().manual_seed(1))
+    ids[:, -1] = 2  # T5 looks at the end-of-text token
+    model.train()
+    loss = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=torch.tensor([0, 1, 2, 1])).loss
+    loss.backward()
+    torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0).step()
+    return {name: not torch.equal(before[name], p) for name, p in model.named_parameters()}
+
+
+def layer_number(name: str) -> int | None:
+    """The number of the layer that the parameter is in."""
+    numbers = [int(part) for part in name.split(".") if part.isdigit()]
+    return numbers[0] if numbers else None
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_only_the_last_layers_and_the_head_learn_where_the_lower_ones_are_frozen(family: str) -> None:
+    model = tiny(family)
+    told = freeze(model, "lower", trained_layers=1)
+    changed = learn_one_step(model)
+    layers = {name: layer_number(name) for name in changed}
+    last = max(number for number in layers.values() if number is not None)
+    frozen = [name for name, number in layers.items() if number is not None and number < last]
+    assert not any(changed[name] for name in frozen)
+    assert any(changed[name] for name, number in layers.items() if number == last)
+    assert any(yes for name, yes in changed.items() if any(word in name for word in HEAD_WORDS)), "the head learns"
+    assert not any(yes for name, yes in changed.items() if "embed" in name or "wte" in name)
+    assert told.trainable < told.parameters
+    assert told.shared == (family == "albert")
+    assert (told.layers, told.trained_layers) == ((1, 1) if family == "albert" else (told.layers, told.layers // 3))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_only_the_head_learns_where_the_body_is_frozen(family: str) -> None:
+    model = tiny(family)
+    told = freeze(model, "body", trained_layers=1)
+    changed = learn_one_step(model)
+    learned = {name for name, yes in changed.items() if yes}
+    assert learned
+    assert all(any(word in name for word in HEAD_WORDS) for name in learned), learned
+    assert told.trained_layers == 0
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "t5"])
+def test_depth_counts_from_the_head_down_to_the_embeddings(family: str) -> None:
+    model = tiny(family)
+    found = depths(model)
+    layers = 1 if family == "albert" else 3
+    assert sum(map(len, layer_stacks(model.base_model))) == layers
+    assert max(found.values()) == layers + 1
+    assert all(depth == layers + 1 for name, depth in found.items() if "word_embeddings" in name or "wte" in name)
+    assert all(depth == 0 for name, depth in found.items() if name.startswith(("classifier", "score")))
+    first = [depth for name, depth in found.items() if layer_number(name) == 0]
+    assert set(first) == {layers}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_lora_trains_its_matrices_and_the_new_head_and_merges_into_a_plain_model(family: str) -> None:
+    model = tiny(family)
+    new = [name for name, _ in model.named_parameters() if any(w in name for w in ("classifier", "score", "head."))]
+    loaded = LoadedModel(None, model, 16, new)
+    adapted = adapt(loaded, rank=4, alpha=8, dropout=0.0, targets=(), checkpointing=False, merge_into=None)
+    names = [name for name, p in adapted.model.named_parameters() if p.requires_grad]
+    assert all("lora_" in name or "modules_to_save" in name for name in names)
+    assert any("modules_to_save" in name for name in names)
+    changed = learn_one_step(adapted.model)
+    assert any(yes for name, yes in changed.items() if "lora_B" in name)
+    assert not any(yes for name, yes in changed.items() if "lora_" not in name and "modules_to_save" not in name)
+    ids = torch.randint(3, 90, (2, 7), generator=torch.Generator().manual_seed(2))
+    ids[:, -1] = 2
+    adapted.model.eval()
+    with torch.no_grad():
+        learned = adapted.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+        merged = adapted.merged()
+        plain = merged.eval()(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    assert not any("lora" in name or "modules_to_save" in name for name in merged.state_dict())
+    assert torch.allclose(learned, plain, atol=1e-4)
+
+
+def test_targets_that_the_layers_do_not_have_are_refused_with_those_they_have() -> None:
+    loaded = LoadedModel(None, tiny("bert"), 16, ["classifier.weight"])
+    with pytest.raises(LoraTargetsMissing) as caught:
+        adapt(loaded, rank=4, alpha=8, dropout=0.0, targets=("q_proj",), checkpointing=False, merge_into=None)
+    assert caught.value.available == linear_names(loaded.model)
+    assert {"query", "key", "value", "dense"} <= set(caught.value.available)
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "distilbert"])
+def test_a_run_with_lora_ends_in_a_model_that_loads_anywhere(workshop: Workshop, kind: str) -> None:
+    dataset = "film_blurbs" if kind == "distilbert" else "reviews"
+    spec = workshop.spec(kind, dataset, adapting__adapter="lora", adapting__lora_rank=4, training__epochs=3)
+    run, _ = workshop.do_here(spec)
+    described = events_of(run, ModelDescribed)[0]
+    assert described.trainable < described.parameters
+    assert "adapter_config.json" not in {file.name for file in (run.path / "model").iterdir()}
+    answer = pipeline("text-classification", model=str(run.path / "model"), top_k=None)("fast delivery")
+    assert answer
+
+
+def test_quantised_weights_are_trained_by_lora_and_saved_whole(workshop: Workshop, tmp_path: Path) -> None:
+    # The package's kernels for processors take rows of at least 64 weights, as all real models have.
+    base_folder = make_tiny(tmp_path / "wide", "bert", ["fast delivery", "cold and late"] * 9, width=64)
+    asked = {"adapting__adapter": "lora", "adapting__quantisation": "4bit", "training__max_steps": 6}
+    run, result = workshop.do_here(workshop.spec(str(base_folder), **asked))
+    saved = load_file(run.path / "model" / "model.safetensors")
+    assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
+    base = load_file(base_folder / "model.safetensors")
+    name = "encoder.layer.0.output.dense.weight"
+    difference = (saved[f"bert.{name}"] - base[name]).abs().max()
+    assert 0 < difference < 0.05, "the base's own weights, not rounded ones, and what LoRA learned"
+    assert result["metrics"]["f1_macro"] >= 0
+
+
+def test_a_run_with_frozen_layers_leaves_them_as_they_were(workshop: Workshop) -> None:
+    run, _ = workshop.do_here(workshop.spec("bert", adapting__freeze="lower", adapting__trained_layers=1))
+    saved = load_file(run.path / "model" / "model.safetensors")
+    base = load_file(workshop.models["bert"] / "model.safetensors")
+    lower, last = (f"encoder.layer.{n}.output.dense.weight" for n in (0, 1))
+    assert torch.equal(saved[f"bert.{lower}"], base[lower])
+    assert not torch.equal(saved[f"bert.{last}"], base[last])
+    note = next(n for n in events_of(run, Noted) if n.code == "layers_frozen")
+    assert note.facts["trained"] == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "setting", "rule"),
+    [
+        ({"adapting": {"quantisation": "4bit"}}, "adapting.quantisation", "quantised_needs_lora"),
+        ({"adapting": {"adapter": "lora", "freeze": "body"}}, "adapting.freeze", "lora_freezes"),
+        ({"adapting": {"adapter": "lora"}, "training": {"layer_decay": 0.9}}, "training.layer_decay", "lora_has_no"),
+        ({"adapting": {"adapter": "lora"}, "model": {"base": "starter"}}, "adapting.adapter", "starter_is_new"),
+        ({"speed": {"batching": "token_budget", "padding": "longest"}}, "speed.batching", "budget_needs_dynamic"),
+        ({"training": {"loss": "focal", "label_smoothing": 0.1}}, "training.label_smoothing", "focal_or_smoothing"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(document: dict[str, Any], setting: str, rule: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        build_spec({"model": {"base": "someone/model"}, **document})
+    (problem,) = caught.value.problems
+    assert problem["setting"] == setting
+    assert problem["rule"].startswith(f"conflict.{rule}")
