@@ -175,14 +175,27 @@ def predict(
     run: RunArgument,
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="cli.predict.texts")] = None,
     before: Annotated[bool, typer.Option("--before", help="cli.predict.before")] = False,
+    table: Annotated[Path | None, typer.Option("--file", metavar="TABLE", help="cli.predict.file")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="cli.predict.out")] = None,
+    text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="cli.predict.text", show_default=False)] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="cli.predict.replace")] = False,
     home: HomeFlag = None,
     as_json: JsonFlag = False,
     lang: LanguageFlag = None,
 ) -> None:
-    from studio.cli_predict import predict as predict_here
-
     session = _session(context)
-    raise typer.Exit(predict_here(session.terminal, session.store(home), run, texts or [], with_before=before))
+    terminal, store = session.terminal, session.store(home)
+    if table is None:
+        from studio.cli_predict import predict as predict_here
+
+        if out or text or replace:
+            raise typer.BadParameter(terminal.words("cli.predict.file_needed"))
+        raise typer.Exit(predict_here(terminal, store, run, texts or [], with_before=before))
+    from studio.cli_predict_table import predict_table
+
+    if texts or before:
+        raise typer.BadParameter(terminal.words("cli.predict.file_alone"))
+    raise typer.Exit(predict_table(terminal, store, run, table, out, text=text, replace=replace))
 
 
 @app.command(cls=WordedCommand, help="cli.runs.help")

@@ -18,6 +18,8 @@ from backend.errors import (
     DataError,
     ModelError,
     NameInvalid,
+    OutputTaken,
+    OutputUnknown,
     RunActive,
     RunAmbiguous,
     RunMissing,
@@ -53,6 +55,8 @@ _REFUSALS = (
     RunNotFinished,
     NameInvalid,
     TextMissing,
+    OutputUnknown,
+    OutputTaken,
     SharingError,
     ServerError,
 )

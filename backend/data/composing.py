@@ -27,7 +27,7 @@ def compose_rows(table: pa.Table, data: DataSpec) -> tuple[TextRows, Task]:
         TemplateUnreadable, TemplateUsesLabel: the template will not do.
     """
     check_columns(data, table.column_names)
-    texts = _composed(table, data.template) if data.template else table[data.text_column]
+    texts = composed_texts(table, data.template) if data.template else table[data.text_column]
     cells = label_cells(table, data.label_column, data.label_columns)
     rows = TextRows(texts, cells, np.arange(table.num_rows, dtype=np.int64))
     asked = ("multilabel", LIST_SEPARATOR) if data.label_columns else (data.task, data.label_separator)
@@ -48,7 +48,8 @@ def check_columns(data: DataSpec, available: list[str]) -> None:
         raise SameColumn(column=data.text_column)
 
 
-def _composed(table: pa.Table, template: str) -> pa.ChunkedArray:
+def composed_texts(table: pa.Table, template: str) -> pa.ChunkedArray:
+    """The text of each row, as `backend.data.text_cleaning.render` makes that of one; the columns must be there."""
     parts = template_parts(template)
     chunks = []
     for batch in table.to_batches():

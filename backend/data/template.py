@@ -1,45 +1,32 @@
-"""A text composed of several columns: ``{title}. {synopsis}``. Pure, and free of any table library."""
+"""Whether a template, ``{title}. {synopsis}``, can make texts of a table. Pure, and free of any table library.
+
+How it makes one is in `backend.data.text_cleaning`, which needs no more than Python.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from string import Formatter
+from collections.abc import Iterable
 
+from backend.data import text_cleaning
 from backend.errors import ColumnMissing, TemplateUnreadable, TemplateUsesLabel
 from backend.specs import DataSpec
 
 
 def template_parts(template: str) -> list[tuple[str, str | None]]:
-    """The template as pairs of plain text and the column that follows it (None: nothing follows).
+    """`backend.data.text_cleaning.template_parts` of what a user wrote.
 
     Raises:
         TemplateUnreadable: a brace is never closed, or stands alone.
     """
     try:
-        parts = list(Formatter().parse(template))
+        return text_cleaning.template_parts(template)
     except ValueError as error:
         raise TemplateUnreadable(template=template[:200], detail=str(error)) from error
-    found = []
-    for plain, name, form, conversion in parts:
-        # A column may be called "a:b" or "a!r": what Python reads out of a field is put together again.
-        column = (
-            None if name is None else name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
-        )
-        found.append((plain, column))
-    return found
 
 
 def template_columns(template: str) -> list[str]:
-    """The columns that the template names, each once."""
+    """The columns that the template names, each once. Raises as `template_parts` does."""
     return list(dict.fromkeys(column for _plain, column in template_parts(template) if column is not None))
-
-
-def render(template: str, row: Mapping[str, str | None]) -> str:
-    """The text of one row; empty where none of the template's columns says anything."""
-    parts = template_parts(template)
-    if not any((row.get(column) or "").strip() for _plain, column in parts if column is not None):
-        return ""
-    return "".join(plain + ((row.get(column) or "") if column is not None else "") for plain, column in parts)
 
 
 def text_columns(data: DataSpec) -> list[str]:

@@ -1,4 +1,6 @@
-"""What is done to one text before a model reads it: the same in training, when it answers, and in a shared app.
+"""What is done to one row before a model reads it: the same in training, when it answers, and in a shared app.
+
+A text is composed of columns by a template, where the model has one, and cleaned by the steps of its recipe.
 
 Made of the standard library alone, so that the file can be copied beside a model and used there as it is.
 """
@@ -11,6 +13,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 RECIPE_FILE = "preparing.json"
@@ -71,14 +74,56 @@ def clean(text: str, steps: Iterable[Mapping[str, Any]]) -> str:
     return text
 
 
+def template_parts(template: str) -> list[tuple[str, str | None]]:
+    """The template as pairs of plain text and the column that follows it (None: nothing follows).
+
+    Raises:
+        ValueError: a brace is never closed, or stands alone.
+    """
+    found = []
+    for plain, name, form, conversion in Formatter().parse(template):
+        # A column may be called "a:b" or "a!r": what Python reads out of a field is put together again.
+        column = (
+            None if name is None else name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
+        )
+        found.append((plain, column))
+    return found
+
+
+def template_columns(template: str) -> list[str]:
+    """The columns that the template names, each once. Raises as `template_parts` does."""
+    return list(dict.fromkeys(column for _plain, column in template_parts(template) if column is not None))
+
+
+def render(template: str, row: Mapping[str, str | None]) -> str:
+    """The text of one row; empty where none of the template's columns says anything. Raises as `template_parts`."""
+    parts = template_parts(template)
+    if not any((row.get(column) or "").strip() for _plain, column in parts if column is not None):
+        return ""
+    return "".join(plain + ((row.get(column) or "") if column is not None else "") for plain, column in parts)
+
+
 def recipe_of(model: Path) -> list[dict[str, Any]]:
     """The steps kept beside a model; none where it has no such file."""
+    steps = _kept(model).get("steps")
+    return [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+
+
+def template_of(model: Path) -> str:
+    """The template kept beside a model; empty where it has none, or one that names no column."""
+    template = _kept(model).get("template")
+    try:
+        return template if isinstance(template, str) and template_columns(template) else ""
+    except ValueError:
+        return ""
+
+
+def _kept(model: Path) -> dict[str, Any]:
     try:
         document = json.loads((model / RECIPE_FILE).read_text("utf-8"))
     except (OSError, ValueError):
-        return []
-    steps = document.get("steps") if isinstance(document, dict) else None
-    return [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def text_steps(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

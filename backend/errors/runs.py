@@ -104,3 +104,27 @@ class TextMissing(RunError):
 class PredictorFailed(RunError):
     code = "predict.failed"
     detail: str
+
+
+@dataclass(eq=False)
+class OutputUnknown(RunError):
+    """A file is to be written in a format that is not written here."""
+
+    code = "predict.output_unknown"
+    file: str
+    formats: list[str]
+
+
+@dataclass(eq=False)
+class OutputTaken(RunError):
+    """A file is to be written where one lies."""
+
+    code = "predict.output_taken"
+    file: str
+
+
+@dataclass(eq=False)
+class PredictionsMissing(RunError):
+    """A file of predictions is asked for that was not written, or is gone."""
+
+    code = "predict.predictions_missing"

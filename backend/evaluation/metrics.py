@@ -46,25 +46,33 @@ def compute(task: str, logits: Array, truth: Array, score: Callable[..., float] 
     `measures.measured`, quick, or `modules.evaluated`, through the ``evaluate`` package.
     """
     rows = "lists" if task == "multilabel" else "numbers"
-    pair = {"predictions": decisions(task, logits), "references": truth}
-    labels, average = np.arange(np.shape(logits)[1]), _AVERAGES[task]
-    result = {
-        "accuracy": score("accuracy", rows, **pair),
-        "f1": score("f1", rows, **pair, average=average),
-        "f1_macro": score("f1", rows, **pair, average="macro", labels=labels),
-        "mcc": score("matthews_correlation", rows, **pair),
-        "precision": score("precision", rows, **pair, average=average),
-        "recall": score("recall", rows, **pair, average=average),
-        "loss": mean_loss(task, logits, truth),
-    }
+    predicted, classes = decisions(task, logits), np.shape(logits)[1]
+    result = {**compare(task, predicted, truth, classes, score), "loss": mean_loss(task, logits, truth)}
     if task == "multilabel":
-        result["jaccard"] = score("jaccard", rows, **pair)
-    if _every_class_is_there(task, truth, len(labels)):
+        result["jaccard"] = score("jaccard", rows, predictions=predicted, references=truth)
+    if _every_class_is_there(task, truth, classes):
         chances = probabilities(task, logits)
         scores = chances[:, 1] if task == "binary" else chances
         kind = "classes" if task == "multiclass" else rows
         result["roc_auc"] = score("roc_auc", kind, prediction_scores=scores, references=truth)
     return result
+
+
+def compare(
+    task: str, predicted: Array, truth: Array, classes: int, score: Callable[..., float] = measured
+) -> dict[str, float]:
+    """The metrics that need no probabilities, of what was predicted against the truth, both as `compute` takes it."""
+    rows = "lists" if task == "multilabel" else "numbers"
+    pair = {"predictions": predicted, "references": truth}
+    average = _AVERAGES[task]
+    return {
+        "accuracy": score("accuracy", rows, **pair),
+        "f1": score("f1", rows, **pair, average=average),
+        "f1_macro": score("f1", rows, **pair, average="macro", labels=np.arange(classes)),
+        "mcc": score("matthews_correlation", rows, **pair),
+        "precision": score("precision", rows, **pair, average=average),
+        "recall": score("recall", rows, **pair, average=average),
+    }
 
 
 def _every_class_is_there(task: str, truth: Array, classes: int) -> bool:

@@ -11,7 +11,8 @@ import gradio as gr
 
 from backend.data.choices import with_repair, with_values
 from backend.data.exporting import start_export
-from backend.data.template import check_template, render
+from backend.data.template import check_template
+from backend.data.text_cleaning import render
 from backend.errors import DatasetMissing, StudioError
 from backend.schema import Section
 from backend.specs import Choices, RunSpec

@@ -12,8 +12,7 @@ import pytest
 from backend.data.composing import compose_rows
 from backend.data.preparing import Surroundings, apply_steps
 from backend.data.rows import TextRows
-from backend.data.template import render
-from backend.data.text_cleaning import clean, normalise, strip_html
+from backend.data.text_cleaning import clean, normalise, render, strip_html
 from backend.errors import ColumnMissing, TemplateUnreadable, TemplateUsesLabel
 from backend.specs import DataSpec, PrepareSpec
 from backend.steps import Section
