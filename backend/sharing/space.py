@@ -24,9 +24,8 @@ from backend.sharing.package import SharedFile, model_files, model_folder
 
 CLEANING = "text_cleaning"
 """The module of the steps that change texts: it goes along as it is."""
-LAST_IMPORT = "from transformers import pipeline"
-LABELS_LINE = "LABELS = "
-ASKED = "answers = classifier(text, "
+FIELD = 'gr.Textbox(label="Text", lines=3, placeholder="Type or paste a text", max_length=20_000)'
+FIELDS = "[gr.Textbox(label=column, lines=2, max_length=20_000) for column in COLUMNS]"
 REQUIREMENTS = ("transformers", "torch", "safetensors")
 TITLE_LENGTH = 60
 DESCRIPTION_LENGTH = 60
@@ -40,31 +39,39 @@ def space_files(run: JobDirectory, *, licence: str = LICENCE_UNCHOSEN, models: S
         RunNotFinished: the run has no model (yet).
     """
     facts = gather(run)
+    model = model_folder(run)
+    cleans, composes = bool(text_cleaning.recipe_of(model)), bool(text_cleaning.template_of(model))
     inside = [SharedFile(f"model/{file.name}", file.content) for file in model_files(run)]
     written = {
         "README.md": space_readme(facts, licence=licence, models=models),
-        "app.py": space_app(facts, cleans=_cleans(run)),
+        "app.py": space_app(facts, cleans=cleans, composes=composes),
         "requirements.txt": space_requirements(),
     }
-    if _cleans(run):
+    if cleans or composes:
         written[f"{CLEANING}.py"] = Path(text_cleaning.__file__).read_text("utf-8")
     return [*(SharedFile(name, text.encode()) for name, text in written.items()), *inside]
 
 
-def _cleans(run: JobDirectory) -> bool:
-    return bool(text_cleaning.recipe_of(model_folder(run)))
-
-
-def space_app(facts: Facts, *, cleans: bool = False) -> str:
-    """The app's source. With ``cleans`` it does to a text what was done to those that the model has learned from."""
+def space_app(facts: Facts, *, cleans: bool = False, composes: bool = False) -> str:
+    """The app's source. With ``cleans`` it does to a text what was done to those that the model has learned from; with
+    ``composes`` it asks for the columns that those were composed of."""
     template = Template((TEMPLATES / "space_app.py.template").read_text("utf-8"))
-    # A Python literal of the name: nothing in it can end the string or begin code.
-    source = template.substitute(title=repr(facts.name))
-    if not cleans:
-        return source
-    source = source.replace(LAST_IMPORT, f"{LAST_IMPORT}\n\nfrom {CLEANING} import clean, recipe_of", 1)
-    source = source.replace(LABELS_LINE, f"STEPS = recipe_of(Path(MODEL))\n{LABELS_LINE}", 1)
-    return source.replace(ASKED, "answers = classifier(clean(text, STEPS), ", 1)
+    names = (["clean", "recipe_of"] if cleans else []) + (
+        ["render", "template_columns", "template_of"] if composes else []
+    )
+    recipe = "STEPS = recipe_of(Path(MODEL))\n" if cleans else ""
+    if composes:
+        recipe += "TEMPLATE = template_of(Path(MODEL))\nCOLUMNS = template_columns(TEMPLATE)\n"
+    return template.substitute(
+        # A Python literal of the name: nothing in it can end the string or begin code.
+        title=repr(facts.name),
+        imports=f"\nfrom {CLEANING} import {', '.join(sorted(names))}\n" if names else "",
+        recipe=recipe,
+        parameters="*cells: str" if composes else "text: str",
+        composing="    text = render(TEMPLATE, dict(zip(COLUMNS, cells)))\n" if composes else "",
+        text="clean(text, STEPS)" if cleans else "text",
+        inputs=FIELDS if composes else FIELD,
+    )
 
 
 def space_requirements() -> str:

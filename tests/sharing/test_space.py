@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import socket
@@ -147,3 +148,24 @@ def test_a_space_does_to_texts_what_training_did(run: JobDirectory, tmp_path: Pa
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines()[-1:] == ["good & hot"], done.stderr
+
+
+def test_a_space_asks_for_the_columns_that_texts_were_composed_of(run: JobDirectory, tmp_path: Path):
+    from gradio_client import Client
+    from gradio_client.exceptions import AppError
+
+    recipe = {"steps": [{"kind": "strip_html", "on": True}], "template": "{标题}: {body}"}
+    (run.path / "model" / "preparing.json").write_text(json.dumps(recipe))
+    folder = tmp_path / "space"
+    write_files(space_files(run), folder)
+    with started(folder) as address:
+        client = Client(address, verbose=False)
+        (fields,) = [
+            endpoint["parameters"] for endpoint in client.view_api(return_format="dict")["named_endpoints"].values()
+        ]
+        assert [field["label"] for field in fields] == ["标题", "body"]
+        answers = [client.predict(*cells, api_name="/classify") for cells in (("很好", "<b>吃</b>"), ("很好", "吃"))]
+        with pytest.raises(AppError, match="Type a text first"):
+            client.predict(" ", "", api_name="/classify")
+    assert answers[0] == answers[1]
+    assert {entry["label"] for entry in answers[0]["confidences"]} == set(LABELS)
