@@ -19,6 +19,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from backend.data.exporting import exported_archive
 from backend.errors import DiskFull, RunActive, RunMissing, StudioError, Unexpected, typed_error
+from backend.inference.table_predicting import predicted_name, written_predictions
 from backend.jobs.directory import JobDirectory, JobStatus
 from backend.jobs.supervisor import last_lines
 from backend.settings import Home
@@ -91,6 +92,15 @@ def build_router(services: Services) -> APIRouter:
         name = PurePath(job.spec.get("choices", {}).get("data", {}).get("source") or "table").stem
         headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(f'{name}-prepared.zip')}"}
         return FileResponse(exported_archive(job), media_type="application/zip", headers=headers)
+
+    @router.get("/jobs/{job_id}/predictions")
+    def download_predictions(job_id: str) -> FileResponse:
+        """The table that a run was asked about, with its answers."""
+        job = services.job(job_id)
+        path = written_predictions(job)
+        name = quote(predicted_name(job.spec["name"], job.spec["format"]))
+        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
+        return FileResponse(path, media_type="application/octet-stream", headers=headers)
 
     @router.post("/jobs/{job_id}/stop")
     def stop_job(job_id: str) -> dict[str, str]:

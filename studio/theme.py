@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import gradio as gr
 
-SCRIPTS = ("studio.js", "runs.js", "jobs.js", "labels.js", "findings.js", "steps.js", "hub.js", "live.js", "plot.js")
+SCRIPTS = (
+    "studio.js",
+    "runs.js",
+    "jobs.js",
+    "labels.js",
+    "fields.js",
+    "findings.js",
+    "steps.js",
+    "hub.js",
+    "live.js",
+    "plot.js",
+)
 
 HEAD = "".join(
     [

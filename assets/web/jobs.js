@@ -2,7 +2,7 @@
 "use strict";
 
 Object.assign(Studio, (() => {
-  const { words, make, ask, repeat, parsed, fill, duration, moving } = Studio;
+  const { words, make, ask, repeat, parsed, fill, duration, moving, count, score } = Studio;
 
   /**
    * Shows one job; `value` is {"job": id, "then": "?data={dataset}"}: where to go when it is done, from its result.
@@ -46,6 +46,7 @@ Object.assign(Studio, (() => {
         if (state === "completed" && result?.archive) {
           ending.append(make("a", { class: "button primary", href: `api/jobs/${given.job}/prepared.zip`, download: true, text: words["data.export_ready"] }));
         }
+        if (state === "completed" && result?.predictions) ending.append(...classified(given.job, result));
         if (state === "completed" && result?.url) {
           const link = /^https?:/.test(result.url) ? make("a", { href: result.url, target: "_blank", rel: "noopener noreferrer", text: result.url }) : make("code", { text: result.url });
           ending.append(make("p", {}, make("span", { text: `${words["job.published"]} ` }), link));
@@ -55,6 +56,21 @@ Object.assign(Studio, (() => {
     }
     watch("value", show);
     show();
+  }
+
+  /** What became of a table whose rows were classified: the file, and how well it went where that can be said. */
+  function classified(job, result) {
+    const { rows, predicted, blank, measured } = result, figures = measured?.metrics;
+    const lines = [fill(words["job.predicted"], { rows: count(rows), predicted: count(predicted) })];
+    if (blank) lines.push(fill(words["job.predicted_blank"], { blank: count(blank) }));
+    if (figures) {
+      const facts = { rows: count(measured.rows), accuracy: score(figures.accuracy), f1: score(figures.f1) };
+      lines.push(fill(words["job.measured"], facts));
+    }
+    return [
+      make("a", { class: "button primary", href: `api/jobs/${job}/predictions`, download: true, text: words["job.predictions"] }),
+      ...lines.map((line) => make("p", { class: "muted", text: line })),
+    ];
   }
 
   return { jobProgress };

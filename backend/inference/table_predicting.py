@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from backend.errors import FileMissing, OutputTaken, OutputUnknown, PredictionsMissing
-from backend.jobs.directory import JobDirectory
+from backend.jobs.directory import JobDirectory, is_job_id
 from backend.jobs.launch import launch
 from backend.jobs.store import RunStore
+from backend.settings import Home
 
 MODULE = "backend.inference.table_predictor"
 KIND = "predict"
@@ -90,3 +91,10 @@ def predictions_path(job: JobDirectory) -> Path:
 def predicted_name(table: str, kind: str) -> str:
     """What a table's predictions are called: ``reviews-predicted.csv``."""
     return f"{Path(table).name.partition('.')[0] or 'table'}-predicted.{kind}"
+
+
+def tables_of(home: Home, run: JobDirectory) -> list[JobDirectory]:
+    """The tables that this run was asked about from a page, the latest first: living, done and failed."""
+    folders = sorted((path for path in home.jobs.iterdir() if is_job_id(path.name)), reverse=True)
+    jobs = [JobDirectory(path) for path in folders if (path / "job.json").exists()]
+    return [j for j in jobs if j.description["kind"] == KIND and j.spec["run"] == run.id and not j.spec["out"]]

@@ -66,6 +66,12 @@ def label_names() -> gr.HTML:
     return live_component(script, name="label-names")
 
 
+def column_fields() -> gr.HTML:
+    """A field for each column: value ``{"columns": […]}``; typing adds ``"cells": […]``: event ``typed``."""
+    script = "Studio.columnFields(element.firstElementChild, props, () => trigger('typed'), watch)"
+    return live_component(script, name="column-fields")
+
+
 def findings_list() -> gr.HTML:
     """What stands out in a table: value as `studio.pages.data_findings` makes it.
 

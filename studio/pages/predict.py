@@ -1,7 +1,11 @@
-"""Try it: type texts, see the label and the probability of each, after fine-tuning and before it."""
+"""Try it: type texts, see the label and the probability of each, after fine-tuning and before it.
+
+A run whose texts are composed of several columns has a field for each of them, and shows the text that they make.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -9,10 +13,14 @@ from typing import Any
 
 import gradio as gr
 
+from backend.data.template import template_columns
+from backend.data.text_cleaning import render
 from backend.errors import RunMissing, StudioError
+from studio import components
 from studio.address import Opened
 from studio.i18n import Words
 from studio.markup import empty_state, link, problem, tag, text
+from studio.pages import predict_table
 from studio.services import Services
 from studio.site import Site
 
@@ -28,13 +36,26 @@ class PredictView:
     nothing: gr.HTML
     main: gr.Column
     texts: gr.Textbox
+    composing: gr.Column
+    fields: gr.HTML
+    made: gr.HTML
     before: gr.Checkbox
     ask: gr.Button
     answers: gr.HTML
+    table: predict_table.TableView
 
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
-        return [self.nothing, self.main, self.texts, self.answers]
+        return [
+            self.nothing,
+            self.main,
+            self.texts,
+            self.composing,
+            self.fields,
+            self.made,
+            self.answers,
+            *self.table.outputs(),
+        ]
 
 
 def layout(t: Words) -> PredictView:
@@ -50,11 +71,15 @@ def layout(t: Words) -> PredictView:
                 max_lines=12,
                 elem_id=f"try-{t.language}",
             )
+            with gr.Column(visible=False) as composing:
+                fields = components.column_fields()
+                made = gr.HTML()
             with gr.Row(elem_classes="start"):
                 before = gr.Checkbox(label=t("try.before"), value=True, container=False)
                 ask = gr.Button(t("try.ask"), variant="primary", scale=0, min_width=160, elem_id=f"ask-{t.language}")
         answers = gr.HTML(elem_classes="slot")
-    return PredictView(nothing, main, texts, before, ask, answers)
+        table = predict_table.layout(t)
+    return PredictView(nothing, main, texts, composing, fields, made, before, ask, answers, table)
 
 
 # -- handlers
@@ -62,7 +87,45 @@ def layout(t: Words) -> PredictView:
 
 def show(services: Services, t: Words, view: PredictView, opened: Opened) -> dict[Any, Any]:
     """What the page shows for an address."""
-    return {**readiness(services, t, view, opened), view.texts: "", view.answers: ""}
+    template = template_of(opened)
+    columns = template_columns(template) if template else []
+    return {
+        **readiness(services, t, view, opened),
+        view.texts: gr.update(value="", visible=not columns),
+        view.composing: gr.update(visible=bool(columns)),
+        view.fields: json.dumps({"columns": columns}, ensure_ascii=False),
+        view.made: made_text(t, ""),
+        view.answers: "",
+        **predict_table.show(services, view.table, opened),
+    }
+
+
+def template_of(opened: Opened) -> str:
+    """The template of the open run's texts; empty where they are one column."""
+    return opened.spec.data.template if opened.spec and opened.run else ""
+
+
+def composed(opened: Opened, fields: str | None) -> str:
+    """The text that the filled fields make: empty where all are blank."""
+    template = template_of(opened)
+    columns = template_columns(template) if template else []
+    return render(template, dict(zip(columns, _cells(fields), strict=False)))
+
+
+def _cells(fields: str | None) -> list[str]:
+    """What was typed, in the order of the columns; anybody can send anything as a component's value."""
+    try:
+        document = json.loads(fields or "{}")
+    except (ValueError, RecursionError):
+        return []
+    cells = document.get("cells") if isinstance(document, dict) else None
+    return [cell[:LONGEST_TEXT] if isinstance(cell, str) else "" for cell in cells] if isinstance(cells, list) else []
+
+
+def made_text(t: Words, made: str) -> str:
+    """The composed text, as HTML."""
+    heading = tag("p", text(t("try.made")), class_="muted")
+    return heading + tag("p", text(made or "…"), class_="made", aria_live="polite")
 
 
 def readiness(services: Services, t: Words, view: PredictView, opened: Opened) -> dict[Any, Any]:
@@ -87,8 +150,8 @@ def has_model(services: Services, opened: Opened) -> bool:
     return True
 
 
-def predict(services: Services, t: Words, opened: Opened, typed: str | None, before: bool) -> str:
-    """The answers to the typed lines, as HTML.
+def predict(services: Services, t: Words, opened: Opened, typed: str | None, fields: str | None, before: bool) -> str:
+    """The answers to the typed lines, or to the text that the fields make, as HTML.
 
     Raises:
         RunMissing, RunNotFinished: there is no model to ask.
@@ -97,7 +160,10 @@ def predict(services: Services, t: Words, opened: Opened, typed: str | None, bef
     if opened.run is None:
         raise RunMissing(run="")
     services.store.model_folder(opened.run.id)
-    lines = [line.strip()[:LONGEST_TEXT] for line in (typed or "").splitlines() if line.strip()]
+    if template_of(opened):
+        lines = [composed(opened, fields)]
+    else:
+        lines = [line.strip()[:LONGEST_TEXT] for line in (typed or "").splitlines() if line.strip()]
     answers = services.predictors.predict(opened.run.path, lines[:MOST_LINES], before=before)
     cards = (answer_card(t, now, then) for now, then in zip_longest(answers.answers, answers.before or []))
     cut = (
@@ -148,9 +214,12 @@ def wire(view: PredictView, tab: gr.Tab, site: Site) -> None:
     def waiting() -> str:
         return tag("p", text(t("try.asking")), class_="muted asking", role="status")
 
-    def asked(address: str, typed: str, before: bool) -> str:
+    def typed(address: str, fields: str) -> str:
+        return made_text(t, composed(site.opened(address), fields))
+
+    def asked(address: str, lines: str, fields: str, before: bool) -> str:
         try:
-            return predict(services, t, site.opened(address), typed, before)
+            return predict(services, t, site.opened(address), lines, fields, before)
         except StudioError as error:
             return problem(t, error)
 
@@ -161,6 +230,8 @@ def wire(view: PredictView, tab: gr.Tab, site: Site) -> None:
             services.predictors.warm(opened.run.path)  # the first answer comes sooner
         return readiness(services, t, view, opened)
 
+    predict_table.wire(view.table, site)
     site.on(tab.select, selected, [site.router], [view.nothing, view.main])
+    site.on(view.fields.typed, typed, [site.router, view.fields], [view.made], trigger_mode="always_last")
     asking = site.on(view.ask.click, waiting, [], [view.answers])
-    site.on(asking.then, asked, [site.router, view.texts, view.before], [view.answers])
+    site.on(asking.then, asked, [site.router, view.texts, view.fields, view.before], [view.answers])
