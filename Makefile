@@ -1,11 +1,13 @@
 # make studio   the environment, then the studio at http://127.0.0.1:7860
 # make check    format, lint, types, layers
-# make test     everything the tests need, then all tests
+# make test     everything the tests need, then all tests; those that measure seconds come last and alone
 # make soak     the long tests
 PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.installed
 DEV := .venv/.installed-dev
+# How many processes share the tests: they wait more than they compute.
+WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: studio check test soak browser pictures clean
@@ -37,7 +39,8 @@ browser: $(DEV)
 	@tests/browser/install-chromium $(BIN)
 
 test: $(DEV) browser
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak and not alone" -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "alone and not soak"
 
 soak: $(DEV) browser
 	$(BIN)/python -m pytest -m soak

@@ -85,7 +85,7 @@ def _build_site(services: Services, t: Words, demo: gr.Blocks) -> None:
     outputs = [site.router, steps, *views.outputs()]
     shown = site.on(demo.load, show, [site.router], outputs, js="() => location.search || '?'")
     shown.then(None, js="() => Studio.ready()", api_visibility="private")
-    moved = site.on(site.router.navigate, show, [site.router], outputs)
+    moved = site.on(site.router.navigate, show, [site.router], outputs, trigger_mode="always_last")
 
     def finished(value: str) -> dict[Any, Any]:
         return data.finish_describing(services, t, data_view, open_address(services, Address.of_router(value)))

@@ -10,6 +10,7 @@ Object.assign(Studio, (() => {
     function show() {
       if (props.value === mine) return; // what was typed here comes back: the fields stay as they are
       const given = parsed(props.value);
+      const typed = element.contains(document.activeElement) ? document.activeElement : null;
       element.replaceChildren();
       if (!given?.labels) return;
       // No prototype: a label may be called "constructor" or "__proto__".
@@ -31,6 +32,9 @@ Object.assign(Studio, (() => {
           make("span", { class: "number", text: count(label.count) }),
         ];
       })));
+      // An answer that comes in the middle of a word leaves it as it is.
+      const again = typed && [...element.querySelectorAll("input")].find((field) => field.placeholder === typed.placeholder);
+      if (again) { again.focus(); again.value = typed.value; again.setSelectionRange(typed.selectionStart, typed.selectionEnd); }
     }
     watch("value", show);
     show();

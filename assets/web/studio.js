@@ -123,6 +123,34 @@ const Studio = (() => {
     observer.disconnect();
   }).observe(document.documentElement, { childList: true, subtree: true });
 
+  // -- typing: an answer that comes late, or a field that is filled only after it has appeared, takes nothing away
+
+  const TYPED = "input[type=number], textarea, input[data-testid=textbox]";
+  let typed = null;
+  function keepTyped() {
+    if (!typed?.field.isConnected || typed.field.value === typed.value) return;
+    typed.field.value = typed.value;
+    typed.field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  function watchTyped() {
+    keepTyped();
+    if (typed?.field.isConnected && document.activeElement === typed.field) requestAnimationFrame(watchTyped);
+    else typed = null;
+  }
+  document.addEventListener("input", ({ target }) => {
+    if (!target.matches?.(TYPED) || document.activeElement !== target) return;
+    const watched = typed !== null;
+    typed = { field: target, value: target.value };
+    if (!watched) requestAnimationFrame(watchTyped);
+  }, true);
+  document.addEventListener("blur", ({ target }) => {
+    if (typed?.field !== target) return;
+    keepTyped(); // before the page hears of it, and sends what the field holds
+    typed = null;
+  }, true);
+  // A key that sends a line may empty the field.
+  document.addEventListener("keydown", ({ key, target }) => { if (key === "Enter" && typed?.field === target) { keepTyped(); typed = null; } }, true);
+
   /** Names of states that are still moving. */
   const moving = (state) => ["starting", "running", "stopping"].includes(state);
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,6 +65,20 @@ def load_choices(home: Home, profile: dict[str, Any]) -> Choices:
 def save_choices(home: Home, choices: Choices) -> None:
     """Keep the choices for the table ``choices.data.dataset``."""
     write_json(home.datasets / choices.data.dataset / "choices.json", choices.model_dump(mode="json"))
+
+
+def save_changes(home: Home, profile: dict[str, Any], before: Choices, after: Choices) -> Choices:
+    """Keep what differs between the two, section by section, and give the choices as they are then.
+
+    What was changed elsewhere since ``before`` was read stays: two edits of one page may cross.
+    """
+    with open(home.datasets / profile["dataset"] / ".choices.lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        newest = load_choices(home, profile)
+        changed = {name: section for name, section in after if section != getattr(before, name)}
+        choices = newest.model_copy(update=changed)
+        save_choices(home, choices)
+    return choices
 
 
 def names_columns(data: DataSpec) -> bool:

@@ -22,6 +22,10 @@ from backend.specs import DataSpec
 
 SCHEME = "hub:"
 TIMEOUT_S = 3.0
+LOOK_LIMIT_S = 120.0
+IMPORT_LIMIT_S = 3600.0
+HANGING_S = 30.0
+"""A job that does not hear its own limit, because a library has hung it up, is ended from outside after this."""
 HUB_IMPORTER_MODULE = "backend.data.hub_importer"
 HUB_LOOKER_MODULE = "backend.data.hub_looker"
 _ID = re.compile(r"(?:[\w.-]+/)?[\w.-]+", re.ASCII)
@@ -184,17 +188,19 @@ def _ask(repository: str, token: str | None, endpoint: str, revision: str, timeo
 
 def start_look(home: Home, source: HubSource, token: str | None = None) -> JobDirectory:
     """Start looking at the first rows of one split; the job's result is a `backend.data.hub_looker.Look`."""
-    return _start(home, "look", HUB_LOOKER_MODULE, source, token)
+    return _start(home, "look", HUB_LOOKER_MODULE, source, token, LOOK_LIMIT_S)
 
 
 def start_hub_import(home: Home, source: HubSource, token: str | None = None) -> JobDirectory:
     """Start the import of a data set of the Hub; see `backend.data.datasets.dataset_of`."""
-    return _start(home, "import", HUB_IMPORTER_MODULE, source, token)
+    return _start(home, "import", HUB_IMPORTER_MODULE, source, token, IMPORT_LIMIT_S)
 
 
-def _start(home: Home, kind: str, module: str, source: HubSource, token: str | None) -> JobDirectory:
-    spec = {"hub": source.to_dict(), "home": str(home.path)}
-    job = JobDirectory.create(home.jobs, kind=kind, module=module, spec=spec)
+def _start(
+    home: Home, kind: str, module: str, source: HubSource, token: str | None, time_limit_s: float
+) -> JobDirectory:
+    spec = {"hub": source.to_dict(), "home": str(home.path), "time_limit_s": time_limit_s}
+    job = JobDirectory.create(home.jobs, kind=kind, module=module, spec=spec, time_limit_s=time_limit_s + HANGING_S)
     # Plain downloads, of which each piece can be stopped; and no token but the one that is handed over here.
     environ = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_TOKEN": token or ""}
     launch(job, environ=environ)

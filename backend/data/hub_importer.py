@@ -11,7 +11,6 @@ import json
 import os
 import re
 import resource
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from backend.data.datasets import PROFILE_VERSION
 from backend.data.hub_datasets import SCHEME, HubSource, look_up
 from backend.data.hub_reading import chosen_splits, open_dataset, open_hub_table
 from backend.data.importer import (
-    TIME_LIMIT_S,
     is_current,
     limit_memory,
     limited_time,
@@ -31,7 +29,7 @@ from backend.data.importer import (
     write_table,
 )
 from backend.errors import StudioError, TooLarge, Unexpected
-from backend.jobs.process import JobContext, run_job
+from backend.jobs.process import JobContext, leave, run_job
 from backend.settings import Home
 
 LOOK_UP_TIMEOUT_S = 10.0
@@ -44,8 +42,7 @@ def import_hub_table(context: JobContext) -> dict[str, Any]:
     home = Home(Path(context.spec["home"])).prepare()
     limit_memory(context.spec.get("memory_bytes"))
     try:
-        limit_s = context.spec.get("time_limit_s", TIME_LIMIT_S)
-        with limited_time(source.repository, limit_s), context.phase("reading"):
+        with limited_time(source.repository, context.spec["time_limit_s"]), context.phase("reading"):
             return {"dataset": _known(home, source) or _import(context, home, source)}
     except MemoryError as error:
         soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -95,4 +92,4 @@ def _translate(error: Exception) -> StudioError:
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(import_hub_table, _translate))
+    leave(run_job(import_hub_table, _translate))

@@ -6,7 +6,6 @@ Of Parquet that is the footer and the first rows by ranges of bytes; of other fo
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 from backend.data.hub_cells import holds_text
@@ -15,9 +14,7 @@ from backend.data.hub_importer import LOOK_UP_TIMEOUT_S
 from backend.data.hub_preview import ROWS_SHOWN, first_rows
 from backend.data.hub_reading import open_dataset
 from backend.data.importer import limit_memory, limited_time
-from backend.jobs.process import JobContext, run_job
-
-TIME_LIMIT_S = 120.0
+from backend.jobs.process import JobContext, leave, run_job
 
 
 def look(context: JobContext) -> dict[str, Any]:
@@ -26,7 +23,7 @@ def look(context: JobContext) -> dict[str, Any]:
     source = HubSource.from_dict(context.spec["hub"])
     token = os.environ.get("HF_TOKEN") or None
     limit_memory(context.spec.get("memory_bytes"))
-    with limited_time(source.repository, TIME_LIMIT_S), context.phase("reading"):
+    with limited_time(source.repository, context.spec["time_limit_s"]), context.phase("reading"):
         found = look_up(source.repository, token, revision=source.revision, timeout_s=LOOK_UP_TIMEOUT_S)
         opened = open_dataset(found, source.configuration, token)
         split = next((name for name in source.splits if name in opened.splits), opened.splits[0])
@@ -44,4 +41,4 @@ def look(context: JobContext) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_job(look))
+    leave(run_job(look))

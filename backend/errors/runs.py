@@ -56,6 +56,14 @@ class ProcessKilled(RunError):
 
 
 @dataclass(eq=False)
+class ProcessOverdue(RunError):
+    """The process was given this long, did not end, and was ended."""
+
+    code = "run.overdue"
+    minutes: float
+
+
+@dataclass(eq=False)
 class RunLost(RunError):
     """All processes of the run ended and none was left to note why: a power cut, or all were killed."""
 

@@ -1,6 +1,6 @@
 """A job's folder: the truth about it. Anyone may read it; only the job's own processes write its events.
 
-job.json      what kind of job, the module that does it, when it was made
+job.json      what kind of job, the module that does it, when it was made, how long it may take
 spec.json     what was asked
 name.txt      what the user calls it (runs only; may change)
 events.jsonl  what happened
@@ -80,15 +80,18 @@ class JobDirectory:
         self._reader = EventReader(self.events_path)
 
     @classmethod
-    def create(cls, parent: Path, *, kind: str, module: str, spec: dict[str, Any]) -> JobDirectory:
-        """A new folder under ``parent`` for a job that ``python -m module FOLDER`` does."""
+    def create(
+        cls, parent: Path, *, kind: str, module: str, spec: dict[str, Any], time_limit_s: float | None = None
+    ) -> JobDirectory:
+        """A new folder under ``parent`` for a job that ``python -m module FOLDER`` does, at most this long."""
         now = datetime.now(UTC)
         job = cls(parent / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
         job.path.mkdir()
         try:
             write_json(job.path / "spec.json", spec)
             write_bytes(job.path / "reserve", secrets.token_bytes(RESERVE_BYTES))
-            write_json(job.path / "job.json", {"kind": kind, "module": module, "created": now.timestamp()})
+            description = {"kind": kind, "module": module, "created": now.timestamp(), "time_limit_s": time_limit_s}
+            write_json(job.path / "job.json", description)
         except OSError:
             job.discard()  # a full disk leaves no half job behind
             raise
@@ -119,7 +122,7 @@ class JobDirectory:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """``{"kind", "module", "created"}``; raises ``FileNotFoundError`` if this is no job's folder."""
+        """``{"kind", "module", "created", "time_limit_s"}``; ``FileNotFoundError`` if this is no job's folder."""
         document: dict[str, Any] = read_json(self.path / "job.json")
         return document
 

@@ -1,5 +1,8 @@
 """The small process above each job: starts its worker, waits for it, and notes how it ended. Never imports torch.
 
+A worker may hang where nothing inside it can end it: a thread of a library waits for the interpreter, and the
+interpreter for the thread. So its time is watched from here, and whether it is gone after its last word.
+
 ``python -m backend.jobs.supervisor FOLDER LOCK_DESCRIPTOR``, started by `backend.jobs.launch`.
 """
 
@@ -8,15 +11,19 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from backend.errors import ProcessCrashed, ProcessKilled
+from backend.errors import ProcessCrashed, ProcessKilled, ProcessOverdue
 from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.events import JobFailed, JobStopped
 
 LOG_LINES_KEPT = 20
+LOOK_S = 1.0
+LAST_WORD_S = 10.0
+"""How long a worker may stay after its last word."""
 
 
 def supervise(job: JobDirectory, lock_descriptor: int) -> None:
@@ -32,17 +39,45 @@ def supervise(job: JobDirectory, lock_descriptor: int) -> None:
         stdin=subprocess.DEVNULL,
         pass_fds=[lock_descriptor],
     )
-    job.write_exit(describe_end(job, worker.wait()))
+    overdue = threading.Event()
+    threading.Thread(target=watch, args=(JobDirectory(job.path), worker, overdue), daemon=True).start()
+    exit_code = worker.wait()
+    job.write_exit(describe_end(job, exit_code, overdue=overdue.is_set()))
 
 
-def describe_end(job: JobDirectory, exit_code: int) -> dict[str, Any]:
-    """What ``exit.json`` says: the worker's own last word, or what its exit status tells where it had none."""
+def watch(job: JobDirectory, worker: subprocess.Popen[bytes], overdue: threading.Event) -> None:
+    """End a worker that is still there after its time, which sets ``overdue``, or long after its last word."""
+    started, limit_s = time.monotonic(), job.description.get("time_limit_s")
+    changed, silent_since = -1.0, started
+    while True:
+        time.sleep(LOOK_S)
+        now = time.monotonic()
+        if limit_s is not None and now - started > limit_s:
+            overdue.set()
+            break
+        written = job.events_path.stat().st_mtime if job.events_path.exists() else -1.0
+        if written != changed:
+            changed, silent_since = written, now
+        # An end is looked for once in each silence: its events may be many.
+        elif LAST_WORD_S <= now - silent_since < LAST_WORD_S + 2 * LOOK_S and job.ended_event() is not None:
+            break
+    worker.kill()
+
+
+def describe_end(job: JobDirectory, exit_code: int, *, overdue: bool = False) -> dict[str, Any]:
+    """What ``exit.json`` says: the worker's own last word, or what its exit status tells where it had none.
+
+    One that was ended because it was ``overdue`` has failed for that reason.
+    """
     last = job.ended_event()
     end: dict[str, Any] = {"ended": time.time(), "exit_code": exit_code, "signal": None, "error": None, "kept": None}
     if last is not None:
         end["state"] = last.state
         end["error"] = last.error if isinstance(last, JobFailed) else None
         end["kept"] = last.kept if isinstance(last, JobStopped) else None
+    elif overdue:
+        end["state"] = JobState.FAILED
+        end["error"] = ProcessOverdue(minutes=round(job.description["time_limit_s"] / 60, 2)).to_dict()
     elif exit_code < 0:
         name = signal.Signals(-exit_code).name
         crashed = -exit_code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)

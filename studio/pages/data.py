@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from backend.data.choices import names_columns, save_choices
+from backend.data.choices import names_columns, save_changes, save_choices
 from backend.data.datasets import Sample, load_report, report_job, report_key, start_import, start_report, stop_report
 from backend.data.labels import named_labels
 from backend.errors import DatasetMissing, StudioError
@@ -132,11 +132,12 @@ def _has_separator(data: DataSpec) -> bool:
     return data.task == "multilabel" and not data.label_columns
 
 
-def keep(services: Services, opened: Opened, choices: Choices) -> None:
-    """Save the choices for the open table."""
+def keep(services: Services, opened: Opened, choices: Choices) -> Choices:
+    """Save the choices for the open table; gives them with what else was chosen meanwhile."""
     # A run's own table is shown with the run's choices; they are history and stay as they were.
-    if opened.run is None:
-        save_choices(services.home, choices)
+    if opened.run is not None or opened.choices is None or opened.profile is None:
+        return choices
+    return save_changes(services.home, opened.profile, opened.choices, choices)
 
 
 def describe(
@@ -148,24 +149,38 @@ def describe(
     before, now = opened.choices.data, choices.data
     if (before.label_column, before.label_columns) != (now.label_column, now.label_columns):
         choices = choices.model_copy(update={"data": now.model_copy(update={"label_names": {}})})
-    keep(services, opened, choices)
-    yield from show_choices(services, t, view, opened, choices)
+    choices = keep(services, opened, choices)
+    shown = dict(zip(("text_column", "label_column", "label_columns", "task"), fields, strict=False))
+    yield from show_choices(services, t, view, opened, choices, _corrected(view, choices.data, shown))
+
+
+def _corrected(view: DataView, data: DataSpec, shown: Mapping[str, Any]) -> dict[Any, Any]:
+    """The fields that show something else than what was made of it; the others may hold something newer by now."""
+    updates: dict[Any, Any] = {}
+    if (shown["label_column"] or "") != data.label_column:
+        updates[view.label] = data.label_column or None
+    if list(shown["label_columns"] or ()) != list(data.label_columns):
+        updates[view.label_columns] = list(data.label_columns)
+    if shown["task"] != data.task:
+        updates[view.task] = data.task
+    return updates
 
 
 def show_choices(
-    services: Services, t: Words, view: DataView, opened: Opened, choices: Choices
+    services: Services, t: Words, view: DataView, opened: Opened, choices: Choices, refilled: Mapping[Any, Any]
 ) -> Iterator[dict[Any, Any]]:
-    """What the page shows of choices that have changed, and the report on them or how far it is."""
+    """What the page shows of choices that have changed, and the report on them or how far it is.
+
+    No field but those ``refilled`` is written: an answer that comes late takes nothing away that was typed since.
+    """
     assert opened.profile is not None
     data = choices.data
     yield {
         view.problem: "",
         view.preview: preview(t, opened.profile, data),
         view.reasons: reasons(t, opened.profile, data),
-        view.label: data.label_column or None,
-        view.label_columns: list(data.label_columns),
-        view.task: data.task,
         view.separator: gr.update(visible=_has_separator(data)),
+        **refilled,
         **data_preparing.told(t, view.preparing, opened, choices, None),
     }
     if opened.run is None and opened.choices and report_key(opened.choices) != report_key(choices):
@@ -227,15 +242,22 @@ def describing_ended(services: Services, t: Words, view: DataView, opened: Opene
 
 
 def alter(
-    services: Services, t: Words, view: DataView, site: Site, opened: Opened, choices: Choices
+    services: Services, t: Words, view: DataView, site: Site, opened: Opened, choices: Choices, *, refill: bool
 ) -> Iterator[dict[Any, Any]]:
-    """Keep what was chosen of steps, sample and split, and report on it; the choices of a run make a new one."""
+    """Keep what was chosen of steps, sample and split, and report on it; the choices of a run make a new one.
+
+    The fields show what they were ``refill``ed with where somebody else than their user changed it: a repair.
+    """
     if opened.run is not None:
         save_choices(services.home, choices)
         yield {site.router: goto(data=opened.dataset)}
-    else:
-        save_choices(services.home, choices)
-        yield from show_choices(services, t, view, opened, choices)
+        return
+    refilled = {}
+    if refill:
+        assert opened.choices is not None
+        refilled = data_preparing.changed_fields(view.preparing, opened, choices)
+        refilled |= _corrected(view, choices.data, opened.choices.data.model_dump())
+    yield from show_choices(services, t, view, opened, keep(services, opened, choices), refilled)
 
 
 def _undescribed(view: DataView, said: str) -> dict[Any, Any]:
@@ -254,8 +276,7 @@ def _described(t: Words, view: DataView, choices: Choices, report: dict[str, Any
 
 def rename_labels(services: Services, t: Words, view: DataView, opened: Opened, *fields: Any) -> dict[Any, Any]:
     """Keep the new names of the labels; gives what shows them anew, and says when two would have the same one."""
-    choices = chosen(opened, *fields)
-    keep(services, opened, choices)
+    choices = keep(services, opened, chosen(opened, *fields))
     report = load_report(services.home, choices)
     clash = None
     try:
@@ -326,9 +347,10 @@ def wire(view: DataView, site: Site) -> None:
     }
     for name, field in columns.items():
         site.on(field.input, changed(name), inputs, view.outputs(), trigger_mode="always_last")
-    site.on(view.describing.ended, described, [site.router], view.outputs())
+    # A report may end while the answer about the one before is still on its way.
+    site.on(view.describing.ended, described, [site.router], view.outputs(), trigger_mode="always_last")
     site.on(view.describing.again, described_anew, [site.router], view.outputs())
-    site.on(view.separator.blur, changed("label_separator"), inputs, view.outputs())
+    site.on(view.separator.blur, changed("label_separator"), inputs, view.outputs(), trigger_mode="always_last")
     naming = [view.problem, view.charts.labels, view.findings, view.preparing.counts]
     site.on(view.names.renamed, renamed, inputs, naming, trigger_mode="always_last")
 
@@ -340,10 +362,7 @@ def _wire_preparing(view: DataView, site: Site) -> None:
     def altered(make: Callable[..., Choices], *, refill: bool = False) -> Callable[..., Iterator[dict[Any, Any]]]:
         def handle(address: str, *values: Any) -> Iterator[dict[Any, Any]]:
             opened = site.opened(address)
-            choices = make(opened, *values)
-            if refill:
-                yield data_preparing.fields(panel, opened, choices)
-            yield from alter(services, t, view, site, opened, choices)
+            yield from alter(services, t, view, site, opened, make(opened, *values), refill=refill)
 
         return handle
 
@@ -363,7 +382,7 @@ def _wire_preparing(view: DataView, site: Site) -> None:
         None, js="() => null", outputs=[panel.add], api_visibility="private"
     )
     for event in (panel.template.blur, panel.template.submit):
-        site.on(event, altered(templated), [site.router, panel.template], outputs)
+        site.on(event, altered(templated), [site.router, panel.template], outputs, trigger_mode="always_last")
     fields = [site.router, *panel.form.fields]
     form: tuple[Any, ...] = panel.form.fields
     for field in form:

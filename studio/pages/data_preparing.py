@@ -59,6 +59,10 @@ class PreparingView:
     parquet: gr.Button
     exporting: gr.HTML
 
+    def choices(self) -> list[Any]:
+        """The fields that are typed into, in the order of `with_fields`."""
+        return [self.template, *self.form.fields]
+
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
         return [self.template, self.composed, self.steps, self.add, *self.form.fields, self.counts, self.exporting]
@@ -119,6 +123,13 @@ def fields(view: PreparingView, opened: Opened, choices: Choices) -> dict[Any, A
     names = [found["name"] for found in opened.profile["columns"]]
     updates[column] = gr.update(choices=["", *names], value=choices.split.column)
     return {view.template: choices.data.template, **updates}
+
+
+def changed_fields(view: PreparingView, opened: Opened, choices: Choices) -> dict[Any, Any]:
+    """The values of the fields that the choices change."""
+    assert opened.choices is not None
+    before = fields(view, opened, opened.choices)
+    return {field: value for field, value in fields(view, opened, choices).items() if value != before[field]}
 
 
 def told(
@@ -312,9 +323,18 @@ def with_form(opened: Opened, values: Sequence[Any]) -> Choices:
     """The choices with what the fields of sample and split hold. Raises as `with_steps` does."""
     if opened.choices is None:
         raise DatasetMissing(dataset="")
+    return with_values(opened.choices, _form_values(values))
+
+
+def _form_values(values: Sequence[Any]) -> dict[str, Any]:
     document = form_document(values, TABLE_SECTIONS)
-    found = {f"{section}.{name}": value for section, part in document.items() for name, value in part.items()}
-    return with_values(opened.choices, found)
+    return {f"{section}.{name}": value for section, part in document.items() for name, value in part.items()}
+
+
+def with_fields(choices: Choices, values: Sequence[Any]) -> Choices:
+    """The choices with what the fields hold, in the order of `PreparingView.choices`. Raises as `with_steps` does."""
+    template, *form = values
+    return with_values(choices, {"data.template": (template or "").strip(), **_form_values(form)})
 
 
 def export(services: Services, opened: Opened, kind: str) -> str:

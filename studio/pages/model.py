@@ -26,6 +26,7 @@ from studio.i18n import Words
 from studio.markup import empty_state, link, problem, tag, text
 from studio.pages import model_tokens
 from studio.pages.data import DataView, check_label_names, chosen
+from studio.pages.data_preparing import with_fields
 from studio.services import Services
 from studio.site import Site
 
@@ -213,7 +214,12 @@ def check_model(services: Services, t: Words, model: ModelSpec, kind: str) -> st
 
 
 def build_run_spec(
-    opened: Opened, data_fields: Sequence[Any], model_fields: Sequence[Any], name: str, form: Sequence[Any]
+    opened: Opened,
+    data_fields: Sequence[Any],
+    table_fields: Sequence[Any],
+    model_fields: Sequence[Any],
+    name: str,
+    form: Sequence[Any],
 ) -> RunSpec:
     """The spec that everything on the pages asks for.
 
@@ -225,7 +231,7 @@ def build_run_spec(
     if opened.profile is None:
         raise DatasetMissing(dataset="")
     model = chosen_model(*model_fields)
-    choices = chosen(opened, *data_fields)
+    choices = with_fields(chosen(opened, *data_fields), table_fields)
     return build_spec(
         {"name": (name or "").strip(), **choices.model_dump(), "model": model.model_dump(), **form_document(form)}
     )
@@ -291,13 +297,15 @@ def _summary(services: Services, t: Words, spec: RunSpec) -> str:
 def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     """Connect the page's events."""
     services, t = site.services, site.t
-    data_count, model_count = len(data.choices()), len(view.model_fields())
+    data_count, table_count, model_count = map(len, (data.choices(), data.preparing.choices(), view.model_fields()))
 
     def spec_of(address: str, *values: Any) -> tuple[Opened, RunSpec]:
         opened = site.opened(address)
+        # What the fields show counts, also where the news of a change is still on its way.
         data_fields, rest = values[:data_count], values[data_count:]
+        table_fields, rest = rest[:table_count], rest[table_count:]
         model_fields, name, form = rest[:model_count], rest[model_count], rest[model_count + 1 :]
-        return opened, build_run_spec(opened, data_fields, model_fields, name, form)
+        return opened, build_run_spec(opened, data_fields, table_fields, model_fields, name, form)
 
     def kind_chosen(kind: str) -> dict[Any, Any]:
         spec = RunSpec(model=ModelSpec(base=STARTER if kind == "starter" else "pretrained"))
@@ -348,7 +356,14 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         except StudioError as error:
             return {view.problem: problem(t, error)}
 
-    everything = [site.router, *data.choices(), *view.model_fields(), view.name, *view.form.fields]
+    everything = [
+        site.router,
+        *data.choices(),
+        *data.preparing.choices(),
+        *view.model_fields(),
+        view.name,
+        *view.form.fields,
+    ]
     told = [view.problem, view.command, view.yaml, view.summary]
     site.on(tab.select, described, everything, told)  # the table's choices may have changed
     kind_shown = site.on(view.kind.input, kind_chosen, [view.kind], view.outputs())

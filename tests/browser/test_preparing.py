@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from studio.i18n import words
 from tests.browser.studio_process import StudioProcess
@@ -19,6 +19,8 @@ pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., Page]
 WAIT_MS = 90_000
+SHOWN_MS = 3_000
+"""In which an answer is surely shown."""
 
 
 def spoiled(folder: Path) -> Path:
@@ -93,3 +95,90 @@ def test_a_run_learns_from_what_the_steps_left(open_page: OpenPage, studio: Stud
     report = json.loads((studio.home / "runs" / run / "report.json").read_text("utf-8"))
     assert report["rows"] == rows
     assert [done["step"]["kind"] for done in report["prepared"]["steps"]] == ["resolve_conflicts"]
+
+
+class SlowNetwork:
+    """Holds back what the page sends, as a slow line does, until it is let go; a request that names ``text``."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._held: list[Route] = []
+        self._text = ""
+        page.route("**/queue/join*", self._sent)
+
+    def hold(self, text: str) -> None:
+        """From now on hold back requests that contain the text."""
+        self._text = text
+
+    def await_held(self) -> None:
+        """Wait until there is one."""
+        while not self._held:
+            self._page.wait_for_timeout(20)
+
+    def let_go(self) -> None:
+        """Send them."""
+        self._text = ""
+        for route in self._held:
+            route.continue_()
+        self._held.clear()
+
+    def _sent(self, route: Route) -> None:
+        if self._text and self._text in (route.request.post_data or ""):
+            self._held.append(route)
+        else:
+            route.continue_()
+
+
+def open_division(page: Page) -> Locator:
+    """Open the settings of the division; gives the field of the test share."""
+    page.locator(".division > button").click()
+    share = page.get_by_label(words("en")("setting.split.test_share.name"), exact=False).first
+    expect(share).to_be_visible()
+    return share
+
+
+def test_train_takes_what_the_fields_show_even_before_the_studio_has_heard_of_it(
+    open_page: OpenPage, studio: StudioProcess, samples: Path
+) -> None:
+    page = open_page("/")
+    drop(page, samples / "support_tickets_en.csv")
+    share = open_division(page)
+    network = SlowNetwork(page)
+    network.hold(",0.23,")
+    share.fill("0.23")
+    share.blur()
+    network.await_held()
+    network.hold(',0.23,0.1,42,0,"none",0,1],')  # the edit itself, and not what Train sends
+    run = start_training(page, words("en"), epochs=1)
+    network.let_go()
+    spec = json.loads((studio.home / "runs" / run / "spec.json").read_text("utf-8"))
+    assert spec["split"]["test_share"] == 0.23
+
+
+def test_an_answer_that_comes_late_leaves_what_was_typed_since(
+    open_page: OpenPage, studio: StudioProcess, tmp_path: Path
+) -> None:
+    t = words("en")
+    page = open_page("/")
+    drop(page, spoiled(tmp_path))
+    share = open_division(page)
+    network = SlowNetwork(page)
+    network.hold("resolve_conflicts")
+    page.get_by_role("button", name=t("repair.resolve_conflicts.drop")).click()
+    network.await_held()
+    share.fill("0.25")
+    network.let_go()
+    expect(page.locator(".steps-list .said")).to_contain_text("20 touched", timeout=WAIT_MS)
+    expect(share).to_have_value("0.25")
+
+    # The address, shown once more, writes every field.
+    network.hold('"at')
+    page.evaluate("() => Studio.go(location.search)")
+    network.await_held()
+    share.fill("0.3")
+    with page.expect_response("**/queue/join*"):
+        network.let_go()
+    page.wait_for_timeout(SHOWN_MS)
+    expect(share).to_have_value("0.3")
+    share.blur()
+    expect(page.locator(".parts-counts")).to_contain_text("33 test", timeout=WAIT_MS)

@@ -130,6 +130,7 @@ def test_a_data_set_is_looked_up_with_its_commit_or_refused_for_a_reason(hub: Hu
             look_up(name, token, hub.endpoint, revision)
 
 
+@pytest.mark.alone
 def test_a_hub_that_does_not_answer_is_told_within_three_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for port in (9, silent.getsockname()[1]):

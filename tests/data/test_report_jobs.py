@@ -49,6 +49,7 @@ def await_state(job: JobDirectory, states: set[JobState], limit_s: float) -> Non
         time.sleep(0.05)
 
 
+@pytest.mark.alone
 def test_a_report_is_made_by_one_job_which_a_stop_ends(home: Home, choices: Choices) -> None:
     assert report_job(home, choices) is None
     job = start_report(home, choices)

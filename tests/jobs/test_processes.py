@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from backend.errors import DiskFull, MemoryFull, ProcessCrashed, ProcessKilled, Unexpected
+from backend.errors import DiskFull, MemoryFull, ProcessCrashed, ProcessKilled, ProcessOverdue, Unexpected
 from backend.jobs.directory import JobDirectory, JobState, JobStatus
 from backend.jobs.launch import launch
+from backend.jobs.supervisor import LAST_WORD_S
 
 WORKER = """
 import errno, os, signal, sys, time
 from backend.errors import MemoryFull
-from backend.jobs.process import run_job
+from backend.jobs.process import leave, run_job
 
 def body(context):
     with context.phase("working"):
@@ -22,15 +23,21 @@ def body(context):
     return {{"done": True}}
 
 if __name__ == "__main__":
-    sys.exit(run_job(body))
+    {ending}(run_job(body))
 """
 
 
-def run_module(tmp_path: Path, code: str, *, stop: bool = False) -> JobStatus:
+HANGING = "import threading\nthreading.Thread(target=time.sleep, args=(300,)).start()"
+"""What the interpreter waits for when it ends."""
+
+
+def run_module(
+    tmp_path: Path, code: str, *, stop: bool = False, ending: str = "sys.exit", time_limit_s: float | None = None
+) -> JobStatus:
     """The end of a job that does this code."""
     lines = "\n".join(f"        {line}" for line in code.splitlines())
-    (tmp_path / "job_module.py").write_text(WORKER.format(code=lines))
-    job = JobDirectory.create(tmp_path, kind="test", module="job_module", spec={})
+    (tmp_path / "job_module.py").write_text(WORKER.format(code=lines, ending=ending))
+    job = JobDirectory.create(tmp_path, kind="test", module="job_module", spec={}, time_limit_s=time_limit_s)
     launch(job, environ={"PYTHONPATH": str(tmp_path)})
     if stop:
         while job.status().state is JobState.STARTING:
@@ -89,3 +96,23 @@ def test_job_that_is_asked_to_stop_is_stopped(tmp_path: Path) -> None:
 def test_termination_by_the_system_is_a_stop(tmp_path: Path) -> None:
     code = "os.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.05)\ncontext.check_stop()"
     assert run_module(tmp_path, code).state is JobState.STOPPED
+
+
+def test_a_worker_that_hangs_after_its_last_word_is_ended_and_its_word_holds(tmp_path: Path) -> None:
+    status = run_module(tmp_path, HANGING)
+    assert (status.state, status.error) == (JobState.COMPLETED, None)
+
+
+def test_a_worker_that_hears_nothing_is_ended_after_its_time_and_says_so(tmp_path: Path) -> None:
+    deaf = "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\ntime.sleep(300)"
+    status = run_module(tmp_path, deaf, time_limit_s=3.0)
+    assert status.state is JobState.FAILED
+    assert isinstance(status.error, ProcessOverdue)
+    assert status.error.minutes == 0.05
+
+
+def test_a_worker_that_leaves_waits_for_no_thread(tmp_path: Path) -> None:
+    status = run_module(tmp_path, HANGING, ending="leave")
+    assert status.state is JobState.COMPLETED
+    assert status.ended is not None
+    assert status.ended - status.created < LAST_WORD_S

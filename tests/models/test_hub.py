@@ -124,6 +124,7 @@ def test_gated_model_is_refused_without_leave(hub: HubStandIn, monkeypatch: pyte
         look_up("someone/secret")
 
 
+@pytest.mark.alone
 def test_refused_connection_is_told_at_once() -> None:
     started = time.monotonic()
     with pytest.raises(HubUnreachable) as caught:
@@ -132,6 +133,7 @@ def test_refused_connection_is_told_at_once() -> None:
     assert caught.value.endpoint == "http://127.0.0.1:9"
 
 
+@pytest.mark.alone
 def test_hub_that_swallows_everything_is_told_within_three_seconds() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
@@ -140,6 +142,7 @@ def test_hub_that_swallows_everything_is_told_within_three_seconds() -> None:
         assert time.monotonic() - started < SOON_S
 
 
+@pytest.mark.alone
 def test_name_lookup_that_hangs_is_told_within_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     def hang(*_: object, **__: object) -> None:
         time.sleep(30)

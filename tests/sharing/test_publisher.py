@@ -171,6 +171,7 @@ def test_space_that_needs_a_paid_plan_is_told_with_the_words_of_the_hub(home: Ho
     assert error.detail == "Gradio Spaces need a PRO plan. (402)"
 
 
+@pytest.mark.alone
 def test_unreachable_hub_is_told_within_seconds(home: Home, run: JobDirectory, monkeypatch: pytest.MonkeyPatch):
     with socket.socket() as silent:  # accepts, and never answers
         silent.bind(("127.0.0.1", 0))
@@ -193,6 +194,7 @@ def test_hub_that_is_down_for_maintenance_is_told(home: Home, run: JobDirectory,
     assert isinstance(error, HubNotReached)
 
 
+@pytest.mark.alone
 def test_stop_ends_an_upload_within_a_file_and_publishes_nothing(home: Home, run: JobDirectory, hub: HubStandIn):
     # Far more than the sockets between the two would swallow at once: the whole file would take twenty seconds.
     with (run.path / "model" / "model-00002-of-00002.safetensors").open("wb") as stream:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.data.choices import first_choices, load_choices, save_choices, with_repair
+from backend.data.choices import first_choices, load_choices, save_changes, save_choices, with_repair
 from backend.data.datasets import load_profile, load_report, report_key, start_import, start_report, wait
 from backend.data.exporting import start_export
 from backend.errors import DatasetMissing, SpecError
@@ -142,3 +142,13 @@ def test_an_export_holds_the_rows_that_the_report_counts(home: Home, opened: Ope
     report = reported(home, choices)
     assert result["rows"] == {part: report["parts"][part]["rows"] for part in ("train", "validation", "test")}
     assert sum(result["rows"].values()) == 60
+
+
+def test_of_two_edits_that_cross_both_are_kept(home: Home, opened: Opened) -> None:
+    assert opened.choices is not None
+    assert opened.profile is not None
+    before = opened.choices
+    save_changes(home, opened.profile, before, before.replaced({"split.test_share": 0.3}))
+    kept = save_changes(home, opened.profile, before, before.replaced({"data.label_names": {"bad": "worse"}}))
+    assert (kept.split.test_share, kept.data.label_names) == (0.3, {"bad": "worse"})
+    assert load_choices(home, opened.profile) == kept

@@ -111,7 +111,7 @@ def test_nothing_is_started_without_a_table(home: Home) -> None:
     from backend.errors import DatasetMissing
 
     with pytest.raises(DatasetMissing):
-        model.build_run_spec(Opened(Address()), ("a", "b", "auto", "", ""), ("starter", None, "", ""), "", [])
+        model.build_run_spec(Opened(Address()), ("a", "b", "auto", "", ""), (), ("starter", None, "", ""), "", [])
 
 
 def test_addresses_survive_the_round_trip_and_odd_input() -> None:
