@@ -31,7 +31,7 @@ Numbers = np.ndarray[Any, np.dtype[np.int32]]
 
 
 def near(rows: TextRows, threshold: float, tell: Callable[[int, int], None]) -> Found:
-    """Leaves out each text that shares ``threshold`` of its character pieces or more (Jaccard) with an earlier kept one.
+    """Leaves out a text that shares ``threshold`` of its character pieces or more (Jaccard) with an earlier kept one.
 
     Candidates are found by their sketches (`backend.data.sketches`), then compared piece by piece, so that the
     threshold holds exactly for what is left out.
