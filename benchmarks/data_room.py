@@ -32,6 +32,7 @@ BLOCK_ROWS = 50_000
 POOL = 20_000
 TIMEOUT_S = 3600.0
 LABELS = ("billing", "delivery", "quality", "refund", "service", "spam", "praise", "question")
+CHINESE = "的一是了我不人在他有这上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能"
 ENGLISH = "the service was slow but food came warm and i would order again maybe not on friday"
 STEPS = (
     {"kind": "normalise_text"},
@@ -59,9 +60,7 @@ print(json.dumps({"rows": len(table), "read_s": read - started, "counts_s": done
 def write_table(path: Path, rows: int, seed: int = 0) -> None:
     """A CSV with an id, a label, a text of about 380 bytes and an author; some texts with quotes and line breaks."""
     rng = np.random.default_rng(seed)
-    words = np.array(
-        [*"的一是了我不人在他有这上们来到时大地为子中你说生国年着就那和要她出也得里后自以会家可下而过天去能"]
-    )
+    words = np.array([*CHINESE])
     english = np.array([*ENGLISH.split()])
     pool = []
     for number in range(POOL):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from backend.data import duplicates, relabelling
+from backend.data.near_duplicates import near
 from backend.data.report.rows import Tell, untold
 from backend.data.rows import TextRows
 from backend.data.text_cleaning import TEXT_STEPS
@@ -155,7 +156,7 @@ def _without_duplicates(rows: TextRows, step: DropDuplicates, around: Surroundin
     if step.by == "exact":
         return _left_out(rows, duplicates.firsts(rows))
     if step.by == "near":
-        found = duplicates.near(rows, step.threshold, around.tell)
+        found = near(rows, step.threshold, around.tell)
     else:
         from backend.data.semantic import semantic  # brings torch
 

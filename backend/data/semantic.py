@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from usearch.index import Index
 
-from backend.data.duplicates import PAIRS, Found, Pair, firsts, near
+from backend.data.duplicates import PAIRS, Found, Pair, firsts
+from backend.data.near_duplicates import near
 from backend.data.rows import TextRows
 
 MOST_ENCODED = 200_000

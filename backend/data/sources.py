@@ -69,7 +69,8 @@ def reading_errors(name: str) -> Iterator[None]:
 def members_of(path: Path) -> list[zipfile.ZipInfo]:
     """The files in a zip archive without what systems leave in them. Raises what `reading_errors` words."""
     with zipfile.ZipFile(path) as archive:
-        return [m for m in archive.infolist() if not m.is_dir() and not _is_clutter(m.filename)]
+        # Not ``is_dir``, which looks at the last letter of a name even where there is none.
+        return [m for m in archive.infolist() if not m.filename.endswith("/") and not _is_clutter(m.filename)]
 
 
 def is_office(path: Path, name: str) -> bool:
@@ -200,4 +201,6 @@ def suffix_of(name: str) -> str:
 
 def _is_clutter(name: str) -> bool:
     parts = Path(name).parts
+    if not parts:  # a damaged archive can hold a member without a name, or one called "."
+        return True
     return "__MACOSX" in parts or parts[-1].startswith(".") or parts[-1] in ("Thumbs.db", "desktop.ini")

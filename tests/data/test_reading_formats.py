@@ -225,6 +225,15 @@ def test_a_zip_of_class_folders_without_parts_has_no_split_column(tmp_path: Path
     assert facts.given_split == ""
 
 
+@pytest.mark.parametrize("name", ["\0.csv", "././."])
+def test_a_member_without_a_name_is_left_out(name: str, tmp_path: Path) -> None:
+    content = packed({"?????": "text,label\nz,9\n", "a.csv": "text,label\na,0\nb,1\n"})
+    path = tmp_path / "odd.zip"
+    path.write_bytes(content.replace(b"?????", name.encode()))  # no archive is written so, only damaged
+    table, _facts = read_table(path)
+    assert table["text"].to_pylist() == ["a", "b"]
+
+
 # -- several files
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from backend.data.duplicates import near
 from backend.data.labels import split_cell
+from backend.data.near_duplicates import near
 from backend.data.profiling import hashes_of
 from backend.data.report.rows import EXAMPLES, Finding, Indices, ReportRows, cut, finding, step, untold
 from backend.data.rows import TextRows
