@@ -26,6 +26,7 @@ Task = Literal["auto", "binary", "multiclass", "multilabel"]
 Header = Literal["auto", "yes", "no"]
 Balance = Literal["none", "oversample", "undersample"]
 SplitMethod = Literal["auto", "stratified", "group", "given", "time"]
+Overlap = Literal["keep", "drop"]
 
 
 class ReadingSpec(Section):
@@ -102,6 +103,9 @@ class SplitSpec(Section):
     folds: int = setting(0, flag="--folds", advanced=True, ge=0, le=20)
     """With 2 or more the test part is one of so many folds, and `test_share` has no say."""
     fold: int = setting(1, flag="--fold", advanced=True, ge=1, le=20)
+    overlap: Overlap = setting("keep", flag="--overlap")
+    """Rows of training whose text stands in validation or test too, and rows of validation whose text stands in test.
+    A split that is drawn by labels has none."""
     seed: int = setting(42, flag="--seed", ge=0, le=2**31 - 1)
 
 

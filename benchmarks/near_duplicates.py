@@ -1,8 +1,8 @@
 """Near-duplicates among short synthetic texts: ``python -m benchmarks.near_duplicates [--rows N …]``.
 
-Seconds, processor seconds and peak resident memory of the step, each size in a process of its own. A third of the texts
-are Chinese of 8 to 60 characters, the others English of 5 to 20 words; one in ten is an earlier one with a letter added.
-With ``--pattern`` all texts are of one pattern and differ in a number, which is the hardest that can be asked.
+Seconds, processor seconds and peak resident memory of the step, each size in a process of its own. A third of the
+texts are Chinese of 8 to 60 characters, the others English of 5 to 20 words; one in ten is an earlier one with a letter
+added. With ``--pattern`` all are of one pattern and differ in a number, which is the hardest that can be asked.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from backend.data.datasets import report_key
 from backend.data.describing import ReportOptions, describe
 from backend.data.labelling import LabelledTexts, label_rows
 from backend.data.preparing import Surroundings, apply_steps
+from backend.data.report.divisions import on_division
 from backend.data.report.rows import untold
 from backend.data.rows import TextRows
 from backend.data.sampling import sampled
@@ -117,7 +118,7 @@ def make_report(folder: Path, profile: Profile, choices: Choices, around: Surrou
     )
     rows, by_group = prepared.rows, choices.split.method == "group"
     options = ReportOptions(
-        part_column="" if by_group or choices.split.method == "time" else column,
+        part_column="" if by_group or choices.split.method == "time" or choices.split.overlap == "drop" else column,
         group_column="" if by_group else group,
         row_numbers=rows.numbers + 1,
         tell=around.described if around else untold,
@@ -131,7 +132,11 @@ def make_report(folder: Path, profile: Profile, choices: Choices, around: Surrou
     report |= {"text": data.text_column, "label": data.label_column, "label_columns": list(data.label_columns)}
     report |= {"template": data.template, "imported_rows": prepared.imported_rows}
     del described, kept, others
-    return {**report, "steps": prepared.steps, "parts": _parts(prepared, choices)}
+    parts = _parts(prepared, choices)
+    told = {found["code"] for found in report["findings"]}
+    if "same_text_in_parts" not in told and (shared := on_division(parts)):
+        report["findings"] = [*(found for found in report["findings"] if found["code"] != "no_problems"), *shared]
+    return {**report, "steps": prepared.steps, "parts": parts}
 
 
 def _parts(prepared: PreparedRows, choices: Choices) -> dict[str, Any]:

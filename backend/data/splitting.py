@@ -25,6 +25,7 @@ __all__ = ["Division", "LabelledTexts", "Splits", "divide", "prepare", "split"]
 
 TRAIN, VALIDATION, TEST = range(3)
 PARTS = ("train", "validation", "test")
+LEFT_OUT = 3
 MOST_GROUPS = 20_000
 """Groups that are stratified: dealing them out one by one is slow, and of more a random draw is as even."""
 LEAST_TIMES = 0.5
@@ -68,7 +69,8 @@ def divide(
 
     Rows with one and the same text stay together, or the test would ask what training was told, and each label has
     its share in each part: nearly, and never less than one row. A label with fewer than three texts goes to training.
-    By group, as given, and by time the column decides instead; what that costs is said in the notes.
+    By group, as given, and by time the column decides instead; what that costs is said in the notes. Only there can a
+    text stand in two parts: with ``spec.overlap`` it is left out of the one that is not asked about.
 
     Raises:
         PartsUnknown, TimeUnreadable, GroupsTooFew: the column does not say what the method asks of it.
@@ -83,6 +85,8 @@ def divide(
         method = "given" if spec.method == "auto" else spec.method
         by = {"group": _by_group, "given": _as_given, "time": _by_time}[method]
         part_of, notes = by(labelled, cells, spec)
+        if spec.overlap == "drop":
+            notes = [*notes, *_without_overlap(labelled, part_of)]
     parts = [np.flatnonzero(part_of == part) for part in range(3)]
     for name, rows in zip(PARTS, parts, strict=True):
         if not len(rows):
@@ -115,6 +119,19 @@ def _told(labelled: LabelledTexts, splits: Splits) -> list[Note]:
     if repeated:
         notes.append(_note("texts_in_two_parts", count=repeated))
     return notes
+
+
+def _without_overlap(labelled: LabelledTexts, part_of: Indices) -> list[Note]:
+    """Mark as left out what stands again in a later part, so that no part asks what an earlier one was told."""
+    known = labelled.keys[part_of == TEST]
+    counts = {}
+    for part in (VALIDATION, TRAIN):
+        rows = np.flatnonzero(part_of == part)
+        again = rows[np.isin(labelled.keys[rows], known)]
+        part_of[again] = LEFT_OUT
+        counts[PARTS[part]] = len(again)
+        known = np.concatenate([known, labelled.keys[rows]])
+    return [_note("overlap_left_out", **counts)] if any(counts.values()) else []
 
 
 def _note(code: str, **facts: Any) -> Note:

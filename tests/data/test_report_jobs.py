@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
-from backend.data.choices import first_choices
+from backend.data.choices import first_choices, with_repair
 from backend.data.datasets import (
     dataset_of,
     load_profile,
@@ -71,3 +72,30 @@ def test_a_report_is_made_by_one_job_which_a_stop_ends(home: Home, choices: Choi
     assert done
     assert done == sorted(done)
     assert done[-1] == 100
+
+
+def test_texts_in_two_parts_of_a_split_by_time_are_a_finding_until_they_are_left_out(
+    home: Home, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.csv"
+    texts = [f"{'good' if n % 2 else 'bad'} number {n if n < 190 else n - 190}" for n in range(200)]
+    lines = [f"{'ab'[n % 2]},{text},2026-01-{1 + n // 8:02d}" for n, text in enumerate(texts)]
+    table.write_text("\n".join(["label,text,day", *lines]), "utf-8")
+    imported = start_import(home, table)
+    wait(imported, WAIT_S)
+    profile = load_profile(home, dataset_of(imported))
+    asked = first_choices(profile).replaced({"split.method": "time", "split.column": "day"})
+
+    def report_on(choices: Choices) -> dict[str, Any]:
+        wait(start_report(home, choices), WAIT_S)
+        report = load_report(home, choices)
+        assert report is not None
+        return report
+
+    (found,) = [f for f in report_on(asked)["findings"] if f["code"] == "texts_in_two_parts"]
+    assert (found["severity"], found["count"]) == ("warning", 10)
+    repaired = report_on(with_repair(asked, found["repairs"][0], profile))
+    assert "texts_in_two_parts" not in {f["code"] for f in repaired["findings"]}
+    facts = {note["code"]: note["facts"] for note in repaired["parts"]["notes"]}
+    assert facts["overlap_left_out"] == {"train": 10, "validation": 0}
+    assert repaired["parts"]["train"]["rows"] + repaired["parts"]["validation"]["rows"] == 170

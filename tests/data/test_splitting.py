@@ -22,6 +22,7 @@ from backend.errors import (
     NotBinary,
     NothingLeft,
     OneLabelOnly,
+    PartEmpty,
     PartsUnknown,
     SameColumn,
     StudioError,
@@ -265,3 +266,38 @@ def test_balancing_changes_the_training_part_only() -> None:
         assert splits.test.tolist() == plain.test.tolist()
         assert splits.validation.tolist() == plain.validation.tolist()
         assert set(splits.train) <= set(plain.train)
+
+
+@pytest.mark.parametrize("method", ["given", "group", "time"])
+def test_what_stands_in_a_later_part_too_can_be_left_out_of_training(method: str) -> None:
+    rows = even(60, "a", "b")
+    rows[6], rows[7], rows[50], rows[51] = rows[110], rows[100], rows[110], rows[111]
+    labelled = prepare(table_of(rows), spec())
+    parts = ["train"] * 90 + ["dev"] * 15 + ["test"] * 15
+    cells: list[str | None] = {
+        "given": parts,
+        "group": [f"g{n // 10}" for n in range(120)],
+        "time": [f"2026-01-01T00:{n // 60:02d}:{n % 60:02d}" for n in range(120)],
+    }[method]  # type: ignore[assignment]
+    asked = SplitSpec(method=method, column="by", seed=3)  # type: ignore[arg-type]
+    kept = divide(labelled, asked, cells=cells)
+    left = divide(labelled, asked.model_copy(update={"overlap": "drop"}), cells=cells)
+    (shared,) = [note["facts"]["count"] for note in kept.notes if note["code"] == "texts_in_two_parts"]
+    assert shared > 0
+    assert "texts_in_two_parts" not in {note["code"] for note in left.notes}
+    (gone,) = [note["facts"] for note in left.notes if note["code"] == "overlap_left_out"]
+    assert left.splits.test.tolist() == kept.splits.test.tolist()
+    for name in ("train", "validation"):
+        before, after = getattr(kept.splits, name), getattr(left.splits, name)
+        assert set(after) <= set(before)
+        assert len(before) - len(after) == gone[name]
+    assert gone["train"] + gone["validation"] >= shared
+    if method == "given":
+        assert sorted(set(kept.splits.train) - set(left.splits.train)) == [6, 7, 50, 51]
+
+
+def test_nothing_left_to_learn_from_is_said() -> None:
+    rows = [*even(20, "a", "b"), *even(20, "a", "b")]
+    cells = ["train"] * 40 + ["test"] * 40
+    with pytest.raises(PartEmpty):
+        divide(prepare(table_of(rows), spec()), SplitSpec(overlap="drop"), cells=cells)

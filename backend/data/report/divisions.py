@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,20 @@ def on_given_parts(rows: ReportRows, column: str, parts: pa.ChunkedArray) -> lis
         shown = rows.examples(group, most=1)[0]
         stands = [PARTS[number] for number in sorted(set(numbers[group].tolist()))]
         examples.append({"text": shown["text"], "parts": stands, "rows": rows.numbers[group[:10]].tolist()})
-    repairs = [step("drop_duplicates", by="exact"), change(split__method="stratified", split__column="")]
+    repairs = [
+        change(split__overlap="drop"),
+        step("drop_duplicates", by="exact"),
+        change(split__method="stratified", split__column=""),
+    ]
     facts: dict[str, Any] = {"column": column, "tested": int((numbers > 0).sum())}
     return [finding("same_text_in_parts", "warning", len(across), touched, examples=examples, repairs=repairs, **facts)]
+
+
+def on_division(parts: Mapping[str, Any]) -> list[Finding]:
+    """Says that parts which were drawn by a column share texts; ``parts`` as the report has them."""
+    repairs = [change(split__overlap="drop"), step("drop_duplicates", by="exact")]
+    counts = [note["facts"]["count"] for note in parts.get("notes", ()) if note["code"] == "texts_in_two_parts"]
+    return [finding("texts_in_two_parts", "warning", count, repairs=repairs) for count in counts]
 
 
 def _part_numbers(parts: pa.ChunkedArray) -> np.ndarray[Any, Any]:
