@@ -143,14 +143,14 @@ def pairs_chart(t: Words, pairs: Mapping[str, Any], names: Mapping[str, str]) ->
         texttemplate="%{text}" if few else None,
         zmin=0,
         showscale=False,
-        colorscale=[[0, "rgba(15,118,110,0.04)"], [1, "rgba(15,118,110,0.9)"]],
+        colorscale=_shades(0.6 if few else 0.9),
         hovertemplate="%{customdata}<extra></extra>",
         hoverongaps=False,
         xgap=1,
         ygap=1,
     )
     figure = go.Figure(heat)
-    cell = 46 if few else 21
+    cell = 46 if few else 19
     figure.update_layout(width=190 + cell * count, height=190 + cell * count, autosize=False)
     figure.update_yaxes(**_named_axis(named), autorange="reversed")
     figure.update_xaxes(**_named_axis(named), side="bottom", tickangle=-90 if not few else -45)
@@ -170,7 +170,7 @@ def confusion_chart(t: Words, labels: list[str], matrix: list[list[int]]) -> str
         zmin=0,
         zmax=1,
         showscale=False,
-        colorscale=[[0, "rgba(15,118,110,0.04)"], [1, "rgba(15,118,110,0.85)"]],
+        colorscale=_shades(0.6),
         text=[[f"{cell:,}" for cell in row] for row in matrix],
         texttemplate="%{text}" if len(labels) <= 20 else None,
         hovertemplate=f"{truth}: %{{y}}<br>{said}: %{{x}}<br>%{{text}} · %{{z:.1%}}<extra></extra>",
@@ -182,6 +182,11 @@ def confusion_chart(t: Words, labels: list[str], matrix: list[list[int]]) -> str
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
     figure.update_xaxes(type="category", showgrid=False)
     return _json(figure, t("results.confusion"))
+
+
+def _shades(deepest: float) -> list[list[Any]]:
+    # The page writes its own ink over them: up to 0.6 it stays readable, light and dark.
+    return [[0, "rgba(15,118,110,0.04)"], [1, f"rgba(15,118,110,{deepest})"]]
 
 
 def _named_axis(names: list[str]) -> dict[str, Any]:

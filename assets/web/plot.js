@@ -16,6 +16,9 @@ Object.assign(Studio, (() => {
     };
   }
 
+  /** Plotly takes a cell's shade for its colour, without what shines through: numbers in the page's ink can be read. */
+  const inked = (trace) => (trace.texttemplate && trace.type === "heatmap" ? { ...trace, textfont: { color: colour("--body-text-color") } } : trace);
+
   /** `value` is {"data": […], "layout": {…}}; marks without a colour take the page's. */
   function plot(element, props, watch) {
     const box = Studio.make("div", { class: "chart" });
@@ -27,7 +30,7 @@ Object.assign(Studio, (() => {
       if (!box.offsetParent || (!force && drawn === props.value)) return;
       if (typeof Plotly === "undefined") { setTimeout(() => draw(force), 200); return; } // its script is still on its way
       drawn = props.value;
-      Plotly.react(box, figure.data, themed(figure.layout), { displayModeBar: false, responsive: true });
+      Plotly.react(box, figure.data.map(inked), themed(figure.layout), { displayModeBar: false, responsive: true });
     }
     watch("value", () => draw());
     document.addEventListener("studio-theme", () => draw(true));

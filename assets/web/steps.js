@@ -18,8 +18,9 @@ Object.assign(Studio, (() => {
     }
     if (type === "range") {
       const shown = make("output", { text: value.toFixed(2) });
+      // The value comes after its bounds: it is fitted into those that stand when it comes.
       const slider = make("input", {
-        type: "range", value, min: least, max: most, step: pace, "data-field": name, "aria-label": label, onchange: taken,
+        type: "range", min: least, max: most, step: pace, value, "data-field": name, "aria-label": label, onchange: taken,
         oninput: (event) => { shown.textContent = Number(event.target.value).toFixed(2); },
       });
       return make("label", {}, make("span", { text: label }), slider, shown);

@@ -80,10 +80,13 @@ const Studio = (() => {
   }
   // Until the address has been shown once, tabs that appear must not overwrite it.
   let shown = false;
-  const ready = () => { shown = true; document.body.classList.add("studio-ready"); };
+  const ready = () => { shown = true; document.body.classList.add("studio-ready"); showStep(); };
+  /** In a narrow window the steps scroll: the open one is to be seen. */
+  const showStep = () => document.querySelector(".steps [role=tablist]:not(.visually-hidden) [aria-selected=true]")?.scrollIntoView({ block: "nearest", inline: "center" });
   /** Note in the address which step is open, without loading anything. */
   function step(name) {
     if (!shown) return;
+    requestAnimationFrame(showStep);
     const query = new URLSearchParams(location.search);
     if (query.get("step") === name) return;
     query.set("step", name);

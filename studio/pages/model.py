@@ -85,7 +85,7 @@ def layout(t: Words) -> ModelView:
             gr.HTML(f"<h4>{t('model.options')}</h4>")
             name = gr.Textbox(label=t("setting.name.name"), info=t("setting.name.help"), max_lines=1, max_length=120)
             form = build_form(t)
-        with gr.Accordion(t("model.same"), open=False):
+        with gr.Accordion(t("model.same"), open=False, elem_classes="folded"):
             gr.HTML(f"<p class='muted'>{t('model.same_about')}</p>")
             command = gr.Code(
                 language="shell", label=t("model.command"), interactive=False, wrap_lines=True, lines=2, max_lines=8

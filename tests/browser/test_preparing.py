@@ -97,6 +97,18 @@ def test_a_run_learns_from_what_the_steps_left(open_page: OpenPage, studio: Stud
     assert [done["step"]["kind"] for done in report["prepared"]["steps"]] == ["resolve_conflicts"]
 
 
+def test_the_slider_of_a_threshold_stands_where_the_threshold_is(open_page: OpenPage, tmp_path: Path) -> None:
+    t = words("en")
+    page = open_page("/")
+    drop(page, spoiled(tmp_path))
+    page.locator("#add-step-en input").click()
+    page.get_by_role("option", name=t("steps.drop_duplicates.near")).click()
+    slider = page.locator(".steps-list input[type=range]")
+    expect(slider).to_have_value("0.9", timeout=WAIT_MS)
+    slider.press("ArrowLeft")
+    expect(page.locator(".steps-list output")).to_have_text("0.89")
+
+
 class SlowNetwork:
     """Holds back what the page sends, as a slow line does, until it is let go; a request that names ``text``."""
 

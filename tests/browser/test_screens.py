@@ -43,6 +43,12 @@ def test_no_step_is_wider_than_the_window(
         assert page.evaluate("document.body.classList.contains('dark')")
 
 
+def test_the_open_step_is_seen_in_a_narrow_window(open_page: OpenPage) -> None:
+    for step in ("share", "runs"):
+        page = open_page(f"/?step={step}", width=390, height=844)
+        expect(page.locator(f"#step-{step}-button")).to_be_in_viewport(ratio=1)
+
+
 def test_markup_in_a_table_stays_text(open_page: OpenPage, wide_table: Path) -> None:
     page = open_page("/")
     drop(page, wide_table)
