@@ -228,6 +228,13 @@ def stop(
     raise typer.Exit(cli_runs.stop_run(session.terminal, session.store(home), run))
 
 
+@app.command(cls=WordedCommand, help="cli.doctor.help")
+def doctor(context: typer.Context, as_json: JsonFlag = False, lang: LanguageFlag = None) -> None:
+    from studio import cli_doctor
+
+    raise typer.Exit(cli_doctor.doctor(_session(context).terminal))
+
+
 @app.command(cls=WordedCommand, help="cli.repair.help")
 def repair(context: typer.Context, home: HomeFlag = None, as_json: JsonFlag = False, lang: LanguageFlag = None) -> None:
     session = _session(context)

@@ -20,6 +20,7 @@ from backend.recipes import recipe_for
 from backend.schema import Section
 from backend.specs import STARTER, ModelSpec, RunSpec, build_spec, settings, spec_to_yaml, value_at
 from backend.steps import step_text
+from studio import auto
 from studio.address import Opened, goto
 from studio.form import Form, build_form, form_document, form_settings, pairs_text
 from studio.i18n import Words
@@ -49,6 +50,7 @@ class ModelView:
     tokens: gr.HTML
     name: gr.Textbox
     form: Form
+    decisions: gr.HTML
     command: gr.Code
     yaml: gr.Code
     problem: gr.HTML
@@ -62,7 +64,7 @@ class ModelView:
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
         plain = [self.nothing, self.options, *self.model_fields(), self.check, self.facts, self.tokens, self.name]
-        return [*plain, *self.form.fields, self.command, self.yaml, self.problem, self.summary]
+        return [*plain, *self.form.fields, self.decisions, self.command, self.yaml, self.problem, self.summary]
 
 
 def layout(t: Words) -> ModelView:
@@ -85,6 +87,7 @@ def layout(t: Words) -> ModelView:
             gr.HTML(f"<h4>{t('model.options')}</h4>")
             name = gr.Textbox(label=t("setting.name.name"), info=t("setting.name.help"), max_lines=1, max_length=120)
             form = build_form(t)
+        decisions = gr.HTML(elem_classes="card")
         with gr.Accordion(t("model.same"), open=False, elem_classes="folded"):
             gr.HTML(f"<p class='muted'>{t('model.same_about')}</p>")
             command = gr.Code(
@@ -109,6 +112,7 @@ def layout(t: Words) -> ModelView:
         tokens,
         name,
         form,
+        decisions,
         command,
         yaml,
         trouble,
@@ -147,6 +151,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
     if opened.choices:
         full = spec.with_choices(opened.choices)
         updates |= {
+            view.decisions: auto.listed(t, full),
             view.command: command_of(full),
             view.yaml: spec_to_yaml(full),
             view.summary: _summary(services, t, full),
@@ -335,6 +340,7 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         shown = _open_where_recipe(spec)
         return {
             view.problem: "",
+            view.decisions: auto.listed(t, spec),
             view.command: command_of(shown),
             view.yaml: spec_to_yaml(shown),
             view.summary: _summary(services, t, spec),
@@ -364,7 +370,7 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         view.name,
         *view.form.fields,
     ]
-    told = [view.problem, view.command, view.yaml, view.summary]
+    told = [view.problem, view.decisions, view.command, view.yaml, view.summary]
     site.on(tab.select, described, everything, told)  # the table's choices may have changed
     kind_shown = site.on(view.kind.input, kind_chosen, [view.kind], view.outputs())
     site.on(kind_shown.then, described, everything, told)

@@ -94,3 +94,13 @@ def test_a_run_is_found_by_id_prefix_name_or_last_and_refused_where_several_fit(
         with pytest.raises(RunAmbiguous) as refused:
             find_run(store, several)
         assert len(refused.value.found) >= 2
+
+
+def test_doctor_tells_the_machine_and_what_open_options_become(studio: Studio) -> None:
+    document = studio.document("doctor")
+    decided = {decision["setting"]: decision["value"] for decision in document["decisions"]}
+    assert decided["training.precision"] == ("bf16" if document["machine"]["bf16"] else "fp32")
+    assert document["versions"]["torch"].startswith("2.")
+    shown = studio.run("doctor", "--lang", "zh-CN").stdout
+    assert "注意力实现" in shown
+    assert "decision." not in shown

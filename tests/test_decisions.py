@@ -1,0 +1,81 @@
+"""What Auto decides, on machines of every kind; each decision has its words in both languages."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from backend.decisions import decide, decided
+from backend.machine import Machine
+from backend.specs import RunSpec, build_spec
+from studio.i18n import LANGUAGES, words
+
+PLAIN = Machine(device="cpu", processor="any", cores=2, memory_bytes=8 << 30, bf16=False)
+WITH_BF16 = replace(PLAIN, bf16=True, packages=("bitsandbytes", "peft"))
+OLD_CARD = replace(PLAIN, device="cuda", card="T4", card_memory_bytes=16 << 30, capability=7.5)
+NEW_CARD = replace(OLD_CARD, card="H100", capability=9.0, bf16=True, packages=("bitsandbytes", "flash_attn"))
+MACHINES = (PLAIN, WITH_BF16, OLD_CARD, NEW_CARD)
+
+
+def spec_of(**values: object) -> RunSpec:
+    """A run of a pretrained model; values by path with ``__``."""
+    return RunSpec().replaced(**{"model__base": "someone/model", **values})
+
+
+@pytest.mark.parametrize(
+    ("machine", "asked", "width", "becomes", "refused"),
+    [
+        (PLAIN, "auto", 768, "fp32", False),
+        (WITH_BF16, "auto", 768, "bf16", False),
+        (WITH_BF16, "auto", 128, "fp32", False),
+        (WITH_BF16, "bf16", 128, "bf16", False),
+        (WITH_BF16, "fp16", 768, "fp32", True),
+        (OLD_CARD, "auto", 768, "fp32", False),
+        (OLD_CARD, "fp16", 768, "fp16", False),
+        (OLD_CARD, "bf16", 768, "fp32", True),
+        (NEW_CARD, "auto", 64, "bf16", False),
+    ],
+)
+def test_precision_follows_what_the_device_can_do(
+    machine: Machine, asked: str, width: int, becomes: str, refused: bool
+) -> None:
+    decision = decide(spec_of(training__precision=asked), machine, width)[0]
+    assert (decision.value, decision.refused) == (becomes, refused)
+
+
+def test_the_starter_is_too_narrow_for_bf16_on_a_processor() -> None:
+    assert decided(decide(build_spec({}), WITH_BF16), "training.precision") == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("machine", "becomes"), [(WITH_BF16, "sdpa"), (OLD_CARD, "sdpa"), (NEW_CARD, "flash_attention_2")]
+)
+def test_flash_attention_needs_its_package_a_new_card_and_short_numbers(machine: Machine, becomes: str) -> None:
+    assert decided(decide(spec_of(speed__attention="flash_attention_2"), machine), "speed.attention") == becomes
+    whole = spec_of(speed__attention="flash_attention_2", training__precision="fp32")
+    assert decided(decide(whole, NEW_CARD), "speed.attention") == "sdpa"
+
+
+def test_an_optimizer_without_its_package_becomes_one_that_is_there() -> None:
+    asked = spec_of(training__optimizer="adamw_8bit")
+    assert decided(decide(asked, PLAIN), "training.optimizer") == "adamw_fused"
+    assert decided(decide(asked, WITH_BF16), "training.optimizer") == "adamw_8bit"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_decision_is_worded(language: str) -> None:
+    t = words(language)  # type: ignore[arg-type]
+    options = {
+        "training__precision": ("auto", "fp32", "bf16", "fp16"),
+        "speed__attention": ("auto", "eager", "flash_attention_2"),
+        "training__optimizer": ("auto", "sgd", "adamw_8bit"),
+        "speed__compile": (False, True),
+        "speed__tf32": (False, True),
+        "speed__batching": ("auto", "random"),
+    }
+    for machine, values in itertools.product(MACHINES, itertools.product(*options.values())):
+        for decision in decide(spec_of(**dict(zip(options, values, strict=True))), machine):
+            assert t(f"decision.{decision.setting}.{decision.reason}", **decision.facts)
+            assert isinstance(decision.value, bool) or t.has(f"choice.{decision.setting}.{decision.value}")
