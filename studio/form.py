@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 import gradio as gr
@@ -48,11 +50,7 @@ def build_form(t: Words, sections: tuple[str, ...] = FORM_SECTIONS) -> Form:
     with gr.Row(elem_classes="settings"):
         basic = [_field(t, setting) for setting in chosen if not setting.advanced]
     advanced: list[Component] = []
-    for section in sections:
-        group = [setting for setting in chosen if setting.advanced and setting.section == section]
-        if not group:
-            continue
-        title = t(f"model.group.{section}") if t.has(f"model.group.{section}") else t("model.advanced")
+    for title, group in groupby((s for s in chosen if s.advanced), partial(_group_title, t)):
         with gr.Accordion(title, open=False), gr.Row(elem_classes="settings"):
             advanced += [_field(t, setting) for setting in group]
     return Form((*basic, *advanced), sections)
@@ -83,6 +81,11 @@ def shown_value(setting: Setting, spec: RunSpec) -> Any:
     if setting.kind == "mapping":
         return pairs_text(value)
     return getattr(recipe_for(spec.model.base), name) if value is None else value
+
+
+def _group_title(t: Words, setting: Setting) -> str:
+    key = f"model.group.{setting.section}"
+    return t(key) if t.has(key) else t("model.advanced")
 
 
 def pairs_text(pairs: Mapping[str, Any]) -> str:
