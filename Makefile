@@ -1,13 +1,13 @@
 # make studio   the environment, then the studio at http://127.0.0.1:7860
 # make check    format, lint, types, layers
-# make test     everything the tests need, then all tests; those that measure seconds come last and alone
+# make test     everything the tests need, then all tests (WORKERS=2: by two processes)
 # make soak     the long tests
 PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.installed
 DEV := .venv/.installed-dev
 # How many processes share the tests: they wait more than they compute.
-WORKERS ?= 2
+WORKERS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: studio check test soak browser pictures clean
@@ -38,9 +38,14 @@ check: $(DEV)
 browser: $(DEV)
 	@tests/browser/install-chromium $(BIN)
 
+# One process after the other by default; WORKERS=2 shares the tests out, and those that measure seconds come last.
 test: $(DEV) browser
+ifeq ($(WORKERS),1)
+	$(BIN)/python -m pytest -m "not soak"
+else
 	$(BIN)/python -m pytest -m "not soak and not alone" -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 	$(BIN)/python -m pytest -m "alone and not soak"
+endif
 
 soak: $(DEV) browser
 	$(BIN)/python -m pytest -m soak
