@@ -154,6 +154,12 @@ const Studio = (() => {
   // A key that sends a line may empty the field.
   document.addEventListener("keydown", ({ key, target }) => { if (key === "Enter" && typed?.field === target) { keepTyped(); typed = null; } }, true);
 
+  // Gradio calls every error "Error", in every language, whatever title it was sent with.
+  new MutationObserver(() => {
+    for (const { firstChild: name } of document.querySelectorAll(".toast-title.error"))
+      if (name?.nodeValue?.trim() === "Error") name.nodeValue = words["error.title"];
+  }).observe(document.documentElement, { childList: true, subtree: true });
+
   /** Names of states that are still moving. */
   const moving = (state) => ["starting", "running", "stopping"].includes(state);
 

@@ -335,8 +335,10 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     def described(address: str, *values: Any) -> dict[Any, Any]:
         try:
             _, spec = spec_of(address, *values)
-        except (SpecError, ModelNotNamed) as error:
-            return {view.problem: problem(t, error) if isinstance(error, SpecError) else ""}
+        except SpecError as error:
+            return {view.problem: problem(t, error)}
+        except (DatasetMissing, ModelNotNamed):  # the page says itself what is still to be chosen
+            return {view.problem: ""}
         shown = _open_where_recipe(spec)
         return {
             view.problem: "",
@@ -349,7 +351,7 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     def counted(address: str, *values: Any) -> Iterator[str]:
         try:
             _, spec = spec_of(address, *values)
-        except (SpecError, ModelNotNamed):
+        except (SpecError, DatasetMissing, ModelNotNamed):
             yield ""
         else:
             yield from model_tokens.token_lines(services, t, spec)

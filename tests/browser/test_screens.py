@@ -49,6 +49,29 @@ def test_the_open_step_is_seen_in_a_narrow_window(open_page: OpenPage) -> None:
         expect(page.locator(f"#step-{step}-button")).to_be_in_viewport(ratio=1)
 
 
+def test_the_options_before_there_is_a_table_say_so_and_no_error(open_page: OpenPage) -> None:
+    t = words("en")
+    page = open_page("/?step=model")
+    expect(page.get_by_text(t("model.nothing"))).to_be_visible()
+    page.locator("#step-data-button").click()
+    expect(page.locator("#step-data-button")).to_have_attribute("aria-selected", "true")
+    with page.expect_response("**/queue/join*"):
+        page.locator("#step-model-button").click()
+    page.wait_for_timeout(5000)
+    assert page.locator(".toast-title").count() == 0  # at once: one that is there would go by itself
+
+
+def test_the_title_of_an_error_is_in_the_language_of_the_page(open_page: OpenPage, samples: Path) -> None:
+    t = words("zh-CN")
+    page = open_page("/zh")
+    drop(page, samples / "takeaway_reviews_zh.csv")
+    page.locator(".division > button").click()
+    share = page.get_by_label(t("setting.split.test_share.name"), exact=False).first
+    share.fill("3")
+    share.blur()
+    expect(page.locator(".toast-title")).to_contain_text(t("error.title"))
+
+
 def test_markup_in_a_table_stays_text(open_page: OpenPage, wide_table: Path) -> None:
     page = open_page("/")
     drop(page, wide_table)
