@@ -43,7 +43,7 @@ test: $(DEV) browser
 ifeq ($(WORKERS),1)
 	$(BIN)/python -m pytest -m "not soak"
 else
-	$(BIN)/python -m pytest -m "not soak and not alone" -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not soak and not alone" -n $(WORKERS) --dist loadfile
 	$(BIN)/python -m pytest -m "alone and not soak"
 endif
 

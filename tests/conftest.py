@@ -12,8 +12,6 @@ from backend.settings import Home
 # As every process that the studio starts (`backend.jobs.launch`): it must be set before torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-COSTLY = ("workshop", "trained", "tiny_model")
-"""Fixtures of the whole session; what else is shared, such as a studio, is a module's own."""
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -29,12 +27,3 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"the real data sets are not here ({SHARED_DATA.name} beside the repository)")
     return SHARED_DATA
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share something costly go to one process, where several run them (``make test``)."""
-    for item in items:
-        used = getattr(item, "fixturenames", ())
-        shared = next((name for name in COSTLY if name in used), None)
-        item.add_marker(pytest.mark.xdist_group(shared or item.nodeid.partition("::")[0]))
