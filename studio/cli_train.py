@@ -17,6 +17,7 @@ from backend.specs import STARTER, RunSpec, build_spec, spec_from_yaml
 from backend.steps import step_document
 from studio.cli_data import StoppedBefore, hub_token, prepare_data
 from studio.cli_flags import apply_flags
+from studio.cli_folds import check_folds, folds_document, show_folds, train_folds, without_all
 from studio.cli_follow import Interrupts, Left, follow
 from studio.cli_progress import build_watcher
 from studio.cli_runs import error_of, kept_text
@@ -34,12 +35,15 @@ def train(
     given: Mapping[str, str | None],
     home_flag: Path | None,
 ) -> int:
-    """Import the table, start a run and follow it to its end; returns the exit status.
+    """Import the table, start a run (of each fold, with ``--fold all``) and follow it to its end; the exit status.
 
     Raises:
         StudioError: the settings or the table do not hold; nothing was started.
     """
+    given, all_folds = without_all(given)
     spec = read_spec(terminal, data, given)
+    if all_folds:
+        check_folds(terminal, spec)
     with Interrupts() as interrupts:
         try:
             token = hub_token(store.home, environ)
@@ -49,8 +53,11 @@ def train(
             if terminal.as_json:
                 terminal.document({"run": None, "state": JobState.STOPPED})
             return STOPPED
+        secrets = {"HF_TOKEN": token} if token else None
+        if all_folds:
+            return _train_folds(terminal, store, spec, interrupts, secrets, home_flag)
         run = store.create(spec)
-        store.start(run, environ={"HF_TOKEN": token} if token else None)
+        store.start(run, environ=secrets)
         terminal.say("cli.started", run=run.id, name=run.name, text=spec.data.text_column, label=spec.data.label_column)
         terminal.say("cli.goes_on")
         try:
@@ -65,6 +72,25 @@ def train(
     else:
         show_end(terminal, run, status, home_flag)
     return STATUS_OF_STATE[status.state]
+
+
+def _train_folds(
+    terminal: Terminal,
+    store: RunStore,
+    spec: RunSpec,
+    interrupts: Interrupts,
+    secrets: Mapping[str, str] | None,
+    home_flag: Path | None,
+) -> int:
+    ended, status = train_folds(terminal, store, spec, interrupts, secrets)
+    if status == LEFT:
+        terminal.say("cli.left", command=_Commands(ended[-1][0], home_flag, "").show)
+    if terminal.as_json:
+        documents = [train_document(terminal, run, found) for run, found in ended]
+        terminal.document(folds_document(ended, spec.split.folds, documents))
+    else:
+        show_folds(terminal, ended)
+    return status
 
 
 # ------------------------------------------------------------------------------------------------ what is asked

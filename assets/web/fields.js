@@ -12,7 +12,7 @@ Object.assign(Studio, (() => {
       if (props.value === mine) return; // what was typed here comes back: the fields stay as they are
       clearTimeout(waiting);
       element.replaceChildren();
-      const columns = parsed(props.value)?.columns ?? [];
+      const { columns = [], cells = [] } = parsed(props.value) ?? {}; // with cells where hidden fields come back
       const fields = columns.map((column) => make("textarea", {
         rows: 2, maxlength: 100000, "data-column": column,
         oninput: () => {
@@ -23,6 +23,7 @@ Object.assign(Studio, (() => {
           waiting = setTimeout(typed, PAUSE_MS);
         },
       }));
+      fields.forEach((field, index) => { field.value = cells[index] ?? ""; });
       element.append(...columns.map((column, index) => make("label", {}, make("span", { text: column }), fields[index])));
     }
     watch("value", show);

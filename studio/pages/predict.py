@@ -1,6 +1,7 @@
 """Try it: type texts, see the label and the probability of each, after fine-tuning and before it.
 
-A run whose texts are composed of several columns has a field for each of them, and shows the text that they make.
+A run whose texts are composed of several columns has a field for each of them, and shows the text that they make;
+whole texts, one a line, can be typed instead.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class PredictView:
 
     nothing: gr.HTML
     main: gr.Column
+    plain: gr.Checkbox
     texts: gr.Textbox
     composing: gr.Column
     fields: gr.HTML
@@ -49,6 +51,7 @@ class PredictView:
         return [
             self.nothing,
             self.main,
+            self.plain,
             self.texts,
             self.composing,
             self.fields,
@@ -63,6 +66,7 @@ def layout(t: Words) -> PredictView:
     nothing = gr.HTML()
     with gr.Column(visible=False) as main:
         with gr.Column(elem_classes="card"):
+            plain = gr.Checkbox(label=t("try.plain"), value=False, container=False, visible=False)
             texts = gr.Textbox(
                 label=t("try.texts"),
                 info=t("try.texts_help"),
@@ -79,7 +83,7 @@ def layout(t: Words) -> PredictView:
                 ask = gr.Button(t("try.ask"), variant="primary", scale=0, min_width=160, elem_id=f"ask-{t.language}")
         answers = gr.HTML(elem_classes="slot")
         table = predict_table.layout(t)
-    return PredictView(nothing, main, texts, composing, fields, made, before, ask, answers, table)
+    return PredictView(nothing, main, plain, texts, composing, fields, made, before, ask, answers, table)
 
 
 # -- handlers
@@ -91,6 +95,7 @@ def show(services: Services, t: Words, view: PredictView, opened: Opened) -> dic
     columns = template_columns(template) if template else []
     return {
         **readiness(services, t, view, opened),
+        view.plain: gr.update(value=False, visible=bool(columns)),
         view.texts: gr.update(value="", visible=not columns),
         view.composing: gr.update(visible=bool(columns)),
         view.fields: json.dumps({"columns": columns}, ensure_ascii=False),
@@ -98,6 +103,17 @@ def show(services: Services, t: Words, view: PredictView, opened: Opened) -> dic
         view.answers: "",
         **predict_table.show(services, view.table, opened),
     }
+
+
+def switched(view: PredictView, opened: Opened, *, plain: bool) -> dict[Any, Any]:
+    """Fields for the columns of the open run's template, or lines of text where it has none or with ``plain``."""
+    composing = composes(opened, plain=plain)
+    return {view.texts: gr.update(visible=not composing), view.composing: gr.update(visible=composing)}
+
+
+def composes(opened: Opened, *, plain: bool) -> bool:
+    """Whether the page asks for the columns of a template."""
+    return bool(template_of(opened)) and not plain
 
 
 def template_of(opened: Opened) -> str:
@@ -150,7 +166,16 @@ def has_model(services: Services, opened: Opened) -> bool:
     return True
 
 
-def predict(services: Services, t: Words, opened: Opened, typed: str | None, fields: str | None, before: bool) -> str:
+def predict(
+    services: Services,
+    t: Words,
+    opened: Opened,
+    typed: str | None,
+    fields: str | None,
+    *,
+    plain: bool,
+    before: bool,
+) -> str:
     """The answers to the typed lines, or to the text that the fields make, as HTML.
 
     Raises:
@@ -160,7 +185,7 @@ def predict(services: Services, t: Words, opened: Opened, typed: str | None, fie
     if opened.run is None:
         raise RunMissing(run="")
     services.store.model_folder(opened.run.id)
-    if template_of(opened):
+    if composes(opened, plain=plain):
         lines = [composed(opened, fields)]
     else:
         lines = [line.strip()[:LONGEST_TEXT] for line in (typed or "").splitlines() if line.strip()]
@@ -217,9 +242,12 @@ def wire(view: PredictView, tab: gr.Tab, site: Site) -> None:
     def typed(address: str, fields: str) -> str:
         return made_text(t, composed(site.opened(address), fields))
 
-    def asked(address: str, lines: str, fields: str, before: bool) -> str:
+    def switch(address: str, plain: bool) -> dict[Any, Any]:
+        return switched(view, site.opened(address), plain=bool(plain))
+
+    def asked(address: str, lines: str, fields: str, plain: bool, before: bool) -> str:
         try:
-            return predict(services, t, site.opened(address), lines, fields, before)
+            return predict(services, t, site.opened(address), lines, fields, plain=bool(plain), before=bool(before))
         except StudioError as error:
             return problem(t, error)
 
@@ -233,5 +261,6 @@ def wire(view: PredictView, tab: gr.Tab, site: Site) -> None:
     predict_table.wire(view.table, site)
     site.on(tab.select, selected, [site.router], [view.nothing, view.main])
     site.on(view.fields.typed, typed, [site.router, view.fields], [view.made], trigger_mode="always_last")
+    site.on(view.plain.input, switch, [site.router, view.plain], [view.texts, view.composing])
     asking = site.on(view.ask.click, waiting, [], [view.answers])
-    site.on(asking.then, asked, [site.router, view.texts, view.fields, view.before], [view.answers])
+    site.on(asking.then, asked, [site.router, view.texts, view.fields, view.plain, view.before], [view.answers])

@@ -74,6 +74,17 @@ def test_each_column_has_a_field_and_the_text_they_make_is_shown_and_asked(
     assert fields.first.input_value() == "The ghost {night}"
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
+    # Lines of whole texts instead, and back: the fields still hold what was typed.
+    page.get_by_label(t("try.plain")).check()
+    expect(fields.first).not_to_be_visible()
+    page.locator(f"#try-{language} textarea").fill("a joke, a cake\na ghost, a scream")
+    page.locator(f"#ask-{language}").click()
+    expect(answer).to_have_count(2, timeout=WAIT_MS)
+    assert answer.locator(".asked").all_inner_texts() == ["a joke, a cake", "a ghost, a scream"]
+    page.get_by_label(t("try.plain")).uncheck()
+    expect(fields.first).to_have_value("The ghost {night}")
+    expect(page.locator(f"#try-{language}")).to_have_count(0)
+
 
 def test_a_dropped_table_comes_back_with_labels_and_is_found_after_a_reload(
     open_page: OpenPage, run: str, tmp_path: Path
