@@ -24,12 +24,15 @@ SHOWN_MS = 3_000
 
 
 def spoiled(folder: Path) -> Path:
-    """Reviews, of which some stand again with the other label, and one without any."""
+    """Reviews, of which some stand again with the other label, and one without any.
+
+    The last text is each test's own: one and the same table would come with the choices of the test before.
+    """
     good, bad = ("很好吃", "味道不错", "送得很快", "分量十足"), ("太咸了", "非常难吃", "送得太慢", "已经凉了")
     lines = [f"{n % 2},{(good if n % 2 else bad)[n // 2 % 4]}，第{n}单" for n in range(120)]
     again = [f"{1 - n % 2},{(good if n % 2 else bad)[n // 2 % 4]}，第{n}单" for n in range(10)]
     path = folder / "reviews.csv"
-    path.write_text("\n".join(["label,review", *lines, *again, ",没有标签"]) + "\n", "utf-8")
+    path.write_text("\n".join(["label,review", *lines, *again, f",没有标签：{folder.name}"]) + "\n", "utf-8")
     return path
 
 
