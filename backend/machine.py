@@ -8,7 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,24 +58,32 @@ OPTIONAL_PACKAGES = ("bitsandbytes", "flash_attn", "peft", "tensorboard", "wandb
 @cache
 def this_machine() -> Machine:
     """The machine that this process runs on."""
-    flags = _processor_flags()
     card, card_memory, capability = _nvidia_card()
     apple = sys.platform == "darwin" and platform.machine() == "arm64"
     device = "cuda" if card else "mps" if apple else "cpu"
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    on_processor = bool({"avx512_bf16", "amx_bf16"} & flags)
     return Machine(
         device=device,
         processor=_processor_name(),
         cores=max(1, min(usable, psutil.cpu_count(logical=False) or usable)),
         memory_bytes=min(psutil.virtual_memory().total, _group_limit()),
-        bf16=capability >= AMPERE if device == "cuda" else on_processor,
-        amx="amx_bf16" in flags,
+        bf16=capability >= AMPERE if device == "cuda" else device == "cpu" and _processor_has_bf16(),
+        amx="amx_bf16" in _processor_flags(),
         card=card,
         card_memory_bytes=card_memory,
         capability=capability,
         packages=tuple(name for name in OPTIONAL_PACKAGES if importlib.util.find_spec(name)),
     )
+
+
+def without_card(machine: Machine, device: str = "cpu") -> Machine:
+    """The same machine where the graphics card is of no use: what runs on ``device`` then."""
+    bf16 = device == "cpu" and _processor_has_bf16()
+    return replace(machine, device=device, bf16=bf16, card="", card_memory_bytes=0, capability=0.0)
+
+
+def _processor_has_bf16() -> bool:
+    return bool({"avx512_bf16", "amx_bf16"} & _processor_flags())
 
 
 def _nvidia_card() -> tuple[str, int, float]:

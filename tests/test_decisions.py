@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from backend.decisions import decide, decided
-from backend.machine import Machine
+from backend.machine import Machine, this_machine, without_card
 from backend.specs import RunSpec, build_spec
 from studio.i18n import LANGUAGES, words
 
@@ -79,3 +79,10 @@ def test_every_decision_is_worded(language: str) -> None:
         for decision in decide(spec_of(**dict(zip(options, values, strict=True))), machine):
             assert t(f"decision.{decision.setting}.{decision.reason}", **decision.facts)
             assert isinstance(decision.value, bool) or t.has(f"choice.{decision.setting}.{decision.value}")
+
+
+def test_without_its_card_a_machine_is_what_its_processor_is() -> None:
+    processor = without_card(NEW_CARD)
+    assert (processor.device, processor.card, processor.tf32) == ("cpu", "", False)
+    assert processor.bf16 == this_machine().bf16 or this_machine().device == "cuda"
+    assert decided(decide(spec_of(speed__attention="flash_attention_2"), processor), "speed.attention") == "sdpa"

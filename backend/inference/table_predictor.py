@@ -30,14 +30,13 @@ from backend.data.new_labels import Truth, read_truth
 from backend.data.reading import open_files
 from backend.data.template import label_columns, text_columns
 from backend.data.text_cleaning import clean, recipe_of
-from backend.errors import ColumnMissing, RunMissing, RunNotFinished, TextMissing, TooLarge
+from backend.errors import ColumnMissing, RunNotFinished, TextMissing, TooLarge
 from backend.inference.client import Predictor
 from backend.inference.result_files import Write, written_table
 from backend.inference.table_predicting import predictions_path
-from backend.jobs.directory import JobDirectory, is_job_id
 from backend.jobs.phases import READING
 from backend.jobs.process import JobContext, run_job
-from backend.jobs.store import read_report
+from backend.jobs.store import RunStore, read_report
 from backend.settings import Home
 from backend.specs import DataSpec, ReadingSpec, RunSpec, build_spec
 
@@ -59,7 +58,7 @@ def predict_table(context: JobContext) -> dict[str, Any]:
         TextMissing: no row has a text.
         PredictorFailed, ModelError: the model cannot be asked.
     """
-    run = run_of(context)
+    run = RunStore(Home(context.path.parents[1])).get(context.spec["run"])
     spec, report = build_spec(run.spec), read_report(run)
     if report is None:
         raise RunNotFinished(run=run.name or run.id, state=run.status().state)
@@ -81,15 +80,6 @@ def predict_table(context: JobContext) -> dict[str, Any]:
     out = context.spec["out"]
     kept = None if out else context.spec["format"]
     return {"file": Path(out).name if out else "", "predictions": kept, **told, "measured": measured}
-
-
-def run_of(context: JobContext) -> JobDirectory:
-    """The run that the spec names, in the home the job lies in. Raises `RunMissing`."""
-    run_id = context.spec["run"]
-    path = Home(context.path.parents[1]).runs / run_id
-    if not is_job_id(run_id) or not (path / "job.json").exists():
-        raise RunMissing(run=run_id[:80])
-    return JobDirectory(path)
 
 
 # ------------------------------------------------------------------------------------------------ reading

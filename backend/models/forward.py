@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import psutil
 import torch
 
+from backend.machine import Machine, this_machine, without_card
 from backend.models.encoding import EncodedTexts
 
 TOKENS_A_BATCH_CPU = 8_192
@@ -23,6 +25,23 @@ def choose_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", 0)
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def machine_of(device: torch.device) -> Machine:
+    """This machine as torch can use it: a build of torch may know nothing of a card that is there."""
+    machine = this_machine()
+    if device.type != "cuda":
+        return machine if machine.device == device.type else without_card(machine, device.type)
+    major, minor = torch.cuda.get_device_capability(device)
+    about = torch.cuda.get_device_properties(device)
+    return replace(
+        machine,
+        device="cuda",
+        card=about.name,
+        card_memory_bytes=about.total_memory,
+        capability=major + minor / 10,
+        bf16=torch.cuda.is_bf16_supported(including_emulation=False),
+    )
 
 
 def describe_device(device: torch.device) -> str:

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend.errors import RepositoryTaken, RunMissing, TokenMissing
-from backend.jobs.directory import JobDirectory, is_job_id
+from backend.errors import RepositoryTaken, TokenMissing
+from backend.jobs.directory import JobDirectory
 from backend.jobs.process import JobContext, StopRequested, run_job
+from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.sharing.package import SharedFile, package_files
 from backend.sharing.publishing import check_repository
@@ -54,7 +55,8 @@ def publish(context: JobContext) -> dict[str, Any]:
         with context.phase(PREPARING):
             check_reachable(api.endpoint)
             repository = full_name(api, spec["repository"])
-            files = files_of(run_of(context), spec, repository)
+            run = RunStore(Home(context.path.parents[1])).get(spec["run"])
+            files = files_of(run, spec, repository)
         with context.phase(CREATING):
             create(api, repository, spec)
             obsolete = files_there(api, repository, spec["target"]) - {file.name for file in files}
@@ -66,15 +68,6 @@ def publish(context: JobContext) -> dict[str, Any]:
         raise
     place = "spaces/" if spec["target"] == "space" else ""
     return {"url": f"{api.endpoint}/{place}{repository}", "repository": repository, "commit": commit}
-
-
-def run_of(context: JobContext) -> JobDirectory:
-    """The run that the spec names, in the home the job lies in. Raises `RunMissing`."""
-    run_id = context.spec["run"]
-    path = Home(context.path.parents[1]).runs / run_id
-    if not is_job_id(run_id) or not (path / "job.json").exists():
-        raise RunMissing(run=run_id[:80])
-    return JobDirectory(path)
 
 
 def signed_in() -> HfApi:

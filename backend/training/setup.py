@@ -17,11 +17,10 @@ from backend.decisions import Decision, decide, decided
 from backend.errors import LabelWeightsUnknown, ModelUnusable
 from backend.jobs.events import Noted, OptionsDecided
 from backend.jobs.process import JobContext
-from backend.machine import this_machine
 from backend.models.before import save_before
 from backend.models.encoding import EncodedTexts, encode, unknown_share
 from backend.models.folder import names_a_folder
-from backend.models.forward import choose_device
+from backend.models.forward import choose_device, machine_of
 from backend.models.hub import download, look_up
 from backend.models.loading import LoadedModel, load_base, name_labels
 from backend.models.starter import prepare_starter, warm_up
@@ -130,11 +129,11 @@ def prepare_training(
     encoded = encode_all(context, loaded, texts)
     device = choose_device()
     width = loaded.model.config.get_text_config().hidden_size
-    decisions = decide(spec, this_machine(), width)
+    decisions = decide(spec, machine_of(device), width)
     tell_decisions(context, decisions)
     if reload is None:  # a quantised model is where it was loaded
         loaded.model.to(device)
-    set_attention(loaded.model, decided(decisions, "speed.attention"))
+    set_attention(context, loaded.model, decided(decisions, "speed.attention"), asked=spec.speed.attention)
     adapted = None
     if asked.adapter == "lora":
         adapted = adapt(
@@ -201,11 +200,13 @@ def freeze_layers(context: JobContext, model: Any, asked: AdaptingSpec, name: st
     context.emit(Noted("layers_shared" if left.shared else "layers_frozen", facts))
 
 
-def set_attention(model: Any, implementation: str) -> None:
-    """Have the model compute attention so, where its architecture can."""
-    supported = {"sdpa": "_supports_sdpa", "flash_attention_2": "_supports_flash_attn"}
-    if getattr(model, supported.get(implementation, ""), True):
+def set_attention(context: JobContext, model: Any, implementation: str, *, asked: str) -> None:
+    """Have the model compute attention so; an architecture that cannot does it its own way, which is said if asked."""
+    supported = {"sdpa": "_supports_sdpa", "flash_attention_2": "_supports_flash_attn"}.get(implementation)
+    if supported is None or getattr(model, supported):
         model.set_attn_implementation(implementation)
+    elif asked == implementation:
+        context.emit(Noted("attention_unsupported", {"asked": asked}))
 
 
 def tell_decisions(context: JobContext, decisions: Sequence[Decision]) -> None:

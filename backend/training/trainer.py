@@ -66,7 +66,7 @@ class ClassificationTrainer(Trainer):
         model: Any,
         train: Rows,
         validation: Rows,
-        loss: Loss | None,
+        loss: Loss,
         check_stop: Callable[[], None],
         callbacks: list[Any],
         batching: str = "length_grouped",
@@ -173,7 +173,7 @@ def fine_tune(
     validation: Rows,
     arguments: TrainingArguments,
     schedule: Schedule,
-    loss: Loss | None,
+    loss: Loss,
     checkpoints: Path,
     warm_up: WarmUp | None = None,
 ) -> Outcome:
@@ -181,7 +181,6 @@ def fine_tune(
 
     Args:
         schedule: when to evaluate, what is best, and when it is enough.
-        loss: None for the model's own.
         checkpoints: folder for the best weights so far.
         warm_up: a first part of the training, before the Trainer's.
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
-from huggingface_hub import constants
 
 from backend.data import semantic
 from backend.data.report.rows import untold
@@ -34,15 +32,10 @@ def rows_of(texts: list[str]) -> TextRows:
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
-    """A Hub that has an encoder, and an empty cache."""
-    with HubStandIn() as stand_in:
-        template = stand_in.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "ENDPOINT", stand_in.endpoint)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        stand_in.serve_folder("someone/encoder", make_tiny(tmp_path / "encoder", "bert", TEXTS))
-        yield stand_in
+def hub(hub: HubStandIn, tmp_path: Path) -> HubStandIn:
+    """A Hub that has an encoder."""
+    hub.serve_folder("someone/encoder", make_tiny(tmp_path / "encoder", "bert", TEXTS))
+    return hub
 
 
 def test_an_encoder_of_the_hub_is_downloaded_once_and_used(hub: HubStandIn, tmp_path: Path) -> None:

@@ -140,6 +140,16 @@ def test_lora_trains_its_matrices_and_the_new_head_and_merges_into_a_plain_model
     assert torch.allclose(learned, plain, atol=1e-4)
 
 
+def test_every_setting_of_lora_reaches_its_matrices() -> None:
+    loaded = LoadedModel(None, tiny("bert"), 16, ["classifier.weight"])
+    adapted = adapt(loaded, rank=3, alpha=12, dropout=0.25, targets=("query",), checkpointing=False, merge_into=None)
+    layers = {name: m for name, m in adapted.model.named_modules() if hasattr(m, "lora_A")}
+    assert len(layers) == 3
+    assert all(name.endswith("query") for name in layers)
+    for layer in layers.values():
+        assert (layer.r["default"], layer.scaling["default"], layer.lora_dropout["default"].p) == (3, 4.0, 0.25)
+
+
 def test_targets_that_the_layers_do_not_have_are_refused_with_those_they_have() -> None:
     loaded = LoadedModel(None, tiny("bert"), 16, ["classifier.weight"])
     with pytest.raises(LoraTargetsMissing) as caught:
@@ -160,10 +170,11 @@ def test_a_run_with_lora_ends_in_a_model_that_loads_anywhere(workshop: Workshop,
     assert answer
 
 
-def test_quantised_weights_are_trained_by_lora_and_saved_whole(workshop: Workshop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+def test_quantised_weights_are_trained_by_lora_and_saved_whole(workshop: Workshop, tmp_path: Path, bits: str) -> None:
     # The package's kernels for processors take rows of at least 64 weights, as all real models have.
     base_folder = make_tiny(tmp_path / "wide", "bert", ["fast delivery", "cold and late"] * 9, width=64)
-    asked = {"adapting__adapter": "lora", "adapting__quantisation": "4bit", "training__max_steps": 6}
+    asked = {"adapting__adapter": "lora", "adapting__quantisation": bits, "training__max_steps": 6}
     run, result = workshop.do_here(workshop.spec(str(base_folder), **asked))
     saved = load_file(run.path / "model" / "model.safetensors")
     assert {tensor.dtype for tensor in saved.values()} == {torch.float32}

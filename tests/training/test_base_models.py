@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,17 +22,6 @@ from backend.models.forward import predict_logits
 from backend.models.loading import load_base
 from tests.hub_standin import HubStandIn
 from tests.training.conftest import Workshop, ended, events_of
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
-    """A Hub of this test's own with an empty cache; set where the client keeps what it read from the environment."""
-    with HubStandIn() as stand_in:
-        monkeypatch.setattr(constants, "ENDPOINT", stand_in.endpoint)
-        template = stand_in.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        yield stand_in
 
 
 def test_decoder_without_a_padding_token_is_trained(workshop: Workshop) -> None:

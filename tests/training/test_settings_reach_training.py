@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Trainer, TrainerCallback
+from transformers import AutoConfig, AutoModelForSequenceClassification, Trainer, TrainerCallback
 
 import backend.training.trainer as trainer_module
 from backend.errors import LabelWeightsUnknown, LossNotFinite, ModelUnusable, TrackerMissing
+from backend.jobs.directory import JobState
 from backend.jobs.events import Evaluated, LossLogged, ModelDescribed, Noted, OptionsDecided
 from backend.jobs.process import JobContext
 from backend.machine import this_machine
@@ -23,9 +24,10 @@ from backend.models.loading import load_base
 from backend.training.arguments import build_arguments
 from backend.training.losses import ClassificationLoss
 from backend.training.rows import Rows, TokenBudgetBatches
+from backend.training.setup import build_loss, set_attention
 from backend.training.trainer import ClassificationTrainer, Schedule
 from backend.training_specs import SpeedSpec, TrainingSpec
-from tests.training.conftest import Workshop, events_of
+from tests.training.conftest import Workshop, ended, events_of
 
 
 @pytest.fixture
@@ -266,3 +268,44 @@ def test_accumulated_batches_have_the_loss_and_the_weights_of_one_large_batch(wo
 
 def test_trainer_is_still_a_transformers_trainer() -> None:
     assert issubclass(ClassificationTrainer, Trainer)
+
+
+def test_a_deterministic_run_uses_nothing_that_is_not(workshop: Workshop) -> None:
+    # It holds for a whole process, so not in this one; what has no deterministic way would raise there.
+    run = ended(workshop.start(workshop.spec("bert", training__epochs=1, training__deterministic=True)))
+    assert run.status().state == JobState.COMPLETED
+
+
+def test_determinism_and_trackers_reach_the_arguments(tmp_path: Path) -> None:
+    settings = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "warmup_share": 0.0, "weight_decay": 0.0}
+    arguments = build_arguments(
+        tmp_path,
+        **settings,
+        precision="fp32",
+        device=torch.device("cpu"),
+        seed=1,
+        deterministic=True,
+        trackers=["tensorboard"],
+    )
+    assert arguments.full_determinism
+    assert arguments.report_to == ["tensorboard"]
+
+
+def test_weights_and_smoothing_of_the_settings_are_those_of_the_loss() -> None:
+    training = TrainingSpec(label_smoothing=0.2, class_weights="balanced", label_weights={"b": 2.0})
+    loss = build_loss(training, "binary", ["a", "b"], np.array([0, 0, 0, 1]))
+    assert (loss.smoothing, loss.gamma, loss.multilabel) == (0.2, 0.0, False)
+    assert loss.weights is not None
+    assert loss.weights.tolist() == pytest.approx([4 / 6, 2 * 4 / 2])
+    assert build_loss(TrainingSpec(), "multilabel", ["a"], np.ones((3, 1))).weights is None
+
+
+def test_attention_that_an_architecture_lacks_is_said(workshop: Workshop) -> None:
+    context = JobContext(workshop.store.create(workshop.spec("bert")))
+    config = AutoConfig.for_model("deberta", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=90)
+    model = AutoModelForSequenceClassification.from_config(config)
+    set_attention(context, model, "sdpa", asked="auto")
+    assert not events_of(context.job, Noted), "nobody asked for it"
+    set_attention(context, model, "sdpa", asked="sdpa")
+    assert [note.code for note in events_of(context.job, Noted)] == ["attention_unsupported"]
+    assert model.config._attn_implementation == "eager"
