@@ -71,6 +71,9 @@ def train(context: JobContext) -> dict[str, Any]:
         outcome = fine_tune(context, spec, prepared, labelled.task)
         prepared = prepared.merged()
     run = finishing(context, spec, labelled, splits, prepared, outcome, measured)
+    if outcome.failure:
+        run.keep_failed()
+        raise outcome.failure
     try:
         with context.phase(phases.EVALUATING):
             logits = run.ask_test_split()

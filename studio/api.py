@@ -25,6 +25,7 @@ from backend.jobs.supervisor import last_lines
 from backend.settings import Home
 from backend.sharing.package import package_name, stream_zip
 from studio.i18n import language_of, words
+from studio.remedies import remedies_of, remedy_text
 from studio.services import Services
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,8 @@ def build_router(services: Services) -> APIRouter:
     @router.get("/runs/{run_id}/events")
     def run_events(run_id: str, since: int = 0, lang: str = "en") -> dict[str, Any]:
         """Where the run stands, and its events from sequence number ``since`` on."""
-        return _news(store.get(run_id), since, lang)
+        run = store.get(run_id)
+        return {**_news(run, since, lang), "remedies": _remedies(run, lang)}
 
     @router.get("/runs/{run_id}/log")
     def run_log(run_id: str) -> dict[str, Any]:
@@ -56,6 +58,11 @@ def build_router(services: Services) -> APIRouter:
         """Ask the run to stop at its next step."""
         store.stop(run_id)
         return {"state": store.get(run_id).status().state}
+
+    @router.post("/runs/{run_id}/retry")
+    def retry_run(run_id: str, remedy: str = "again") -> dict[str, str]:
+        """Start a new run with the settings of a failed one, changed by a remedy that its error has."""
+        return {"run": services.retry(run_id, remedy).id}
 
     @router.post("/runs/{run_id}/name")
     async def rename_run(run_id: str, request: Request) -> dict[str, str]:
@@ -147,6 +154,12 @@ def _news(job: JobDirectory, since: int, lang: str) -> dict[str, Any]:
     }
 
 
+def _remedies(run: JobDirectory, lang: str) -> list[dict[str, str]]:
+    """What the page offers against the run's failure: ``{"code", "text"}``."""
+    t = words(language_of(lang))
+    return [{"code": remedy.code, "text": remedy_text(t, remedy)} for remedy in remedies_of(run)]
+
+
 def _status(status: JobStatus, lang: str) -> dict[str, Any]:
     document = asdict(status)
     document["final"] = status.state.is_final
@@ -155,4 +168,5 @@ def _status(status: JobStatus, lang: str) -> dict[str, Any]:
     if status.error:
         what, following = words(language_of(lang)).error(status.error)
         document["error"] = {"code": status.error.code, "what": what, "next": following}
+        document["error"]["kept"] = status.error.facts.get("kept")
     return document

@@ -134,6 +134,22 @@ def train(
     raise typer.Exit(train_here(session.terminal, session.store(home), session.environ, data, given, home_flag))
 
 
+@app.command(cls=WordedCommand, help="cli.retry.help")
+def retry(
+    context: typer.Context,
+    run: RunArgument,
+    remedy: Annotated[str | None, typer.Option("--remedy", metavar="NAME", help="cli.retry.remedy")] = None,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
+    from studio.cli_train import retry as retry_here
+
+    session = _session(context)
+    home_flag = home or session.home
+    raise typer.Exit(retry_here(session.terminal, session.store(home), session.environ, run, remedy, home_flag))
+
+
 @app.command(cls=WordedCommand, help="cli.check.help")
 @with_setting_flags
 def check(

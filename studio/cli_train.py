@@ -13,6 +13,7 @@ from backend.data.hub_datasets import is_hub_source
 from backend.errors import FileMissing, SpecUnreadable
 from backend.jobs.directory import JobDirectory, JobState, JobStatus
 from backend.jobs.store import RunStore, read_report
+from backend.remedies import changed
 from backend.specs import STARTER, RunSpec, build_spec, spec_from_yaml
 from backend.steps import step_document
 from studio.cli_data import StoppedBefore, hub_token, prepare_data
@@ -20,7 +21,8 @@ from studio.cli_flags import apply_flags
 from studio.cli_folds import check_folds, folds_document, show_folds, train_folds, without_all
 from studio.cli_follow import Interrupts, Left, follow
 from studio.cli_progress import build_watcher
-from studio.cli_runs import error_of, kept_text
+from studio.cli_runs import error_of, find_run, kept_text
+from studio.remedies import remedies_of, remedy_of, remedy_text
 from studio.terminal import LEFT, STATUS_OF_STATE, STOPPED, Terminal, error_document, metrics_table
 
 PROGRAM = "python -m studio"
@@ -56,17 +58,51 @@ def train(
         secrets = {"HF_TOKEN": token} if token else None
         if all_folds:
             return _train_folds(terminal, store, spec, interrupts, secrets, home_flag)
-        run = store.create(spec)
-        store.start(run, environ=secrets)
-        terminal.say("cli.started", run=run.id, name=run.name, text=spec.data.text_column, label=spec.data.label_column)
-        terminal.say("cli.goes_on")
-        try:
-            status = follow(run, build_watcher(terminal), interrupts, lambda: terminal.say("cli.stopping"))
-        except Left:
-            terminal.say("cli.left", command=_Commands(run, home_flag, "").show)
-            if terminal.as_json:
-                terminal.document(train_document(terminal, run, run.status()))
-            return LEFT
+        return _start_and_follow(terminal, store, spec, interrupts, secrets, home_flag)
+
+
+def retry(
+    terminal: Terminal,
+    store: RunStore,
+    environ: Mapping[str, str],
+    given: str,
+    code: str | None,
+    home_flag: Path | None,
+) -> int:
+    """Start a failed run again, with the first of its remedies or the one named, and follow it; the exit status.
+
+    Raises:
+        RunMissing, RunAmbiguous: no one run is meant.
+        RemedyMissing: it did not fail, or not in a way that this would help against.
+    """
+    failed = find_run(store, given)
+    remedy = remedy_of(failed, code)
+    terminal.say("cli.retry.with", remedy=remedy_text(terminal.words, remedy))
+    token = hub_token(store.home, environ)
+    spec = changed(RunSpec(**failed.spec), remedy)
+    with Interrupts() as interrupts:
+        return _start_and_follow(terminal, store, spec, interrupts, {"HF_TOKEN": token} if token else None, home_flag)
+
+
+def _start_and_follow(
+    terminal: Terminal,
+    store: RunStore,
+    spec: RunSpec,
+    interrupts: Interrupts,
+    secrets: Mapping[str, str] | None,
+    home_flag: Path | None,
+) -> int:
+    run = store.create(spec)
+    store.start(run, environ=secrets)
+    terminal.say("cli.started", run=run.id, name=run.name, text=spec.data.text_column, label=spec.data.label_column)
+    terminal.say("cli.goes_on")
+    try:
+        status = follow(run, build_watcher(terminal), interrupts, lambda: terminal.say("cli.stopping"))
+    except Left:
+        terminal.say("cli.left", command=_Commands(run, home_flag, "").show)
+        if terminal.as_json:
+            terminal.document(train_document(terminal, run, run.status()))
+        return LEFT
     if terminal.as_json:
         terminal.document(train_document(terminal, run, status))
     else:
@@ -194,6 +230,7 @@ class _Commands:
         home = f" --home {shlex.quote(str(home_flag))}" if home_flag else ""
         self.show = f"{PROGRAM} show {run.id}{home}"
         self.predict = f"{PROGRAM} predict {run.id}{home} {shlex.quote(example)}"
+        self.retry = f"{PROGRAM} retry {run.id}{home}"
         self.serve = f"{PROGRAM}{home}"
 
 
@@ -203,6 +240,9 @@ def show_end(terminal: Terminal, run: JobDirectory, status: JobStatus, home_flag
     commands = _Commands(run, home_flag, words("cli.example_text"))
     if error := error_of(run, status):
         terminal.complain(error)
+        for remedy in remedies_of(run):
+            command = f"{commands.retry} --remedy {remedy.code}"
+            terminal.say("cli.next.retry", remedy=remedy_text(terminal.words, remedy), command=command)
         terminal.say("cli.next.show", command=commands.show)
         return
     if status.state is JobState.STOPPED:

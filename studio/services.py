@@ -8,7 +8,10 @@ from backend.errors import RunMissing
 from backend.inference.client import PredictorPool
 from backend.jobs.directory import JobDirectory, is_job_id
 from backend.jobs.store import RunStore
+from backend.remedies import changed
 from backend.settings import Home
+from backend.specs import RunSpec
+from studio.remedies import remedy_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,18 @@ class Services:
     hub_token: str | None = None
     """Found at the start (environment, ``.env``, login); never shown, never written."""
     hub_token_source: str = ""
+
+    def retry(self, run_id: str, code: str) -> JobDirectory:
+        """A new run, started, like a failed one but for what its remedy of this code changes.
+
+        Raises:
+            RunMissing: there is no such run.
+            RemedyMissing: it did not fail, or not in a way that this would help against.
+        """
+        run = self.store.get(run_id)
+        again = self.store.create(changed(RunSpec(**run.spec), remedy_of(run, code)))
+        self.store.start(again, environ={"HF_TOKEN": self.hub_token} if self.hub_token else None)
+        return again
 
     def job(self, job_id: str) -> JobDirectory:
         """An import or an upload by its id.

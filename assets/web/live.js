@@ -155,7 +155,12 @@ Object.assign(Studio, (() => {
         const { lines } = await ask(`api/runs/${given.run}/log`);
         box.textContent = lines.join("\n") || words["train.log_empty"];
       }
-      function drawEnding(status) {
+      async function retry(button, code) {
+        button.disabled = true; // one click, one run
+        try { const { run } = await ask(`api/runs/${given.run}/retry?remedy=${code}`, { method: "POST" }); go(`?run=${run}&step=train`); }
+        catch (error) { button.disabled = false; ending.append(make("p", { class: "problem", role: "alert", text: `${error.what} ${error.next}` })); }
+      }
+      function drawEnding(status, remedies) {
         const log = make("pre", { class: "log" });
         const details = make("details", { ontoggle: (event) => { if (event.target.open) showLog(log); } }, make("summary", { text: words["train.log"] }), log);
         const link = (step, key, strong) => make("a", { class: strong ? "button primary" : "button", href: `?run=${given.run}&step=${step}`, "data-go": true, text: words[key] });
@@ -166,7 +171,9 @@ Object.assign(Studio, (() => {
           box.push(make("div", { class: "banner" }, make("strong", { text: words["train.stopped"] }),
             make("span", { text: kept ? fill(words[kept.metrics?.f1 === undefined ? "train.kept_unmeasured" : "train.kept"], { step: count(kept.step), epoch: Number(kept.epoch ?? 0).toFixed(2), f1: score(kept.metrics?.f1), accuracy: score(kept.metrics?.accuracy) }) : words["train.kept_nothing"] }),
             kept ? link("try", "train.try", true) : null));
-        } else box.push(make("div", { class: "banner bad", role: "alert" }, make("strong", { text: status.error?.what ?? words[`train.${status.state}`] }), make("span", { text: status.error?.next ?? words["train.interrupted_next"] })));
+        } else box.push(make("div", { class: "banner bad", role: "alert" }, make("strong", { text: status.error?.what ?? words[`train.${status.state}`] }), make("span", { text: status.error?.next ?? words["train.interrupted_next"] }),
+          ...remedies.map((remedy, place) => make("button", { class: place ? "button" : "button primary", type: "button", text: remedy.text, onclick: (event) => retry(event.target, remedy.code) })),
+          ["best", "last"].includes(status.error?.kept) ? link("try", "train.try") : null));
         ending.replaceChildren(...box, details);
       }
       cancel = repeat(element, 1000, async () => {
@@ -185,7 +192,7 @@ Object.assign(Studio, (() => {
         drawLine(news.status, news.now);
         charts.draw();
         if (!news.status.final) return undefined;
-        drawEnding(news.status);
+        drawEnding(news.status, news.remedies);
         return false;
       });
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,8 @@ from backend.data.labels import LIST_SEPARATOR, label_counts, split_cell
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
+PIECE_ROWS = 1 << 14
+"""Rows whose texts are Python's own at one time: those take several times the memory of Arrow's."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class TextRows:
     def retexted(self, function: Callable[[str], str]) -> tuple[TextRows, Indices]:
         """The rows with each text changed by ``function``, and which rows that changed."""
         chunks, changed, start = [], [np.empty(0, np.int64)], 0
-        for chunk in self.texts.chunks:
+        for chunk in _pieces(self.texts):
             before = chunk.to_pylist()
             after = [text if text is None else function(text) for text in before]
             different = np.array([a != b for a, b in zip(before, after, strict=True)], dtype=bool)
@@ -119,7 +121,7 @@ class TextRows:
         """(rows,) a 64-bit hash of each stripped text: rows with the same number have the same text."""
         parts = [
             np.fromiter((hash((text or "").strip()) for text in chunk.to_pylist()), np.int64, len(chunk))
-            for chunk in self.texts.chunks
+            for chunk in _pieces(self.texts)
         ]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
@@ -131,6 +133,12 @@ class TextRows:
         """The cells of a few rows."""
         codes, values = self.cell_codes
         return [values[codes[row]] for row in rows]
+
+
+def _pieces(column: pa.ChunkedArray) -> Iterator[pa.Array]:
+    for chunk in column.chunks:
+        for start in range(0, len(chunk), PIECE_ROWS):
+            yield chunk.slice(start, PIECE_ROWS)
 
 
 def _filled(column: pa.ChunkedArray) -> Mask:

@@ -92,13 +92,30 @@ class DiskFull(RunError):
 class MemoryFull(RunError):
     code = "run.memory_full"
     device: str
+    kept: str = "none"
+    """As of `LossNotFinite`."""
 
 
 @dataclass(eq=False)
 class LossNotFinite(RunError):
+    """The loss, or a gradient, became NaN or infinite at ``step``."""
+
     code = "run.loss_not_finite"
     step: int
     learning_rate: float
+    cause: str = "learning_rate"
+    """As `backend.remedies.cause_of_nan` says."""
+    kept: str = "none"
+    """Which model is left: the ``best`` of the evaluations, the ``last`` weights before the step, or ``none``."""
+
+
+@dataclass(eq=False)
+class RemedyMissing(RunError):
+    """The run did not fail in a way that what was asked for would help against; ``remedies`` are what would."""
+
+    code = "run.remedy_missing"
+    run: str
+    remedies: list[str]
 
 
 @dataclass(eq=False)

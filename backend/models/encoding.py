@@ -32,6 +32,11 @@ class EncodedTexts:
         """(n,) tokens of each text."""
         return np.diff(self.starts)
 
+    def first(self, count: int) -> EncodedTexts:
+        """The first texts, at most ``count``."""
+        starts = self.starts[: count + 1]
+        return EncodedTexts(self.tokens[: starts[-1]], starts, self.pad_token)
+
     def batch(self, rows: Sequence[int] | Numbers, pad_to: int = 0) -> dict[str, torch.Tensor]:
         """``input_ids`` and ``attention_mask`` (b, t) of these texts, padded on the right to ``pad_to`` at least."""
         lengths = self.lengths[rows]

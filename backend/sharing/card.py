@@ -161,8 +161,10 @@ def _introduction(facts: Facts) -> str:
         origin = f"It is a local model ({escaped(facts.base)}), fine-tuned."
     parameters = facts.report.get("parameters")
     size = f" It has {parameters:,} parameters." if parameters else ""
-    stopped = facts.report.get("state") == "stopped"
-    ending = " Its training was stopped early; this is the best model until then." if stopped else ""
+    ending = {
+        "stopped": " Its training was stopped early; this is the best model until then.",
+        "failed": " Its training ended early, because it could not go on; this is the best model until then.",
+    }.get(facts.report.get("state", ""), "")
     return f"A text classifier that gives each text {_TASKS[facts.report['task']]}. {origin}{size}{ending}"
 
 

@@ -11,10 +11,35 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from backend.errors import LossNotFinite
 from backend.jobs.events import Evaluated, LossLogged
 from backend.jobs.process import JobContext
+from backend.recipes import PRETRAINED_RECIPE
+from backend.remedies import cause_of_nan
 
 MOST_LOSS_POINTS = 1400
 STEPS_TOLD_EACH = 20
 """The first steps are told one by one, so that a curve is seen at once."""
+
+
+def check_finite(value: float, step: int, rate: float, arguments: TrainingArguments | None = None) -> None:
+    """Whether a loss, or the norm of a gradient, is a number that one can go on from.
+
+    Args:
+        rate: the learning rate at ``step``.
+        arguments: None where nothing but the rate can be to blame.
+
+    Raises:
+        LossNotFinite: it is NaN or infinite; with the likeliest cause.
+    """
+    if math.isfinite(value):
+        return
+    if arguments is None:
+        raise LossNotFinite(step=step, learning_rate=rate)
+    cause = cause_of_nan(
+        precision="fp16" if arguments.fp16 else "bf16" if arguments.bf16 else "fp32",
+        clipped=arguments.max_grad_norm > 0,
+        learning_rate=arguments.learning_rate,
+        usual_rate=PRETRAINED_RECIPE.learning_rate,
+    )
+    raise LossNotFinite(step=step, learning_rate=rate, cause=cause)
 
 
 class LossPoints:
@@ -26,13 +51,7 @@ class LossPoints:
         self._told_at_step = 0
 
     def add(self, *, step: int, steps: int, epoch: float, loss: float, rate: float, norm: float | None) -> None:
-        """The loss of ``step`` (from 1) of ``steps``, at this learning rate and gradient norm.
-
-        Raises:
-            LossNotFinite: it is NaN or infinite.
-        """
-        if not math.isfinite(loss):
-            raise LossNotFinite(step=self._steps_before + step, learning_rate=rate)
+        """The loss of ``step`` (from 1) of ``steps``, at this learning rate and gradient norm."""
         self._losses.append(loss)
         interval = max(1, math.ceil(steps / MOST_LOSS_POINTS))
         if step > STEPS_TOLD_EACH and step - self._told_at_step < interval and step < steps:
@@ -96,6 +115,7 @@ class Telling(TrainerCallback):
         if "loss" not in logs:
             return
         norm = logs.get("grad_norm")
+        check_finite(logs["loss"], self._steps_before + state.global_step, float(logs["learning_rate"]), args)
         self._points.add(
             step=state.global_step,
             steps=state.max_steps,
@@ -110,8 +130,7 @@ class Telling(TrainerCallback):
         measured = {name.removeprefix("eval_"): value for name, value in told["metrics"].items()}
         loss = measured.pop("loss")
         step = self._steps_before + state.global_step
-        if not math.isfinite(loss):
-            raise LossNotFinite(step=step, learning_rate=args.learning_rate)
+        check_finite(loss, step, args.learning_rate, args)
         self._context.emit(Evaluated("validation", step, round(state.epoch or 0.0, 4), loss, measured))
         self._clock = time.monotonic()
 

@@ -10,18 +10,17 @@ import torch
 from safetensors import SafetensorError
 
 from backend.errors import DiskFull, MemoryFull, StudioError, Unexpected
+from backend.training.memory import is_memory_error
 
-_NO_MEMORY = ("defaultcpuallocator", "can't allocate memory", "cannot allocate memory", "out of memory")
 _NO_SPACE = ("no space left on device", "os error 28", "disk quota exceeded", "os error 122")
 
 
 def translate(error: Exception, folder: Path | None = None) -> StudioError:
     """The worded error for a foreign one; `Unexpected` for one that is not known. ``folder`` is where it wrote."""
     said = str(error).lower()
-    if isinstance(error, torch.OutOfMemoryError):
-        return MemoryFull(device="cuda").with_traceback_of(error)
-    if isinstance(error, (RuntimeError, OSError)) and any(words in said for words in _NO_MEMORY):
-        return MemoryFull(device="cuda" if "cuda" in said else "cpu").with_traceback_of(error)
+    if is_memory_error(error):
+        on_card = isinstance(error, torch.OutOfMemoryError) or "cuda" in said
+        return MemoryFull(device="cuda" if on_card else "cpu").with_traceback_of(error)
     if isinstance(error, (SafetensorError, RuntimeError, OSError)) and any(words in said for words in _NO_SPACE):
         place = folder or Path(tempfile.gettempdir())
         return DiskFull(folder=str(place), free_bytes=shutil.disk_usage(place).free).with_traceback_of(error)

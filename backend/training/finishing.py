@@ -66,10 +66,18 @@ class TrainedRun:
 
     def keep_stopped(self) -> dict[str, Any]:
         """Save the best model so far and the report of a stopped run; returns what was kept."""
+        return self._keep("stopped")
+
+    def keep_failed(self) -> None:
+        """Save the best model so far, if one is left, and the report of a run that could not go on."""
+        if self.outcome.failure and self.outcome.failure.kept != "none":
+            self._keep("failed")
+
+    def _keep(self, state: str) -> dict[str, Any]:
         self.save_model()
         outcome = self.outcome
         kept = outcome.best.to_dict() if outcome.best else {"step": outcome.step, "epoch": outcome.epoch, "metrics": {}}
-        self.write_report("stopped", no_test_figures(), kept)
+        self.write_report(state, no_test_figures(), kept)
         return kept
 
     def save_model(self) -> None:

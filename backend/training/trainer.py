@@ -14,16 +14,21 @@ import numpy.typing as npt
 import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from backend.errors import LossNotFinite, MemoryFull
 from backend.evaluation.metrics import compute
+from backend.jobs.events import Noted
 from backend.jobs.process import JobContext, StopRequested
 from backend.models.forward import predict_logits
 from backend.models.warm_start import BagStep
 from backend.training.arguments import evaluations_an_epoch
-from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling
+from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling, check_finite
 from backend.training.checkpoints import Best, BestCheckpoint
+from backend.training.errors import translate
 from backend.training.layers import depths
+from backend.training.memory import fitting_tokens, is_memory_error, release_memory
 from backend.training.rows import LengthGroupedOrder, RandomOrder, Rows, TokenBudgetBatches
 
+ROWS_ASKED = 32
 Loss = Callable[..., torch.Tensor]
 Order = RandomOrder | TokenBudgetBatches
 WarmUp = Callable[[Callable[[BagStep], None]], None]
@@ -39,6 +44,8 @@ class Outcome:
     epoch: float
     stopped: bool
     examples_per_second: float
+    failure: LossNotFinite | MemoryFull | None = None
+    """Why it could not go on; the model is then what is said in its ``kept``."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,9 @@ class ClassificationTrainer(Trainer):
         callbacks: list[Any],
         batching: str = "length_grouped",
         layer_decay: float = 1.0,
+        most_tokens: int | None = None,
+        tell: Callable[[Noted], None] = lambda _note: None,
+        steps_before: int = 0,
     ) -> None:
         super().__init__(
             model=model,
@@ -86,10 +96,80 @@ class ClassificationTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         self._task, self._train, self._validation, self._check_stop = task, train, validation, check_stop
         self._batching, self._layer_decay = batching, layer_decay
+        self._tell, self._steps_before = tell, steps_before
+        self._most_tokens = most_tokens
+        self._done_in_step: list[dict[str, torch.Tensor]] = []
+        self._step_begun = -1
         self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
         return build_order(self._train.texts.lengths, self._batching, self.args)
+
+    # -- a batch in parts that memory has room for
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """The loss of one batch, with its gradients; computed part by part where memory is too small for the whole.
+
+        Raises:
+            MemoryFull: there is no room for a single text.
+        """
+        if self._step_begun != self.state.global_step:
+            self._step_begun, self._done_in_step = self.state.global_step, []
+        self._done_in_step.append(inputs)
+        loss = self._loss_in_parts(model, [inputs], num_items_in_batch)
+        while loss is None:
+            self._halve(inputs)
+            model.zero_grad()
+            # Half of a batch may have left its gradients: the step's batches so far are all done again.
+            loss = self._loss_in_parts(model, self._done_in_step, num_items_in_batch)
+        return loss
+
+    def _loss_in_parts(
+        self, model: Any, batches: list[dict[str, Any]], count: torch.Tensor | int | None
+    ) -> torch.Tensor | None:
+        """The loss of the last of the batches; None if there was not memory enough."""
+        loss: torch.Tensor | None = None
+        try:
+            for batch in batches:
+                parts = [super(ClassificationTrainer, self).training_step(model, p, count) for p in self._parts(batch)]
+                loss = torch.stack(parts).sum()
+            return loss
+        except (RuntimeError, MemoryError) as error:
+            # Other processes wait for this one's gradients: it cannot begin a step again on its own.
+            if self.args.world_size > 1 or not is_memory_error(error):
+                raise
+        release_memory()  # here, where the error no longer holds what was computed
+        return None
+
+    def _parts(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
+        rows, length = batch["input_ids"].shape
+        if self._most_tokens is None or rows * length <= self._most_tokens:
+            return [batch]
+        size = max(1, self._most_tokens // length)
+        return [{name: values[i : i + size] for name, values in batch.items()} for i in range(0, rows, size)]
+
+    def _halve(self, batch: dict[str, Any]) -> None:
+        rows, length = batch["input_ids"].shape
+        at_once = len(self._parts(batch)[0]["input_ids"])
+        if at_once == 1:
+            raise MemoryFull(device=self.args.device.type)
+        self._most_tokens = length * (at_once // 2)
+        self._tell(Noted("batch_divided", {"rows": at_once // 2, "batch": rows, "tokens": length}))
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """The norm of the step's gradient, before the weights are changed by it.
+
+        Raises:
+            LossNotFinite: it is NaN or infinite. Where gradients are scaled (fp16) that is usual at first, and the
+                optimizer leaves the step out.
+        """
+        norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
+        if not self.args.fp16:
+            step = self._steps_before + self.state.global_step + 1
+            check_finite(float(norm), step, self._get_learning_rate(), self.args)
+        return norm
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The optimizer; with layer decay each layer has a learning rate of its own."""
@@ -184,8 +264,11 @@ def fine_tune(
         checkpoints: folder for the best weights so far.
         warm_up: a first part of the training, before the Trainer's.
 
+    Where the loss becomes NaN or infinite, or memory too small for a single text, the outcome says so, and the model
+    has the best weights until then.
+
     Raises:
-        LossNotFinite: the loss became NaN or infinite.
+        LossNotFinite: in the first part of the training.
         DiskFull: no room for a checkpoint.
     """
     steps_before = _warm_up(context, warm_up) if warm_up else 0
@@ -207,21 +290,55 @@ def fine_tune(
         callbacks=[Evaluating(min(times, steps), steps), Stopping(context), telling, keeping],
         batching=schedule.batching,
         layer_decay=schedule.layer_decay,
+        most_tokens=room_for_tokens(context, model, train, arguments),
+        tell=context.emit,
+        steps_before=steps_before,
     )
-    with suppress(StopRequested):  # heard in the middle of an evaluation; what follows is as after a step
-        if steps_before:  # what it has reached is a result: seen at once, and kept if the rest makes nothing better
-            trainer.evaluate()
-        trainer.train()
+    failure: LossNotFinite | MemoryFull | None = None
+    try:
+        with suppress(StopRequested):  # heard in the middle of an evaluation; what follows is as after a step
+            if steps_before:  # what it has reached is a result: seen at once, and kept if nothing better follows
+                trainer.evaluate()
+            trainer.train()
+    except LossNotFinite as error:
+        failure = error
+    except (RuntimeError, MemoryError, MemoryFull) as error:
+        worded = error if isinstance(error, MemoryFull) else translate(error)
+        if not isinstance(worded, MemoryFull):
+            raise
+        failure = worded
+        release_memory()
     # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
     plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
     keeping.restore(plain)
+    if failure is not None:
+        sound = isinstance(failure, MemoryFull) or answers_are_finite(plain, validation)
+        failure.kept = "best" if keeping.best else "last" if sound else "none"
     return Outcome(
         best=keeping.best,
         step=steps_before + trainer.state.global_step,
         epoch=round(trainer.state.epoch or 0.0, 4),
         stopped=context.stop_requested,
         examples_per_second=round(telling.examples_per_second, 2),
+        failure=failure,
     )
+
+
+def room_for_tokens(context: JobContext, model: Any, train: Rows, arguments: TrainingArguments) -> int | None:
+    """Padded tokens that memory has room for at one time; None where any batch fits. Says if batches are divided."""
+    longest = train.pad_to or int(train.texts.lengths.max())
+    short, checkpointing = arguments.bf16 or arguments.fp16, bool(arguments.activation_checkpointing)
+    most = fitting_tokens(model, longest, arguments.device, short=short, checkpointing=checkpointing)
+    rows = min(arguments.train_batch_size, len(train))
+    if rows * longest <= most:
+        return None
+    context.emit(Noted("batch_divided_ahead", {"rows": most // longest, "batch": rows, "tokens": longest}))
+    return most
+
+
+def answers_are_finite(model: Any, rows: Rows) -> bool:
+    """Whether the model can still be asked: a few of the rows have logits that are numbers."""
+    return bool(np.isfinite(predict_logits(model, rows.texts.first(ROWS_ASKED))).all())
 
 
 def _warm_up(context: JobContext, warm_up: WarmUp) -> int:
@@ -230,6 +347,7 @@ def _warm_up(context: JobContext, warm_up: WarmUp) -> int:
 
     def tell(done: BagStep) -> None:
         nonlocal taken
+        check_finite(done.loss, done.step, done.learning_rate)
         taken = done.step
         points.add(
             step=done.step,

@@ -77,9 +77,10 @@ def sentence(t: Words, report: Mapping[str, Any]) -> str:
     if not metrics:
         kept = report.get("kept") or {}
         found = kept.get("metrics") or {}
+        key = "results.failed_kept" if report["state"] == JobState.FAILED else "results.stopped"
         if not found:
-            return t("results.stopped_unmeasured")
-        return t("results.stopped", step=kept["step"], accuracy=_score(found["accuracy"]), f1=_score(found["f1"]))
+            return t(f"{key}_unmeasured")
+        return t(key, step=kept["step"], accuracy=_score(found["accuracy"]), f1=_score(found["f1"]))
     parts = [t("results.headline", accuracy=_score(metrics["accuracy"]), f1=_score(metrics["f1"]))]
     tfidf = report["baselines"].get("tfidf")
     if tfidf:

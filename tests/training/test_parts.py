@@ -166,7 +166,7 @@ def test_memory_that_cannot_be_had_is_worded() -> None:
     error = translate(caught.value)
     assert isinstance(error, MemoryFull)
     assert error.device == "cpu"
-    assert translate(torch.OutOfMemoryError("CUDA out of memory")).facts == {"device": "cuda"}
+    assert translate(torch.OutOfMemoryError("CUDA out of memory")).facts["device"] == "cuda"
     assert isinstance(translate(OSError(errno.ENOMEM, "Cannot allocate memory")), MemoryFull)
 
 

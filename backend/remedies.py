@@ -1,0 +1,84 @@
+"""What can be done about a run that failed: changes of its settings, each of which is one click away from a new run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from backend.errors import LossNotFinite, MemoryFull, ProcessKilled, ProcessOverdue, RunLost, StudioError
+from backend.recipes import recipe_for
+from backend.specs import STARTER, RunSpec, conflicts, value_at
+
+USUAL_GRADIENT_NORM = 1.0
+SHORTEST_MAX_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One way to start the run again."""
+
+    code: str
+    """Worded under ``remedy.<code>``."""
+    changes: dict[str, Any]
+    """Settings by path; empty: the same run again."""
+
+
+def cause_of_nan(*, precision: str, clipped: bool, learning_rate: float, usual_rate: float) -> str:
+    """The likeliest reason for a loss that is not finite: ``fp16``, ``no_clipping``, ``learning_rate`` or ``bf16``.
+
+    Weights are always kept in full precision, so what is left is the range of fp16, steps that are too long, and,
+    where the steps are no longer than usual, the rounding of bf16.
+    """
+    if precision == "fp16":
+        return "fp16"
+    if not clipped:
+        return "no_clipping"
+    return "bf16" if precision == "bf16" and learning_rate <= usual_rate else "learning_rate"
+
+
+def remedies(error: StudioError, spec: RunSpec) -> list[Remedy]:
+    """What to try against the error, the likeliest first; empty where the settings are not to blame."""
+    if isinstance(error, LossNotFinite):
+        found = _against_nan(error, spec)
+    elif isinstance(error, MemoryFull):
+        found = _against_full_memory(spec)
+    elif isinstance(error, (ProcessKilled, ProcessOverdue, RunLost)):
+        found = [Remedy("again", {})]
+    else:
+        found = []
+    return [remedy for remedy in found if not conflicts(changed(spec, remedy))]
+
+
+def changed(spec: RunSpec, remedy: Remedy) -> RunSpec:
+    """The spec with the remedy in it."""
+    return spec.replaced(**{path.replace(".", "__"): value for path, value in remedy.changes.items()})
+
+
+def _against_nan(error: LossNotFinite, spec: RunSpec) -> list[Remedy]:
+    slower = Remedy("learning_rate", {"training.learning_rate": _tenth(error.learning_rate, spec)})
+    clipping = Remedy("clipping", {"training.max_gradient_norm": USUAL_GRADIENT_NORM})
+    exact = Remedy("precision", {"training.precision": "fp32"})
+    return {
+        "fp16": [exact, slower],
+        "no_clipping": [clipping, slower],
+        "bf16": [exact, slower],
+    }.get(error.cause, [slower])
+
+
+def _tenth(rate: float, spec: RunSpec) -> float:
+    # The rate of the schedule at that step is smaller than the one that was asked for: in a warmup by far.
+    asked = spec.training.learning_rate or recipe_for(spec.model.base).learning_rate
+    return float(f"{max(rate, asked) / 10:.3g}")
+
+
+def _against_full_memory(spec: RunSpec) -> list[Remedy]:
+    length = spec.training.max_length or recipe_for(spec.model.base).max_length
+    ways = [
+        Remedy("checkpointing", {"speed.activation_checkpointing": True}),
+        Remedy("lora", {"adapting.adapter": "lora", "adapting.freeze": "none", "training.layer_decay": 1.0}),
+        Remedy("four_bits", {"adapting.adapter": "lora", "adapting.quantisation": "4bit", "adapting.freeze": "none"}),
+        Remedy("shorter", {"training.max_length": max(SHORTEST_MAX_LENGTH, length // 2)}),
+    ]
+    pretrained = spec.model.base != STARTER
+    possible = [way for way in ways if pretrained or way.code not in ("lora", "four_bits")]
+    return [way for way in possible if any(value_at(spec, path) != value for path, value in way.changes.items())]

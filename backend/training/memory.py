@@ -1,0 +1,81 @@
+"""How much of a batch is computed at one time: as much as memory has room for.
+
+What a batch is divided into adds up to the batch, so its size, the steps and the result stay what they were; only the
+time grows. A first estimate keeps a processor from running the whole machine out of memory, where the system would
+end the process without a word; on a card the driver refuses, which is heard, and the share is halved.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import psutil
+import torch
+
+from backend.training.layers import body_of, layer_stacks
+
+_NO_MEMORY = ("defaultcpuallocator", "can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc")
+USED_SHARE = 0.8
+"""Of the free memory; the rest is for what the estimate does not know."""
+NUMBERS_A_TOKEN_AND_LAYER = 34
+"""Widths of numbers that a layer keeps for its backward pass: in bytes of two, 34 (Korthikanti et al. 2022)."""
+SCORES_A_HEAD = 2.5
+"""Numbers that attention keeps for each pair of tokens and head: 5 bytes of two."""
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether the error says that memory is too small, of a card or of the machine."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    said = str(error).lower()
+    return isinstance(error, (RuntimeError, OSError)) and any(words in said for words in _NO_MEMORY)
+
+
+def release_memory() -> None:
+    """Give back what nothing refers to any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def free_bytes(device: torch.device) -> int:
+    """What can still be had on the device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def training_bytes(model: Any) -> int:
+    """What gradients and the two moments of AdamW will take beside the weights that are there."""
+    return sum(3 * p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+
+
+def token_bytes(model: Any, length: int, *, short: bool, checkpointing: bool) -> float:
+    """An estimate of what one token of a text of this length costs in a training step.
+
+    Args:
+        short: numbers of two bytes (bf16, fp16) and not of four.
+        checkpointing: activations are computed again in the backward pass, so a layer keeps its input alone.
+    """
+    config = model.config.get_text_config()
+    layers = max(1, _layers_passed_back(model))
+    heads = int(getattr(config, "num_attention_heads", 1))
+    each: float = NUMBERS_A_TOKEN_AND_LAYER / 2 * config.hidden_size + SCORES_A_HEAD * heads * length
+    numbers = each + layers * config.hidden_size if checkpointing else layers * each
+    return numbers * (2 if short else 4)
+
+
+def _layers_passed_back(model: Any) -> int:
+    """Layers that the backward pass goes through: from the lowest that is trained up to the head."""
+    count = 0
+    for stack in layer_stacks(body_of(model)):
+        trained = [any(p.requires_grad for p in layer.parameters()) for layer in stack]
+        count += len(trained) - trained.index(True) if True in trained else 0
+    return count
+
+
+def fitting_tokens(model: Any, longest: int, device: torch.device, *, short: bool, checkpointing: bool) -> int:
+    """Padded tokens that a training step has room for at one time; at least one text of the ``longest`` length."""
+    room = USED_SHARE * free_bytes(device) - training_bytes(model)
+    return max(longest, int(room / token_bytes(model, longest, short=short, checkpointing=checkpointing)))

@@ -1,0 +1,34 @@
+"""What a failed run offers to try next, in words for page and terminal."""
+
+from __future__ import annotations
+
+from backend.errors import RemedyMissing
+from backend.jobs.directory import JobDirectory
+from backend.remedies import Remedy, remedies
+from backend.specs import RunSpec
+from studio.i18n import Words
+
+
+def remedies_of(run: JobDirectory) -> list[Remedy]:
+    """What can be done about the run's failure, the likeliest first; empty where it did not fail."""
+    error = run.status().error
+    return remedies(error, RunSpec(**run.spec)) if error else []
+
+
+def remedy_of(run: JobDirectory, code: str | None = None) -> Remedy:
+    """The remedy with this code, or the likeliest.
+
+    Raises:
+        RemedyMissing: the run did not fail, or not in a way that this would help against.
+    """
+    found = remedies_of(run)
+    chosen = next((remedy for remedy in found if code in (None, remedy.code)), None)
+    if chosen is None:
+        raise RemedyMissing(run=run.name or run.id, remedies=[remedy.code for remedy in found])
+    return chosen
+
+
+def remedy_text(t: Words, remedy: Remedy) -> str:
+    """What starting again this way means: ``Again with learning rate 2e-06``."""
+    facts = {path.rpartition(".")[2]: value for path, value in remedy.changes.items()}
+    return t(f"remedy.{remedy.code}", **facts)

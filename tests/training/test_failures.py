@@ -1,0 +1,162 @@
+"""Runs that cannot go on: memory that is too small, a loss that is no number; what is kept and what can be tried."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import pipeline
+
+from backend.errors import LossNotFinite, MemoryFull, ProcessKilled, RemedyMissing, StudioError
+from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.store import read_report
+from backend.models.encoding import encode
+from backend.models.loading import load_base
+from backend.remedies import changed, remedies
+from backend.specs import RunSpec
+from backend.training.arguments import build_arguments
+from backend.training.losses import ClassificationLoss
+from backend.training.memory import fitting_tokens, token_bytes
+from backend.training.rows import Rows
+from backend.training.trainer import ClassificationTrainer
+from studio.remedies import remedy_of
+from tests.training.conftest import Workshop, ended
+
+
+def train_in(workshop: Workshop, folder: Path, *, spare_mb: int, accumulation: int = 1) -> dict[str, Any]:
+    """Two or more steps of 256 texts in a process that may have only so much memory more than it begins with."""
+    module = "tests.training.little_memory"
+    command = [sys.executable, "-m", module, str(workshop.models["bert"]), str(folder)]
+    done = subprocess.run([*command, str(spare_mb), str(accumulation)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize(("accumulation", "steps"), [(1, 2), (2, 1)])
+def test_batch_that_memory_has_no_room_for_is_computed_in_parts(
+    workshop: Workshop, tmp_path: Path, accumulation: int, steps: int
+) -> None:
+    done = train_in(workshop, tmp_path, spare_mb=200, accumulation=accumulation)
+    assert (done["step"], done["failure"]) == (steps, None)
+    at_once = [note["rows"] for note in done["notes"]]
+    assert at_once, "it was not small enough to test anything"
+    assert at_once == [256 >> halvings for halvings in range(1, len(at_once) + 1)]
+
+
+def test_memory_without_room_for_one_text_ends_the_run_with_a_reason(workshop: Workshop, tmp_path: Path) -> None:
+    done = train_in(workshop, tmp_path, spare_mb=1)
+    assert done["failure"]["code"] == "run.memory_full"
+    assert done["failure"]["facts"]["kept"] == "last"
+
+
+def test_parts_of_a_batch_add_up_to_its_loss_and_weights(workshop: Workshop, tmp_path: Path) -> None:
+    texts = [f"{word} {'soup ' * (number % 9)}" for number in range(20) for word in ("fast delivery", "cold and late")]
+
+    def trained(most_tokens: int | None) -> torch.Tensor:
+        loaded = load_base(
+            workshop.models["bert"], name="bert", labels=["a", "b"], task="binary", max_length=16, seed=1
+        )
+        for module in loaded.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        rows = Rows(encode(loaded.tokenizer, texts, 16), np.arange(40) % 2)
+        settings = {"warmup_share": 0.0, "weight_decay": 0.0, "precision": "fp32", "device": torch.device("cpu")}
+        ClassificationTrainer(
+            task="binary",
+            args=build_arguments(tmp_path, epochs=2, batch_size=20, learning_rate=1e-3, seed=1, **settings),
+            model=loaded.model,
+            train=rows,
+            validation=rows,
+            loss=ClassificationLoss(),
+            check_stop=lambda: None,
+            callbacks=[],
+            most_tokens=most_tokens,
+        ).train()
+        return torch.cat([p.detach().flatten() for p in loaded.model.parameters()])
+
+    assert torch.allclose(trained(None), trained(50), atol=2e-5)
+
+
+def test_estimated_memory_grows_with_what_is_kept(workshop: Workshop) -> None:
+    model = load_base(workshop.models["bert"], name="m", labels=["a", "b"], task="binary", max_length=64, seed=1).model
+    whole = token_bytes(model, 64, short=False, checkpointing=False)
+    assert token_bytes(model, 128, short=False, checkpointing=False) > whole, "attention grows with the length"
+    assert token_bytes(model, 64, short=True, checkpointing=False) == whole / 2
+    assert token_bytes(model, 64, short=False, checkpointing=True) < whole
+    model.bert.requires_grad_(False)
+    model.bert.encoder.layer[1].requires_grad_(True)
+    assert token_bytes(model, 64, short=False, checkpointing=False) == whole / 2, "one of two layers is passed back"
+    assert fitting_tokens(model, 64, torch.device("cpu"), short=False, checkpointing=False) > 10_000
+
+
+@pytest.fixture(scope="module")
+def diverged(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> JobDirectory:
+    """A run whose second step overflows: the base has enormous weights, and nothing holds its gradients back."""
+    folder = tmp_path_factory.mktemp("enormous")
+    for file in workshop.models["distilbert"].iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    weights = load_file(folder / "model.safetensors")
+    weights["transformer.layer.1.output_layer_norm.weight"].fill_(1e6)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    settings = {
+        "training__optimizer": "sgd",
+        "training__learning_rate": 1.0,
+        "training__warmup_share": 0.0,
+        "training__max_gradient_norm": 0.0,
+        "training__evaluations": 7,
+    }
+    return ended(workshop.start(workshop.spec(str(folder), **settings)))
+
+
+def test_run_that_diverges_says_why_and_keeps_a_model_that_answers(diverged: JobDirectory) -> None:
+    status = diverged.status()
+    assert status.state is JobState.FAILED, diverged.log_path.read_text()
+    assert isinstance(status.error, LossNotFinite), status.error
+    assert (status.error.cause, status.error.kept) == ("no_clipping", "best")
+    report = read_report(diverged)
+    assert report is not None
+    assert (report["state"], report["metrics"]) == ("failed", None)
+    assert report["kept"]["step"] < status.error.step
+    answers = pipeline("text-classification", model=str(diverged.path / "model"))(["cold and late"])
+    assert np.isfinite(answers[0]["score"])
+
+
+def test_diverged_run_is_started_again_with_its_remedy(workshop: Workshop, diverged: JobDirectory) -> None:
+    remedy = remedy_of(diverged)
+    assert remedy.changes == {"training.max_gradient_norm": 1.0}
+    assert remedy_of(diverged, "learning_rate").changes == {"training.learning_rate": 0.1}
+    again = changed(RunSpec(**diverged.spec), remedy)
+    assert again.training.max_gradient_norm == 1.0
+    with pytest.raises(RemedyMissing) as caught:
+        remedy_of(diverged, "lora")
+    assert caught.value.remedies == ["clipping", "learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("error", "codes"),
+    [
+        (LossNotFinite(step=3, learning_rate=2e-5, cause="fp16"), ["precision", "learning_rate"]),
+        (LossNotFinite(step=3, learning_rate=2e-5, cause="bf16"), ["precision", "learning_rate"]),
+        (LossNotFinite(step=3, learning_rate=0.1), ["learning_rate"]),
+        (MemoryFull(device="cuda"), ["checkpointing", "lora", "four_bits", "shorter"]),
+        (ProcessKilled(signal="SIGKILL"), ["again"]),
+    ],
+)
+def test_each_failure_has_its_remedies(workshop: Workshop, error: StudioError, codes: list[str]) -> None:
+    spec = workshop.spec("bert", training__max_length=None)
+    assert [remedy.code for remedy in remedies(error, spec)] == codes
+    for remedy in remedies(error, spec):
+        assert (changed(spec, remedy) == spec) is (remedy.code == "again")
+
+
+def test_remedies_leave_out_what_excludes_other_settings(workshop: Workshop) -> None:
+    spec = workshop.spec("bert", speed__activation_checkpointing=True, adapting__adapter="lora")
+    assert [remedy.code for remedy in remedies(MemoryFull(device="cuda"), spec)] == ["four_bits", "shorter"]
