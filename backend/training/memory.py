@@ -16,6 +16,8 @@ import torch
 from backend.training.layers import body_of, layer_stacks
 
 _NO_MEMORY = ("defaultcpuallocator", "can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc")
+_NO_KERNEL = "could not create a primitive"
+"""All that oneDNN says where it finds no memory for its kernel; of an operation it cannot do it says more."""
 USED_SHARE = 0.8
 """Of the free memory; the rest is for what the estimate does not know."""
 NUMBERS_A_TOKEN_AND_LAYER = 34
@@ -29,7 +31,8 @@ def is_memory_error(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     said = str(error).lower()
-    return isinstance(error, (RuntimeError, OSError)) and any(words in said for words in _NO_MEMORY)
+    no_room = said == _NO_KERNEL or any(words in said for words in _NO_MEMORY)
+    return isinstance(error, (RuntimeError, OSError)) and no_room
 
 
 def release_memory() -> None:

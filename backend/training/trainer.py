@@ -131,10 +131,10 @@ class ClassificationTrainer(Trainer):
     ) -> torch.Tensor | None:
         """The loss of the last of the batches; None if there was not memory enough."""
         loss: torch.Tensor | None = None
+        step = super().training_step
         try:
             for batch in batches:
-                parts = [super(ClassificationTrainer, self).training_step(model, p, count) for p in self._parts(batch)]
-                loss = torch.stack(parts).sum()
+                loss = torch.stack([step(model, part, count) for part in self._parts(batch)]).sum()
             return loss
         except (RuntimeError, MemoryError) as error:
             # Other processes wait for this one's gradients: it cannot begin a step again on its own.
