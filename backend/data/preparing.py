@@ -16,7 +16,7 @@ import numpy as np
 from backend.data import duplicates, relabelling
 from backend.data.near_duplicates import near
 from backend.data.report.rows import Tell, untold
-from backend.data.rows import TextRows
+from backend.data.rows import TextRows, retexted
 from backend.data.text_cleaning import TEXT_STEPS
 from backend.schema import Section
 from backend.steps import (
@@ -69,31 +69,34 @@ def apply_steps(
     nothing. Doing the same steps again changes nothing more.
     """
     around = around or Surroundings()
-    told = []
+    given, told = [rows], []
+    del rows  # what a step takes from the list, nothing else may hold: see `retexted`
     for step in steps:
         document = step.model_dump(mode="json")
-        before = len(rows)
-        done = _apply(rows, step, around) if document["on"] else Done(rows, 0)
-        rows = done.rows
+        before = len(given[-1])
+        done = _apply(given, step, around) if document["on"] else Done(given[-1], 0)
+        given = [done.rows]
         told.append(
             {
                 "step": document,
                 "rows_before": before,
-                "rows_after": len(rows),
+                "rows_after": len(done.rows),
                 "touched": done.touched,
                 "examples": [_shortened(example) for example in done.examples],
                 "notes": done.notes,
             }
         )
-    return rows, told
+        del done
+    return given.pop(), told
 
 
-def _apply(rows: TextRows, step: Section, around: Surroundings) -> Done:
+def _apply(given: list[TextRows], step: Section, around: Surroundings) -> Done:
+    if isinstance(step, NormaliseText | StripHtml | MaskContacts):
+        return _retexted(given, TEXT_STEPS[step.kind])
+    rows = given[-1]
     match step:
         case DropBlank():
             return _left_out(rows, rows.has_text & rows.has_label)
-        case NormaliseText() | StripHtml() | MaskContacts():
-            return _retexted(rows, TEXT_STEPS[step.kind])
         case MergeLabelVariants():
             return _relabelled(rows, relabelling.merging(rows.label_counts))
         case MapLabels():
@@ -124,14 +127,9 @@ def _left_out(rows: TextRows, keep: np.ndarray[Any, Any]) -> Done:
     return Done(rows.kept(keep), len(gone), examples)
 
 
-def _retexted(rows: TextRows, function: Callable[[str], str]) -> Done:
-    after, changed = rows.retexted(function)
-    shown = changed[:EXAMPLES]
-    examples = [
-        {"row": int(rows.numbers[i]) + 1, "before": old, "after": new}
-        for i, old, new in zip(shown, rows.text_at(shown), after.text_at(shown), strict=True)
-    ]
-    return Done(after, len(changed), examples)
+def _retexted(given: list[TextRows], function: Callable[[str], str]) -> Done:
+    done = retexted(given, function, shown=EXAMPLES)
+    return Done(done.rows, done.changed, [{"row": n + 1, "before": old, "after": new} for n, old, new in done.first])
 
 
 def _relabelled(rows: TextRows, names: dict[str, str]) -> Done:

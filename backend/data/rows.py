@@ -46,19 +46,6 @@ class TextRows:
             self, texts=self.texts.filter(chosen), cells=self.cells.filter(chosen), numbers=self.numbers[mask]
         )
 
-    def retexted(self, function: Callable[[str], str]) -> tuple[TextRows, Indices]:
-        """The rows with each text changed by ``function``, and which rows that changed."""
-        chunks, changed, start = [], [np.empty(0, np.int64)], 0
-        for chunk in _pieces(self.texts):
-            before = chunk.to_pylist()
-            after = [text if text is None else function(text) for text in before]
-            different = np.array([a != b for a, b in zip(before, after, strict=True)], dtype=bool)
-            changed.append(start + np.flatnonzero(different))
-            chunks.append(pa.array(after, chunk.type) if different.any() else chunk)
-            start += len(chunk)
-        rows = np.concatenate(changed)
-        return (replace(self, texts=pa.chunked_array(chunks)) if len(rows) else self), rows
-
     def relabelled(self, function: Callable[[list[str]], list[str]]) -> tuple[TextRows, Mask]:
         """The rows with the labels of each cell changed by ``function``, and a mask of the rows that this changed."""
         codes, values = self.cell_codes
@@ -135,10 +122,53 @@ class TextRows:
         return [values[codes[row]] for row in rows]
 
 
+@dataclass(frozen=True)
+class Retexted:
+    """Rows whose texts a function has changed."""
+
+    rows: TextRows
+    changed: int
+    """How many texts are others than before."""
+    first: list[tuple[int, str, str]]
+    """The first few of these: the row's number, the text before and after."""
+
+
+def retexted(given: list[TextRows], function: Callable[[str], str], *, shown: int) -> Retexted:
+    """The last of the given rows with each text changed by ``function``.
+
+    The rows are taken from the list, and of their texts every piece is let go when its successor is made: who has
+    them nowhere else has the texts once and not twice.
+    """
+    taken_rows = given.pop()
+    chunks, kind, numbers = taken_rows.texts.chunks, taken_rows.texts.type, taken_rows.numbers
+    others = replace(taken_rows, texts=pa.chunked_array([], kind))
+    del taken_rows
+    chunks.reverse()
+    made: list[pa.Array] = []
+    changed, first = 0, list[tuple[int, str, str]]()
+    start = 0
+    while chunks:
+        for piece in _pieces_of(chunks.pop()):
+            before = piece.to_pylist()
+            after = [text if text is None else function(text) for text in before]
+            different = [i for i, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+            few = different[: shown - len(first)]
+            first += [(int(numbers[start + i]), before[i], after[i]) for i in few]
+            changed += len(different)
+            made.append(pa.array(after, kind) if different else piece)
+            start += len(piece)
+        pa.default_memory_pool().release_unused()
+    return Retexted(replace(others, texts=pa.chunked_array(made, kind)), changed, first)
+
+
 def _pieces(column: pa.ChunkedArray) -> Iterator[pa.Array]:
     for chunk in column.chunks:
-        for start in range(0, len(chunk), PIECE_ROWS):
-            yield chunk.slice(start, PIECE_ROWS)
+        yield from _pieces_of(chunk)
+
+
+def _pieces_of(chunk: pa.Array) -> Iterator[pa.Array]:
+    for start in range(0, len(chunk), PIECE_ROWS):
+        yield chunk.slice(start, PIECE_ROWS)
 
 
 def _filled(column: pa.ChunkedArray) -> Mask:
