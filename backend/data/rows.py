@@ -153,7 +153,7 @@ def retexted(given: list[TextRows], function: Callable[[str], str], *, shown: in
             after = [text if text is None else function(text) for text in before]
             different = [i for i, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
             few = different[: shown - len(first)]
-            first += [(int(numbers[start + i]), before[i], after[i]) for i in few]
+            first += [(int(numbers[start + i]), str(before[i]), str(after[i])) for i in few]
             changed += len(different)
             made.append(pa.array(after, kind) if different else piece)
             start += len(piece)
