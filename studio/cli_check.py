@@ -33,6 +33,7 @@ from studio.findings import (
     example_table,
     finding_words,
     repair_words,
+    task_words,
     tokens_words,
     unknown_words,
     worst_first,
@@ -96,7 +97,7 @@ def show_report(
     words = terminal.words
     columns = report["text"] or report.get("template"), report["label"] or report.get("label_columns")
     facts = {"rows": profile["rows"], "used": report["usable_rows"], "text": columns[0], "label": columns[1]}
-    terminal.show(words("cli.check.table", file=profile["file"], task=words(f"task.{report['task']}"), **facts), "")
+    terminal.show(words("cli.check.table", file=profile["file"], task=task_words(words, report), **facts), "")
     terminal.show(_labels_table(words, report), "", words("data.lengths_summary", **_length_facts(report)))
     if tokens := report.get("tokens"):
         terminal.show(tokens_words(words, tokens))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from backend.data.labels import LIST_SEPARATOR
 from studio.i18n import Words
 
 SEVERITIES = ("error", "warning", "note", "ok")
@@ -22,7 +23,26 @@ def finding_words(t: Words, finding: Mapping[str, Any]) -> str:
     """A finding as a sentence; one that was told from a part of the rows says so."""
     facts = {**finding["facts"], "count": finding["count"], "rows": finding["rows"]}
     said = t(f"finding.{finding['code']}", **facts)
-    return f"{said} {t('finding_sampled', sampled=finding['sampled'])}" if finding.get("sampled") else said
+    if not finding.get("sampled"):
+        return said
+    special = f"finding_sampled.{finding['code']}"
+    return f"{said} {t(special if t.has(special) else 'finding_sampled', sampled=finding['sampled'])}"
+
+
+def task_words(t: Words, report: Mapping[str, Any]) -> str:
+    """Which task the labels make, and what tells so."""
+    separator, labels, task = report.get("separator") or "", len(report["labels"]), report["task"]
+    if report.get("label_columns"):
+        reason = t("task.why.columns", count=len(report["label_columns"]))
+    elif separator == LIST_SEPARATOR:
+        reason = t("task.why.lists")
+    elif separator:
+        reason = t("task.why.separator", separator=separator.strip() or separator)
+    elif task == ("binary" if labels == 2 else "multiclass"):
+        reason = t("task.why.one", count=labels)
+    else:
+        reason = t("task.why.chosen")
+    return t("task.why", task=t(f"task.{task}"), reason=reason)
 
 
 def repair_words(t: Words, repair: Mapping[str, Any]) -> str:

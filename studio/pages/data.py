@@ -17,6 +17,7 @@ from backend.jobs.directory import JobState
 from backend.specs import Choices, DataSpec, Task
 from studio.address import Opened, goto
 from studio.figures import label_chart
+from studio.findings import task_words
 from studio.i18n import Words
 from studio.markup import problem
 from studio.pages import data_charts, data_hub, data_preparing, data_reading
@@ -59,7 +60,6 @@ def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[A
         view.label_columns: gr.update(choices=columns, value=list(data.label_columns)),
         # A text column and two label columns are the least for which this means anything.
         view.several: gr.update(open=bool(data.label_columns), visible=len(columns) > 2),
-        view.task: data.task,
         view.separator: gr.update(value=data.label_separator, visible=_has_separator(data)),
         view.preview: preview(t, opened.profile, data),
         view.reasons: reasons(t, opened.profile, data),
@@ -67,9 +67,12 @@ def show(services: Services, t: Words, view: DataView, opened: Opened) -> dict[A
     report = load_report(services.home, choices)
     updates |= data_preparing.show(t, view.preparing, opened, report)
     if report:
-        return updates | _described(t, view, choices, report)
-    waiting = "data.describing" if names_columns(data) else "data.choose_columns"
-    return updates | _undescribed(view, t(waiting))
+        updates |= _described(t, view, choices, report)
+    else:
+        waiting = "data.describing" if names_columns(data) else "data.choose_columns"
+        updates |= _undescribed(t, view, t(waiting))
+    updates[view.task]["value"] = data.task
+    return updates
 
 
 def import_file(services: Services, path: str | None, name: str | None = None) -> str:
@@ -192,7 +195,7 @@ def show_choices(
             told = {part: told[part] for part in (view.findings, view.describing)}
         yield told
     else:
-        yield {**_undescribed(view, t("data.choose_columns")), view.describing: ""}
+        yield {**_undescribed(t, view, t("data.choose_columns")), view.describing: ""}
 
 
 def _columns(data: DataSpec) -> tuple[object, ...]:
@@ -223,9 +226,9 @@ def _report(
         if job is None or job.status().state in (JobState.COMPLETED, JobState.INTERRUPTED):
             job = start_report(services.home, choices)
     except StudioError as error:
-        return {view.problem: problem(t, error), **_undescribed(view, ""), view.describing: ""}
+        return {view.problem: problem(t, error), **_undescribed(t, view, ""), view.describing: ""}
     following = {"job": job.id, "tell": True, "again": t("data.describe_again")}
-    return {**_undescribed(view, t("data.describing")), view.describing: json.dumps(following, ensure_ascii=False)}
+    return {**_undescribed(t, view, t("data.describing")), view.describing: json.dumps(following, ensure_ascii=False)}
 
 
 def describing_ended(services: Services, t: Words, view: DataView, opened: Opened) -> dict[Any, Any]:
@@ -238,7 +241,7 @@ def describing_ended(services: Services, t: Words, view: DataView, opened: Opene
     job = report_job(services.home, choices)
     if job is not None and not job.status().state.is_final:  # something else was chosen meanwhile
         return {view.problem: gr.skip()}
-    return _undescribed(view, "")
+    return _undescribed(t, view, "")
 
 
 def alter(
@@ -260,9 +263,14 @@ def alter(
     yield from show_choices(services, t, view, opened, keep(services, opened, choices), refilled)
 
 
-def _undescribed(view: DataView, said: str) -> dict[Any, Any]:
+def _undescribed(t: Words, view: DataView, said: str) -> dict[Any, Any]:
     # Nothing of another table or column may stay on the page.
-    return {view.findings: findings_said(said), view.names: "", **data_charts.undescribed(view.charts)}
+    return {
+        view.findings: findings_said(said),
+        view.names: "",
+        view.task: gr.update(info=t("setting.data.task.help")),
+        **data_charts.undescribed(view.charts),
+    }
 
 
 def _described(t: Words, view: DataView, choices: Choices, report: dict[str, Any]) -> dict[Any, Any]:
@@ -271,6 +279,7 @@ def _described(t: Words, view: DataView, choices: Choices, report: dict[str, Any
         view.names: json.dumps({"labels": labels, "names": spec.label_names}, ensure_ascii=False),
         **data_charts.described(t, view.charts, report, spec.label_names),
         view.findings: findings(t, report, MOST_LABELS_NAMED, spec.label_names),
+        view.task: gr.update(info=task_words(t, report)),
     }
 
 

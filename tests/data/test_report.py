@@ -14,7 +14,7 @@ from backend.data.report import contents, repeats
 from backend.data.text_cleaning import mask_contacts
 from backend.specs import build_spec
 from backend.steps import Step
-from studio.findings import example_table, finding_words, repair_words
+from studio.findings import example_table, finding_words, repair_words, task_words
 from studio.i18n import LANGUAGES, words
 
 Report = dict[str, Any]
@@ -150,6 +150,21 @@ def test_the_same_text_in_two_parts_is_counted_where_it_is_asked() -> None:
 def test_a_label_that_other_texts_name_as_often_is_no_leak() -> None:
     rows = [(f"{text} sports", label) for text, label in even(60, "sports", "other")]
     assert "label_in_text" not in findings(report_on(rows))
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "said"),
+    [
+        (["a", "b"], "auto", "binary (two labels): each row has one label, and there are 2"),
+        (["a", "b", "c"], "auto", "multi-class (one of several): each row has one label, and there are 3"),
+        (["a", "b"], "multiclass", "multi-class (one of several): chosen by hand"),
+        (["a|b", "b|c", "a|c"], "auto", "multi-label (several at once): “|” stands between the labels of a cell"),
+        (["['a', 'b']", "['b']"], "auto", "multi-label (several at once): each cell holds a list of labels"),
+    ],
+)
+def test_what_tells_the_task_is_said(labels: list[str], task: str, said: str) -> None:
+    table = pa.table({"text": sentences(60), "label": [labels[n % len(labels)] for n in range(60)]})
+    assert task_words(words("en"), describe(table, "text", "label", task, "")) == said
 
 
 def test_a_large_table_is_looked_at_in_part_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
