@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE, WordPiece
 from tokenizers.trainers import BpeTrainer, WordPieceTrainer
@@ -52,6 +53,23 @@ def make_tiny(folder: Path, kind: str, texts: list[str], *, positions: int = 128
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def make_enormous(folder: Path, texts: list[str]) -> Path:
+    """A base whose weights are so large that a step without clipping overflows; `UNCLIPPED` are settings for it."""
+    make_tiny(folder, "distilbert", texts)
+    weights = load_file(folder / "model.safetensors")
+    weights["transformer.layer.1.output_layer_norm.weight"].fill_(1e6)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+UNCLIPPED = {
+    "training__optimizer": "sgd",
+    "training__learning_rate": 1.0,
+    "training__warmup_share": 0.0,
+    "training__max_gradient_norm": 0.0,
+}
 
 
 def _encoder_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:

@@ -157,7 +157,7 @@ Object.assign(Studio, (() => {
       }
       async function retry(button, code) {
         button.disabled = true; // one click, one run
-        try { const { run } = await ask(`api/runs/${given.run}/retry?remedy=${code}`, { method: "POST" }); go(`?run=${run}&step=train`); }
+        try { const { run } = await ask(`api/runs/${given.run}/retry?remedy=${code}`, { method: "POST" }); Studio.go(`?run=${run}&step=train`); }
         catch (error) { button.disabled = false; ending.append(make("p", { class: "problem", role: "alert", text: `${error.what} ${error.next}` })); }
       }
       function drawEnding(status, remedies) {

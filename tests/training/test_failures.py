@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import pipeline
 
 from backend.errors import LossNotFinite, MemoryFull, ProcessKilled, RemedyMissing, StudioError
@@ -27,7 +26,8 @@ from backend.training.memory import fitting_tokens, token_bytes
 from backend.training.rows import Rows
 from backend.training.trainer import ClassificationTrainer
 from studio.remedies import remedy_of
-from tests.training.conftest import Workshop, ended
+from tests.tiny_models import UNCLIPPED, make_enormous
+from tests.training.conftest import BAD, GOOD, Workshop, ended
 
 
 def train_in(workshop: Workshop, folder: Path, *, spare_mb: int, accumulation: int = 1) -> dict[str, Any]:
@@ -100,20 +100,8 @@ def test_estimated_memory_grows_with_what_is_kept(workshop: Workshop) -> None:
 @pytest.fixture(scope="module")
 def diverged(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> JobDirectory:
     """A run whose second step overflows: the base has enormous weights, and nothing holds its gradients back."""
-    folder = tmp_path_factory.mktemp("enormous")
-    for file in workshop.models["distilbert"].iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    weights = load_file(folder / "model.safetensors")
-    weights["transformer.layer.1.output_layer_norm.weight"].fill_(1e6)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    settings = {
-        "training__optimizer": "sgd",
-        "training__learning_rate": 1.0,
-        "training__warmup_share": 0.0,
-        "training__max_gradient_norm": 0.0,
-        "training__evaluations": 7,
-    }
-    return ended(workshop.start(workshop.spec(str(folder), **settings)))
+    base = make_enormous(tmp_path_factory.mktemp("enormous"), [*GOOD, *BAD])
+    return ended(workshop.start(workshop.spec(str(base), training__evaluations=7, **UNCLIPPED)))
 
 
 def test_run_that_diverges_says_why_and_keeps_a_model_that_answers(diverged: JobDirectory) -> None:
