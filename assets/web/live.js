@@ -18,7 +18,7 @@ Object.assign(Studio, (() => {
       hoverlabel: { bgcolor: colour("--background-fill-primary"), font: { color: colour("--body-text-color") } },
       legend: { orientation: "h", y: -0.2, x: 0 },
       xaxis: { gridcolor: lines, zeroline: false, title: { text: extra.xTitle, standoff: 4 }, rangemode: "tozero" },
-      yaxis: { gridcolor: lines, zeroline: false, ...extra.y }, shapes: extra.shapes ?? [], annotations: extra.annotations ?? [],
+      yaxis: { gridcolor: lines, zeroline: false, automargin: true, ...extra.y }, shapes: extra.shapes ?? [], annotations: extra.annotations ?? [],
     };
   }
   const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"], displayModeBar: "hover" };
@@ -90,7 +90,9 @@ Object.assign(Studio, (() => {
       node,
       take(event) { if (event.type === "PhaseStarted" && !(event.phase in started)) started[event.phase] = event.time; },
       draw(status, now) {
-        const reached = phases.indexOf(status.phase), end = status.ended ?? now;
+        // What was kept of a run that ended early is saved too, but it ended before.
+        const kept = status.final && status.state !== "completed" && status.phase === "saving" && !("evaluating" in started);
+        const reached = phases.indexOf(kept ? "training" : status.phase), end = status.ended ?? now;
         phases.forEach((name, index) => {
           const item = node.children[index], over = status.state === "completed" || index < reached;
           item.className = over ? "done" : index === reached ? (status.final ? "ended" : "current") : "";
