@@ -43,11 +43,16 @@ Object.assign(Studio, (() => {
     function show() {
       if (props.value === mine && mine !== null) return; // the click comes back: what stood there stays until the answer
       const given = parsed(props.value);
+      const opened = new Set([...element.querySelectorAll("li:has(details[open])")].map((item) => item.dataset.finding));
       element.replaceChildren();
       if (given?.said) element.append(make("p", { class: "muted", text: given.said }));
       if (!given?.findings) return;
       const lines = given.findings.map((found) => finding(found, given.words, asked));
       element.append(make("ul", { class: "findings" }, ...lines));
+      for (const item of element.querySelectorAll("li")) { // what was opened stays open over a new report
+        const details = item.querySelector("details");
+        if (details) details.open = opened.has(item.dataset.finding);
+      }
       if (given.after) element.append(make("p", { class: "muted", text: given.after }));
     }
     watch("value", show);

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 LIST_SEPARATORS = ("|", ";", ",", "¦", "⁏", "␟")
 """What may join the items of a list, such as the labels of one text: the first one that no item contains."""
+
+
+def joining(items: Collection[str], preferred: str = "") -> str:
+    """What may stand between several of the items in one cell: the preferred mark, or the first that none contains."""
+    marks = (preferred, *LIST_SEPARATORS) if preferred.strip() and preferred != "[]" else LIST_SEPARATORS
+    return next((mark for mark in marks if not any(mark.strip() in item for item in items)), LIST_SEPARATORS[-1])
 
 
 def cell_text(value: Any, separator: str = LIST_SEPARATORS[0]) -> str | None:

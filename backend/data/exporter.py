@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from backend.data.cells import LIST_SEPARATORS
+from backend.data.cells import joining
 from backend.data.datasets import dataset_folder, load_profile
 from backend.data.describer import surroundings
 from backend.data.exporting import ARCHIVE, fold_folder
@@ -99,7 +99,7 @@ def _tables(
 def _label_words(labelled: LabelledTexts) -> Any:
     if labelled.task != "multilabel":
         return lambda row: labelled.labels[labelled.targets[row]]
-    mark = next((m for m in LIST_SEPARATORS if not any(m in label for label in labelled.labels)), LIST_SEPARATORS[-1])
+    mark = joining(labelled.labels)
     return lambda row: mark.join(labelled.labels[i] for i in np.flatnonzero(labelled.targets[row]))
 
 

@@ -10,7 +10,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backend.data.cells import LIST_SEPARATORS
+from backend.data.cells import joining
 from backend.data.composing import composed_texts
 from backend.data.delimited import unique_names
 from backend.data.files import SourceFile
@@ -221,7 +221,7 @@ def write_predictions(table: Path, asked: Asked) -> dict[str, Any]:
 
 def _write_rows(file: pq.ParquetFile, asked: Asked, schema: pa.Schema, write: Write) -> None:
     done, total = 0, file.metadata.num_rows
-    join = _joining(asked.labels)
+    mark = joining(asked.labels, asked.data.label_separator)
     for batch in file.iter_batches(ROWS_AT_ONCE):
         piece = pa.Table.from_batches([batch])
         column = composed_texts(piece, asked.data.template) if asked.data.template else piece[asked.data.text_column]
@@ -229,7 +229,7 @@ def _write_rows(file: pq.ParquetFile, asked: Asked, schema: pa.Schema, write: Wr
         asked.keep(answers)
         labels = [None if answer is None else answer["label"] for answer in answers]
         if schema.types[len(piece.column_names)] == pa.string():
-            labels = [join(label) if isinstance(label, list) else label for label in labels]
+            labels = [mark.join(label) if isinstance(label, list) else label for label in labels]
         chances = [
             [None if answer is None else round(answer["scores"][label], DECIMALS) for answer in answers]
             for label in asked.labels
@@ -237,12 +237,6 @@ def _write_rows(file: pq.ParquetFile, asked: Asked, schema: pa.Schema, write: Wr
         added = zip((labels, *chances), schema.types[len(piece.column_names) :], strict=True)
         write(pa.table([*piece.columns, *(pa.array(cells, kind) for cells, kind in added)], schema=schema))
         done += len(piece)
-
-
-def _joining(labels: Sequence[str]) -> Callable[[Iterable[str]], str]:
-    """Writes several labels in one cell, with a mark between that none of them holds."""
-    mark = next((m for m in LIST_SEPARATORS if not any(m in label for label in labels)), LIST_SEPARATORS[-1])
-    return mark.join
 
 
 def measured_by(truth: Truth, asked: Asked) -> dict[str, Any]:
