@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backend.machine import Machine
+from backend.recipes import recipe_for
 from backend.specs import STARTER, RunSpec
 
 SMALLEST_WIDTH_FOR_BF16 = 256
@@ -52,6 +53,7 @@ def decide(spec: RunSpec, machine: Machine, width: int | None = None) -> list[De
         _attention(spec, machine, precision.value),
         _optimizer(spec, machine),
         _compile(spec, machine),
+        _max_length(spec),
     ]
 
 
@@ -114,6 +116,14 @@ def _optimizer(spec: RunSpec, machine: Machine) -> Decision:
     if asked == "auto":
         return Decision(path, asked, "adamw_fused", "one_pass")
     return Decision(path, asked, asked, "asked")
+
+
+def _max_length(spec: RunSpec) -> Decision:
+    path, asked = "training.max_length", spec.training.max_length
+    if asked is None and spec.model.base == STARTER:
+        return Decision(path, asked, recipe_for(STARTER).max_length, "short_is_enough")
+    # What it becomes is told when the texts have been counted in the model's tokens.
+    return Decision(path, asked, asked, "by_texts" if asked is None else "asked")
 
 
 def _compile(spec: RunSpec, machine: Machine) -> Decision:

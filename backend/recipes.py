@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from backend.specs import STARTER, RunSpec
 from backend.training_specs import TrainingSpec
 
+LONGEST_FIT = 512
+"""Tokens that a maximum length which is left open becomes at most."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -15,7 +18,8 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
-    max_length: int
+    max_length: int | None
+    """None: as many tokens as the training texts need (`backend.data.token_lengths.fitting_length`)."""
     warmup_share: float
     weight_decay: float
     patience: int
@@ -35,7 +39,7 @@ PRETRAINED_RECIPE = Recipe(
     epochs=3,
     batch_size=64,
     learning_rate=2e-5,
-    max_length=128,
+    max_length=None,
     warmup_share=0.1,
     weight_decay=0.01,
     patience=0,
@@ -48,7 +52,7 @@ def recipe_for(base: str) -> Recipe:
 
 
 def with_recipe(spec: RunSpec) -> RunSpec:
-    """The spec with every open training setting filled in, so that it says exactly what will run."""
+    """The spec with every open training setting filled in that does not depend on the texts."""
     recipe = recipe_for(spec.model.base)
     filled = {
         name: getattr(recipe, name) if value is None and hasattr(recipe, name) else value

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.errors import LossNotFinite, MemoryFull, ProcessKilled, ProcessOverdue, RunLost, StudioError
-from backend.recipes import recipe_for
+from backend.recipes import LONGEST_FIT, recipe_for
 from backend.specs import STARTER, RunSpec, conflicts, value_at
 
 USUAL_GRADIENT_NORM = 1.0
@@ -72,7 +72,7 @@ def _tenth(rate: float, spec: RunSpec) -> float:
 
 
 def _against_full_memory(spec: RunSpec) -> list[Remedy]:
-    length = spec.training.max_length or recipe_for(spec.model.base).max_length
+    length = spec.training.max_length or recipe_for(spec.model.base).max_length or LONGEST_FIT
     ways = [
         Remedy("checkpointing", {"speed.activation_checkpointing": True}),
         Remedy("lora", {"adapting.adapter": "lora", "adapting.freeze": "none", "training.layer_decay": 1.0}),

@@ -152,7 +152,7 @@ def prepare_model(context: JobContext, spec: RunSpec, labelled: LabelledTexts, s
     from backend.training.setup import prepare_training
 
     prepare_processor()
-    prepared = prepare_training(context, labelled, splits, spec=spec, max_length=required(spec.training.max_length))
+    prepared = prepare_training(context, labelled, splits, spec=spec)
     weights, trained = prepared.loaded.parameters, prepared.trained
     trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)
     device = describe_device(prepared.device)

@@ -27,7 +27,10 @@ def lines(t: Words, spec: RunSpec) -> list[Line]:
 
 def _line(t: Words, decision: Decision) -> Line:
     path, value = decision.setting, decision.value
-    shown = t("auto.on" if value else "auto.off") if isinstance(value, bool) else t(f"choice.{path}.{value}")
+    if isinstance(value, bool):
+        shown = t("auto.on" if value else "auto.off")
+    else:
+        shown = t("auto.open") if value is None else t(key) if t.has(key := f"choice.{path}.{value}") else f"{value:,}"
     reason = t(f"decision.{path}.{decision.reason}", **decision.facts)
     return Line(t(f"setting.{path}.name"), shown, reason)
 

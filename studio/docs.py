@@ -33,7 +33,11 @@ def _default(t: Words, setting: Setting) -> str:
     if setting.optional:
         name = setting.path.rpartition(".")[2]
         starter, pretrained = getattr(STARTER_RECIPE, name), getattr(PRETRAINED_RECIPE, name)
-        return t("docs.settings.recipe", starter=f"{starter:g}", pretrained=f"{pretrained:g}")
+        return t(
+            "docs.settings.recipe",
+            starter=f"{starter:g}",
+            pretrained=t("auto.open") if pretrained is None else f"{pretrained:g}",
+        )
     return f"`{setting.default}`" if setting.default not in ("", {}, ()) else "–"
 
 

@@ -103,7 +103,8 @@ def _field(t: Words, setting: Setting) -> Component:
         return gr.Dropdown(choices=choices, value=setting.default, filterable=False, **common)
     if setting.kind in ("integer", "number"):
         # No bounds here: the schema checks them, and its words are in the user's language.
-        return gr.Number(value=setting.default, precision=0 if setting.kind == "integer" else None, **common)
+        whole = setting.kind == "integer"
+        return gr.Number(value=setting.default, precision=0 if whole else None, placeholder=t("auto.open"), **common)
     if setting.kind == "switch":
         return gr.Checkbox(value=setting.default, container=True, **common)
     if setting.path == "split.column":

@@ -12,7 +12,7 @@ COUNTER_MODULE = "backend.token_counter"
 
 
 def start_token_count(
-    home: Home, choices: Choices, model: ModelSpec, max_length: int, token: str | None = None
+    home: Home, choices: Choices, model: ModelSpec, max_length: int | None, token: str | None = None
 ) -> JobDirectory:
     """Start counting; the result of the job is ``{"tokens": …}`` as `backend.data.token_lengths` makes it.
 

@@ -6,21 +6,29 @@ Knows tokenizers by the ``tokenizers`` library alone: neither torch nor Transfor
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 from backend.data.report.lengths import summary_of
 from backend.errors import ModelUnusable
+from backend.recipes import LONGEST_FIT
 
 TOKENIZER_FILE, VOCABULARY_FILE, CONFIG_FILE = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
 TOKEN_SAMPLE = 20_000
 MOST_CHARACTERS = 100_000
 """Of one text: what is longer is cut by any maximum length."""
 LENGTH_STEPS = (64, 128, 256, 512)
+CUT_SHARE = 0.01
+"""Texts that a fitting length may cut: those that say it all in their first words, or are no texts at all."""
+SHORTEST_FIT = 32
+FIT_MULTIPLE = 8
+"""What matrix units like lengths to be a multiple of."""
 UNKNOWN_TOKENS = ("[UNK]", "<unk>", "<|unk|>")
 BATCH = 500
 
@@ -52,8 +60,18 @@ def _config(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def measure_tokens(texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> dict[str, Any]:
+def fitting_length(lengths: npt.NDArray[Any]) -> int:
+    """The least maximum length, a multiple of 8, that cuts at most 1 % of texts of these ``lengths`` in tokens."""
+    if not len(lengths):
+        return LONGEST_FIT
+    kept = np.sort(lengths)[math.ceil((1 - CUT_SHARE) * len(lengths)) - 1]
+    return int(np.clip(math.ceil(kept / FIT_MULTIPLE) * FIT_MULTIPLE, SHORTEST_FIT, LONGEST_FIT))
+
+
+def measure_tokens(texts: Sequence[str], tokenizer: Tokenizer, max_length: int | None) -> dict[str, Any]:
     """The lengths of the texts in tokens, those around a text included, as a model is given them.
+
+    Without a ``max_length`` it is the `fitting_length`.
 
     The result: ``{"texts", "max_length", "truncated", "unknown", "over": {step: share}, "mean", "median", "p95",
     "p99", "max", "histogram"}``; ``truncated`` is the share of texts longer than ``max_length``, ``unknown`` the
@@ -68,6 +86,7 @@ def measure_tokens(texts: Sequence[str], tokenizer: Tokenizer, max_length: int) 
             unknown += sum(token in unknown_ids for token in own)
             total += len(own)
     found = np.array(lengths, dtype=np.int64)
+    max_length = fitting_length(found) if max_length is None else max_length
     over = {str(step): round(float((found > step).mean()), 4) if lengths else 0.0 for step in LENGTH_STEPS}
     return {
         "texts": len(texts),

@@ -224,11 +224,18 @@ def _limits(facts: Facts, licence: str) -> Iterable[str]:
     yield "Scores are not calibrated: 0.9 does not mean that nine of ten such answers are right."
     if (tested := (facts.report.get("rows") or {}).get("test")) and tested < 300 and facts.was_tested:
         yield f"It was tested on {tested} texts only, so the figures above may be off by several hundredths."
-    if (length := facts.spec["training"].get("max_length")) is not None:
+    if (length := _max_length(facts)) is not None:
         yield f"Only the first {length} tokens of a text are read."
     yield "Faults and prejudices of the labelled texts, and of the base model, are learned with the rest."
     if licence == LICENCE_UNCHOSEN:
         yield "No licence was chosen: ask the owner before using it."
+
+
+def _max_length(facts: Facts) -> int | None:
+    decided = (decision for decision in facts.report.get("decisions") or [])
+    found = next((decision["value"] for decision in decided if decision["setting"] == "training.max_length"), None)
+    length: int | None = found or facts.spec["training"].get("max_length")
+    return length
 
 
 def escaped(text: str) -> str:

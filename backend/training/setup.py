@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from backend.data.splitting import LabelledTexts, Splits
+from backend.data.token_lengths import fitting_length
 from backend.decisions import Decision, decide, decided
 from backend.errors import LabelWeightsUnknown, ModelUnusable
 from backend.jobs.events import Noted, OptionsDecided
@@ -25,6 +26,7 @@ from backend.models.hub import download, look_up
 from backend.models.loading import LoadedModel, load_base, name_labels
 from backend.models.starter import prepare_starter, warm_up
 from backend.models.warm_start import BagStep
+from backend.recipes import LONGEST_FIT
 from backend.specs import STARTER, ModelSpec, RunSpec
 from backend.training.adapters import Adapted, adapt
 from backend.training.arguments import check_trackers
@@ -36,6 +38,7 @@ from backend.training_specs import AdaptingSpec, TrainingSpec
 
 UNKNOWN_SHARE_TOLD = 0.05
 TEXTS_LOOKED_AT = 500
+TEXTS_MEASURED = 10_000
 HUB_TIMEOUT_S = 10.0
 """More than a page waits: here nobody looks on, and a slow answer is better than none."""
 
@@ -82,7 +85,6 @@ def prepare_training(
     splits: Splits,
     *,
     spec: RunSpec,
-    max_length: int,
 ) -> Prepared:
     """Make or load the model, keep what it was before training, and encode the three splits.
 
@@ -99,9 +101,9 @@ def prepare_training(
     learned: npt.NDArray[Any] = targets["train"]
     loss = build_loss(spec.training, labelled.task, labelled.labels, learned)
     starter, seed, asked = spec.model.base == STARTER, spec.split.seed, spec.adapting
-    source, reload = None, None
+    source, reload, length = None, None, None
     if starter:
-        multilabel = labelled.task == "multilabel"
+        multilabel, max_length = labelled.task == "multilabel", spec.training.max_length or LONGEST_FIT
         kit = prepare_starter(
             texts["train"], learned, len(labelled.labels), multilabel, max_length, seed, context.check_stop
         )
@@ -117,12 +119,13 @@ def prepare_training(
             name=spec.model.base,
             labels=labelled.labels,
             task=labelled.task,
-            max_length=max_length,
+            max_length=spec.training.max_length or LONGEST_FIT,
             seed=seed,
         )
         loaded = load(quantisation=asked.quantisation)
         reload = (lambda: load().model) if asked.quantisation != "none" else None
-        tell_limits(context, loaded, texts["train"], max_length)
+        tell_limits(context, loaded, texts["train"], spec.training.max_length)
+        loaded, length = fit_length(loaded, texts["train"], spec.training.max_length)
     context.check_stop()
     check_disk(context.path, 4 * weights_bytes(loaded.model))  # two checkpoints, the model before and the finished one
     save_before(context.path, loaded, base=spec.model.base, source=source, task=labelled.task, labels=labelled.labels)
@@ -130,6 +133,8 @@ def prepare_training(
     device = choose_device()
     width = loaded.model.config.get_text_config().hidden_size
     decisions = decide(spec, machine_of(device), width)
+    if length:
+        decisions = [length if decision.setting == length.setting else decision for decision in decisions]
     tell_decisions(context, decisions)
     if reload is None:  # a quantised model is where it was loaded
         loaded.model.to(device)
@@ -242,9 +247,24 @@ def folder_of(context: JobContext, model: ModelSpec) -> Path:
     return download(found, step=step)
 
 
-def tell_limits(context: JobContext, loaded: LoadedModel, texts: Sequence[str], asked: int) -> None:
+def fit_length(loaded: LoadedModel, texts: Sequence[str], asked: int | None) -> tuple[LoadedModel, Decision]:
+    """The model with the maximum length that was asked for, or one that fits the training texts."""
+    path = "training.max_length"
+    if asked is not None:
+        return loaded, Decision(path, asked, loaded.max_length, "asked")
+    step = max(1, len(texts) // TEXTS_MEASURED)
+    lengths = encode(loaded.tokenizer, texts[::step], loaded.max_length).lengths
+    fitting = min(loaded.max_length, fitting_length(lengths))
+    facts = {"percent": round(100 * float((lengths > fitting).mean()), 1)}
+    if fitting == loaded.max_length:  # texts of this length may have been longer
+        facts["percent"] = round(100 * float((lengths >= fitting).mean()), 1)
+    loaded.tokenizer.model_max_length = fitting
+    return replace(loaded, max_length=fitting), Decision(path, None, fitting, "fits_texts", facts)
+
+
+def tell_limits(context: JobContext, loaded: LoadedModel, texts: Sequence[str], asked: int | None) -> None:
     """Note what the user should know of how this base model reads these texts."""
-    if loaded.max_length < asked:
+    if asked is not None and loaded.max_length < asked:
         context.emit(Noted("length_limited", {"asked": asked, "used": loaded.max_length}))
     step = max(1, len(texts) // TEXTS_LOOKED_AT)
     share = unknown_share(loaded.tokenizer, texts[::step], loaded.max_length)

@@ -37,7 +37,7 @@ def token_lines(services: Services, t: Words, spec: RunSpec) -> Iterator[str]:
         return
     unfit = language_warning(services, t, spec)
     yield unfit + tag("p", text(t("model.counting_tokens")), class_="muted")
-    max_length = spec.training.max_length or recipe_for(base).max_length
+    max_length = spec.training.max_length or recipe_for(base).max_length  # None: counted to fit
     try:
         job = start_token_count(services.home, spec.choices, spec.model, max_length, services.hub_token)
         yield unfit + counted_line(t, wait(job, timeout_s=COUNT_TIMEOUT_S)["tokens"])

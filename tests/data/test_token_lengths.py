@@ -6,6 +6,7 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
@@ -15,7 +16,7 @@ from tokenizers.processors import BertProcessing
 from backend.data.choices import first_choices
 from backend.data.datasets import dataset_of, load_profile, start_import, wait
 from backend.data.token_counts import start_token_count
-from backend.data.token_lengths import load_tokenizer, measure_tokens
+from backend.data.token_lengths import fitting_length, load_tokenizer, measure_tokens
 from backend.errors import ModelUnusable
 from backend.settings import Home
 from backend.specs import ModelSpec
@@ -39,6 +40,27 @@ def test_lengths_count_every_token_and_unknown_ones_are_told(folder: Path) -> No
     assert found["truncated"] == pytest.approx(1 / 3, abs=1e-4)
     assert found["unknown"] == pytest.approx(2 / 7, abs=1e-4)
     assert found["over"]["64"] == 0
+
+
+@pytest.mark.parametrize(
+    ("lengths", "fits"),
+    [
+        ([10] * 50, 32),
+        ([*range(1, 101)], 104),
+        ([*[40] * 99, 400], 40),
+        ([*[40] * 98, 400, 400], 400),
+        ([41] * 10, 48),
+        ([9000] * 10, 512),
+    ],
+)
+def test_fitting_length_cuts_one_text_in_a_hundred_at_most(lengths: list[int], fits: int) -> None:
+    assert fitting_length(np.array(lengths)) == fits
+    assert fits == 512 or np.mean(np.array(lengths) > fits) <= 0.01
+
+
+def test_a_length_left_open_fits_the_texts(folder: Path) -> None:
+    found = measure_tokens(["good food " * 30, "bad"], load_tokenizer(folder), None)
+    assert (found["max"], found["max_length"], found["truncated"]) == (62, 64, 0)
 
 
 def test_a_vocabulary_alone_is_a_tokenizer_and_a_broken_file_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from backend.jobs.events import Evaluated, LossLogged, ModelDescribed, Noted, Op
 from backend.jobs.process import JobContext
 from backend.machine import this_machine
 from backend.models.encoding import encode
-from backend.models.loading import load_base
+from backend.models.loading import load_base, load_finished
 from backend.training.arguments import build_arguments
 from backend.training.losses import ClassificationLoss
 from backend.training.rows import Rows, TokenBudgetBatches
@@ -125,6 +125,15 @@ def test_every_setting_of_speed_reaches_the_trainer(workshop: Workshop, trainers
 def test_texts_padded_to_the_longest_are_as_long_as_texts_may_be(workshop: Workshop, trainers: list[Any]) -> None:
     workshop.do_here(workshop.spec("bert", training__epochs=1, training__max_length=40, speed__padding="longest"))
     assert trainers[0].train_dataset.collate([0, 1])["input_ids"].shape[1] == 40
+
+
+def test_a_maximum_length_left_open_fits_the_training_texts(workshop: Workshop, trainers: list[Any]) -> None:
+    run, _ = workshop.do_here(workshop.spec("bert", training__max_steps=2, speed__padding="longest"))
+    decision = next(d for d in events_of(run, OptionsDecided)[0].decisions if d["setting"] == "training.max_length")
+    assert (decision["asked"], decision["reason"]) == (None, "fits_texts")
+    assert decision["value"] % 8 == 0
+    assert trainers[0].train_dataset.collate([0])["input_ids"].shape[1] == decision["value"]
+    assert load_finished(run.path / "model").max_length == decision["value"]
 
 
 def test_a_compiled_model_learns_and_is_saved_as_a_plain_one(workshop: Workshop, trainers: list[Any]) -> None:
