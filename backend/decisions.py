@@ -6,6 +6,7 @@ this machine cannot do becomes what comes nearest, and that is a decision too. F
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -57,7 +58,7 @@ def decide(spec: RunSpec, machine: Machine, width: int | None = None) -> list[De
     ]
 
 
-def decided(decisions: list[Decision], path: str) -> Any:
+def decided(decisions: Sequence[Decision], path: str) -> Any:
     """What the setting with this path becomes."""
     return next(decision.value for decision in decisions if decision.setting == path)
 

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from backend.data.datasets import dataset_folder, load_profile
 from backend.data.describer import surroundings
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 HEAVY_MODULES = ("backend.training.setup", "backend.training.finishing")
 
 Metrics = dict[str, float]
-Value = TypeVar("Value")
 
 
 def train(context: JobContext) -> dict[str, Any]:
@@ -175,43 +174,20 @@ def measure_before(context: JobContext, base: str, prepared: Prepared, task: str
 
 def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str) -> Outcome:
     """Train until the end, until nothing gets better, or until the user stops it."""
-    from backend.training.arguments import build_arguments
+    from backend.training.arguments import arguments_of, required
     from backend.training.checkpoints import metric_for_best
     from backend.training.trainer import Schedule, fine_tune
 
     checkpoints = context.path / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
-    settings, speed = spec.training, spec.speed
-    arguments = build_arguments(
-        checkpoints,
-        epochs=required(settings.epochs),
-        batch_size=required(settings.batch_size),
-        learning_rate=required(settings.learning_rate),
-        warmup_share=required(settings.warmup_share),
-        weight_decay=required(settings.weight_decay),
-        precision=prepared.precision,
-        device=prepared.device,
-        seed=spec.split.seed,
-        max_steps=settings.max_steps,
-        accumulation=settings.accumulation,
-        optimizer=decided(prepared.decisions, "training.optimizer"),
-        scheduler=settings.scheduler,
-        warmup_steps=settings.warmup_steps,
-        max_gradient_norm=settings.max_gradient_norm,
-        deterministic=settings.deterministic,
-        trackers=settings.trackers,
-        activation_checkpointing=speed.activation_checkpointing,
-        compile_model=speed.compile,
-        tf32=decided(prepared.decisions, "speed.tf32"),
-        workers=speed.workers,
-    )
+    settings = spec.training
     return fine_tune(
         context,
         prepared.trained,
         task=task,
         train=prepared.train,
         validation=prepared.validation,
-        arguments=arguments,
+        arguments=arguments_of(spec, prepared.decisions, prepared.device, checkpoints),
         schedule=Schedule(
             patience=required(settings.patience),
             metric=metric_for_best(task) if settings.metric == "auto" else settings.metric,
@@ -230,12 +206,6 @@ def finishing(*parts: Any) -> TrainedRun:
     from backend.training.finishing import TrainedRun
 
     return TrainedRun(*parts)
-
-
-def required(value: Value | None) -> Value:
-    """A setting that the recipe has filled in."""
-    assert value is not None
-    return value
 
 
 def translate(error: Exception) -> StudioError:

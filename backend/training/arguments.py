@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from transformers import TrainingArguments
 
+from backend.decisions import Decision, decided
 from backend.errors import TrackerMissing, TrackerUnknown
 from backend.machine import this_machine
+from backend.specs import RunSpec
+
+Value = TypeVar("Value")
 
 EVALUATIONS_A_RUN = 12
 EVALUATION_COST = 0.15
@@ -104,6 +109,40 @@ def build_arguments(
         dataloader_pin_memory=device.type == "cuda",
         ddp_find_unused_parameters=False,
     )
+
+
+def arguments_of(spec: RunSpec, decisions: Sequence[Decision], device: torch.device, folder: Path) -> TrainingArguments:
+    """The arguments that a spec with its recipe's values (`backend.recipes.with_recipe`) and the decisions ask for."""
+    settings, speed = spec.training, spec.speed
+    return build_arguments(
+        folder,
+        epochs=required(settings.epochs),
+        batch_size=required(settings.batch_size),
+        learning_rate=required(settings.learning_rate),
+        warmup_share=required(settings.warmup_share),
+        weight_decay=required(settings.weight_decay),
+        precision=decided(decisions, "training.precision"),
+        device=device,
+        seed=spec.split.seed,
+        max_steps=settings.max_steps,
+        accumulation=settings.accumulation,
+        optimizer=decided(decisions, "training.optimizer"),
+        scheduler=settings.scheduler,
+        warmup_steps=settings.warmup_steps,
+        max_gradient_norm=settings.max_gradient_norm,
+        deterministic=settings.deterministic,
+        trackers=settings.trackers,
+        activation_checkpointing=speed.activation_checkpointing,
+        compile_model=speed.compile,
+        tf32=decided(decisions, "speed.tf32"),
+        workers=speed.workers,
+    )
+
+
+def required(value: Value | None) -> Value:
+    """A setting that the recipe has filled in."""
+    assert value is not None
+    return value
 
 
 def evaluations_an_epoch(epochs: int, steps_an_epoch: int, train_rows: int, validation_rows: int) -> int:

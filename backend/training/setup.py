@@ -130,28 +130,7 @@ def prepare_training(
     check_disk(context.path, 4 * weights_bytes(loaded.model))  # two checkpoints, the model before and the finished one
     save_before(context.path, loaded, base=spec.model.base, source=source, task=labelled.task, labels=labelled.labels)
     encoded = encode_all(context, loaded, texts)
-    device = choose_device()
-    width = loaded.model.config.get_text_config().hidden_size
-    decisions = decide(spec, machine_of(device), width)
-    if length:
-        decisions = [length if decision.setting == length.setting else decision for decision in decisions]
-    tell_decisions(context, decisions)
-    if reload is None:  # a quantised model is where it was loaded
-        loaded.model.to(device)
-    set_attention(context, loaded.model, decided(decisions, "speed.attention"), asked=spec.speed.attention)
-    adapted = None
-    if asked.adapter == "lora":
-        adapted = adapt(
-            loaded,
-            rank=asked.lora_rank,
-            alpha=asked.lora_alpha,
-            dropout=asked.lora_dropout,
-            targets=asked.lora_targets,
-            checkpointing=spec.speed.activation_checkpointing,
-            merge_into=reload,
-        )
-    else:
-        freeze_layers(context, loaded.model, asked, spec.model.base)
+    placed = place(context, spec, loaded, reload, length)
     pad_to = loaded.max_length if spec.speed.padding == "longest" else 0
     train = Rows(encoded["train"], learned, pad_to)
     return Prepared(
@@ -160,11 +139,59 @@ def prepare_training(
         validation=Rows(encoded["validation"], targets["validation"]),
         test=Rows(encoded["test"], targets["test"]),
         loss=loss,
-        device=device,
-        decisions=decisions,
-        adapted=adapted,
+        device=placed.device,
+        decisions=placed.decisions,
+        adapted=placed.adapted,
         warm_up=partial(_warm_up, loaded, train, labelled.task, seed) if starter else None,
     )
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A model where and as it is trained."""
+
+    device: torch.device
+    decisions: list[Decision]
+    adapted: Adapted | None
+
+
+def place(
+    context: JobContext,
+    spec: RunSpec,
+    loaded: LoadedModel,
+    reload: Callable[[], Any] | None,
+    length: Decision | None = None,
+) -> Placed:
+    """Bring a loaded model to its device, with the attention, the frozen layers or the adapter that are asked for.
+
+    Args:
+        reload: gives the model again in full precision; None where it was loaded so.
+        length: what the maximum length was decided to be.
+
+    Raises:
+        ModelUnusable: its layers cannot be told apart, or no module of it can be adapted.
+    """
+    device, asked = choose_device(), spec.adapting
+    decisions = decide(spec, machine_of(device), loaded.model.config.get_text_config().hidden_size)
+    if length:
+        decisions = [length if decision.setting == length.setting else decision for decision in decisions]
+    tell_decisions(context, decisions)
+    if reload is None:  # a quantised model is where it was loaded
+        loaded.model.to(device)
+    set_attention(context, loaded.model, decided(decisions, "speed.attention"), asked=spec.speed.attention)
+    if asked.adapter != "lora":
+        freeze_layers(context, loaded.model, asked, spec.model.base)
+        return Placed(device, decisions, None)
+    adapted = adapt(
+        loaded,
+        rank=asked.lora_rank,
+        alpha=asked.lora_alpha,
+        dropout=asked.lora_dropout,
+        targets=asked.lora_targets,
+        checkpointing=spec.speed.activation_checkpointing,
+        merge_into=reload,
+    )
+    return Placed(device, decisions, adapted)
 
 
 def build_loss(
