@@ -49,6 +49,10 @@ class Words:
             return "; ".join(self._problem(problem) for problem in value)
         if isinstance(value, str) and self.has(worded := f"errors.{error.code}.{name}.{value}"):
             return self(worded)
+        if name == "hindrance" and self.has(str(value)):
+            return self(str(value))
+        if name == "combination" and self.has(f"lab.{value}"):
+            return self(f"lab.{value}")
         if name == "state" and self.has(f"state.{value}"):
             return self(f"state.{value}")
         if name.endswith("_bytes") and isinstance(value, int):

@@ -82,6 +82,8 @@ from backend.errors.models import (
     TrackerUnknown,
 )
 from backend.errors.runs import (
+    CombinationImpossible,
+    CombinationUnknown,
     DiskFull,
     LossNotFinite,
     MemoryFull,
@@ -120,6 +122,8 @@ __all__ = [
     "ColumnMissing",
     "ColumnsDiffer",
     "ColumnsUncertain",
+    "CombinationImpossible",
+    "CombinationUnknown",
     "DataError",
     "DatasetMissing",
     "DelimiterInvalid",

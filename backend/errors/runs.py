@@ -119,6 +119,24 @@ class RemedyMissing(RunError):
 
 
 @dataclass(eq=False)
+class CombinationUnknown(RunError):
+    """There is no such way to train in the optimization lab."""
+
+    code = "lab.combination_unknown"
+    combination: str
+    known: list[str]
+
+
+@dataclass(eq=False)
+class CombinationImpossible(RunError):
+    """A way to train cannot be tried here; ``hindrance`` is the key of the reason in the locales."""
+
+    code = "lab.combination_impossible"
+    combination: str
+    hindrance: str
+
+
+@dataclass(eq=False)
 class TextMissing(RunError):
     """Nothing was given to predict."""
 

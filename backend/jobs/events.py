@@ -100,6 +100,16 @@ class OptionsDecided(Event):
 
 
 @dataclass(frozen=True)
+class CombinationTried(Event):
+    """A way to train was measured (``figures``, see `backend.lab.trial`), or could not be (``error``)."""
+
+    code: str
+    changes: dict[str, Any]
+    figures: dict[str, Any] | None
+    error: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
 class LossLogged(Event):
     """Mean training loss since the last one, at optimizer step ``step``."""
 

@@ -8,6 +8,7 @@ end the process without a word; on a card the driver refuses, which is heard, an
 from __future__ import annotations
 
 import gc
+import sys
 from typing import Any
 
 import psutil
@@ -47,6 +48,19 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory that has been in use since this process began: on a card, what torch has taken of it."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_reserved(device))
+    info: Any = psutil.Process().memory_info()
+    if hasattr(info, "peak_wset"):  # Windows
+        return int(info.peak_wset)
+    import resource  # not there on Windows
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def training_bytes(model: Any) -> int:

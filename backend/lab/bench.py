@@ -1,0 +1,207 @@
+"""One way to train, tried for a few optimizer steps by the trainer of a run, without evaluations and checkpoints.
+
+What is measured: ``{"examples_per_second", "step_seconds", "first_step_seconds", "peak_bytes", "steps", "rows",
+"tokens", "padded_tokens", "max_length", "device", "precision", "trained_share"}``. The first step, in which memory is
+taken and kernels are compiled, counts for itself; ``peak_bytes`` is the most memory of the whole process, or on a card
+what torch took of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from backend.decisions import Decision, decided
+from backend.jobs.process import JobContext, StopRequested
+from backend.models.encoding import encode
+from backend.models.forward import describe_device, prepare_processor
+from backend.models.loading import LoadedModel, load_base, name_labels
+from backend.models.starter import build_model, learn_tokenizer
+from backend.recipes import LONGEST_FIT
+from backend.specs import STARTER, RunSpec
+from backend.training.arguments import arguments_of
+from backend.training.losses import ClassificationLoss
+from backend.training.memory import peak_bytes
+from backend.training.rows import Rows
+from backend.training.setup import fit_length, folder_of, place
+from backend.training.trainer import ClassificationTrainer, room_for_tokens
+
+ENOUGH_S = 60.0
+"""Time after which no further step is begun, once there are two to measure by."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What one way to train begins from."""
+
+    loaded: LoadedModel
+    rows: Rows
+    reload: Callable[[], Any] | None
+    """Gives the model again in full precision; None where it was loaded so."""
+    length: Decision | None
+
+
+@dataclass
+class Learned:
+    """What the batches of one optimizer step held."""
+
+    rows: int = 0
+    tokens: int = 0
+    padded: int = 0
+
+
+@dataclass
+class Clock(TrainerCallback):
+    """Notes when each optimizer step ends, and ends training when it is enough or nobody waits for it any more."""
+
+    context: JobContext
+    device: torch.device
+    steps: int
+    ends: list[float] = field(default_factory=list)
+    begun: float = 0.0
+    parent: int = field(default_factory=os.getppid)
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Start the clock."""
+        self.begun = time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Note the time."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.ends.append(time.perf_counter())
+        self.context.progress(len(self.ends), self.steps, unit="steps")
+        enough = len(self.ends) > 2 and self.ends[-1] - self.ends[0] > ENOUGH_S
+        control.should_training_stop = enough or len(self.ends) >= self.steps or self.given_up
+
+    @property
+    def given_up(self) -> bool:
+        """Whether a stop was asked for, or the process that waits for the figures has gone."""
+        return self.context.stop_requested or os.getppid() != self.parent
+
+    @property
+    def first_seconds(self) -> float:
+        """The first step's."""
+        return self.ends[0] - self.begun
+
+    @property
+    def later_seconds(self) -> float:
+        """Those of all steps after the first; the first one's where there are no others."""
+        return self.ends[-1] - self.ends[0] if len(self.ends) > 1 else self.first_seconds
+
+
+class CountingTrainer(ClassificationTrainer):
+    """The trainer of a run, which also counts what each optimizer step learns from."""
+
+    def __init__(self, clock: Clock, **given: Any) -> None:
+        super().__init__(**given, callbacks=[clock])
+        self._clock = clock
+        self.learned: list[Learned] = []
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """As it is, counted."""
+        if len(self.learned) == len(self._clock.ends):
+            self.learned.append(Learned())
+        step, (rows, length) = self.learned[-1], inputs["input_ids"].shape
+        step.rows, step.padded = step.rows + rows, step.padded + rows * length
+        step.tokens += int(inputs["attention_mask"].sum())
+        return super().training_step(model, inputs, num_items_in_batch)
+
+
+def try_out(context: JobContext) -> dict[str, Any]:
+    """Train for the steps that the job's spec asks for, and measure.
+
+    Raises:
+        StudioError: the model or a setting will not do, or memory is too small.
+        StopRequested: a stop was asked for, or the process that waits for the figures has gone.
+    """
+    prepare_processor()
+    asked = context.spec
+    drawn = json.loads(Path(asked["rows"]).read_text("utf-8"))
+    spec = RunSpec(**asked["run"]).replaced(training__trackers=(), training__epochs=1, training__max_steps=0)
+    given = load(context, spec, drawn)
+    placed = place(context, spec, given.loaded, given.reload, given.length)
+    model = placed.adapted.model if placed.adapted else given.loaded.model
+    arguments = arguments_of(spec, placed.decisions, placed.device, context.path / "out")
+    clock = Clock(context, placed.device, asked["steps"] + 1)
+    trainer = CountingTrainer(
+        clock,
+        task=drawn["task"],
+        args=arguments,
+        model=model,
+        train=given.rows,
+        validation=given.rows,
+        loss=ClassificationLoss(multilabel=drawn["task"] == "multilabel"),
+        check_stop=context.check_stop,
+        batching=decided(placed.decisions, "speed.batching"),
+        layer_decay=spec.training.layer_decay,
+        most_tokens=room_for_tokens(context, model, given.rows, arguments),
+        tell=context.emit,
+    )
+    trainer.train()
+    if clock.given_up:
+        raise StopRequested
+    steps = trainer.learned
+    counted = steps[1:] or steps
+    return {
+        "examples_per_second": round(examples_per_second(steps, counted, clock.later_seconds), 3),
+        "step_seconds": round(clock.later_seconds / len(counted), 4),
+        "first_step_seconds": round(clock.first_seconds, 3),
+        "peak_bytes": peak_bytes(placed.device),
+        "steps": len(steps),
+        "rows": sum(step.rows for step in steps),
+        "tokens": sum(step.tokens for step in steps),
+        "padded_tokens": sum(step.padded for step in steps),
+        "max_length": given.loaded.max_length,
+        "device": describe_device(placed.device),
+        "precision": decided(placed.decisions, "training.precision"),
+        "trained_share": trained_share(model.parameters()),
+    }
+
+
+def examples_per_second(steps: Sequence[Learned], counted: Sequence[Learned], seconds: float) -> float:
+    """Texts learned a second in all steps, told from the time of those that are ``counted``.
+
+    Batches of like length begin with the longest: the step that is left out is not like the others, so that time is
+    taken to go with the padded tokens.
+    """
+    tokens_a_row = sum(step.padded for step in steps) / sum(step.rows for step in steps)
+    return sum(step.padded for step in counted) / seconds / tokens_a_row
+
+
+def load(context: JobContext, spec: RunSpec, drawn: dict[str, Any]) -> Tried:
+    """The model that is tried and the rows that it learns from. Raises as `backend.models.loading.load_base` does."""
+    texts, labels, task = drawn["texts"], drawn["labels"], drawn["task"]
+    most = spec.training.max_length or LONGEST_FIT
+    reload, length = None, None
+    if spec.model.base == STARTER:  # its teacher and its warm-up are no part of what is compared
+        tokenizer = learn_tokenizer(texts, most)
+        model = build_model(len(tokenizer), len(labels), task == "multilabel", most)
+        name_labels(model.config, labels, task)
+        loaded = LoadedModel(tokenizer, model, most)
+    else:
+        source, seed, rounded = folder_of(context, spec.model), spec.split.seed, spec.adapting.quantisation
+        whole = partial(load_base, source, name=spec.model.base, labels=labels, task=task, max_length=most, seed=seed)
+        reload = (lambda: whole().model) if rounded != "none" else None
+        loaded, length = fit_length(whole(quantisation=rounded), texts, spec.training.max_length)
+    pad_to = loaded.max_length if spec.speed.padding == "longest" else 0
+    targets = np.array(drawn["targets"], dtype=np.float32 if task == "multilabel" else np.int64)
+    return Tried(loaded, Rows(encode(loaded.tokenizer, texts, loaded.max_length), targets, pad_to), reload, length)
+
+
+def trained_share(parameters: Iterable[torch.nn.Parameter]) -> float:
+    """The share of the weights that training changes."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in parameters]
+    return round(sum(size for size, trained in sizes if trained) / sum(size for size, _ in sizes), 4)

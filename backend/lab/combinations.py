@@ -1,0 +1,95 @@
+"""The ways to train that are set beside each other: what each changes in a spec, and whether it can be. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from backend.decisions import decide
+from backend.machine import Machine
+from backend.specs import RunSpec, conflicts, settings, value_at
+
+PLAIN: dict[str, Any] = {
+    "training.precision": "fp32",
+    "training.optimizer": "adamw",
+    "training.layer_decay": 1.0,
+    "speed.batching": "random",
+    "speed.padding": "longest",
+    "speed.attention": "auto",
+    "speed.activation_checkpointing": False,
+    "speed.compile": False,
+    "adapting.freeze": "none",
+    "adapting.adapter": "none",
+    "adapting.quantisation": "none",
+}
+"""A script without any optimization."""
+_GROUPED = PLAIN | {"speed.padding": "dynamic", "speed.batching": "length_grouped"}
+PARTS_OF_A_BATCH = 4
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One way to train."""
+
+    code: str
+    """Worded in the locales under ``lab.<code>``."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Its values of settings, by path."""
+    hindrance: str = ""
+    """Why it cannot be tried here: a key of the locales; empty if it can."""
+    asked_for: bool = True
+    """Whether it is tried when nothing is said: what takes minutes and gains nothing here is not."""
+
+    def applied(self, spec: RunSpec) -> RunSpec:
+        """The spec with these values in it."""
+        return spec.replaced(**{path.replace(".", "__"): value for path, value in self.changes.items()})
+
+
+def combinations(spec: RunSpec, machine: Machine) -> list[Combination]:
+    """All ways, in the order of a textbook; ``spec`` must have its recipe's values (`backend.recipes.with_recipe`)."""
+    short = "fp16" if machine.device == "cuda" and not machine.bf16 else "bf16"
+    mixed = _GROUPED | {"training.precision": short, "training.optimizer": "adamw_fused"}
+    size = spec.training.batch_size or 1
+    parts = min(PARTS_OF_A_BATCH, size)
+    divided = {"training.batch_size": size // parts, "training.accumulation": spec.training.accumulation * parts}
+    ways: dict[str, dict[str, Any]] = {
+        "chosen": {},
+        "auto": PLAIN
+        | {"training.precision": "auto", "training.optimizer": "auto"}
+        | {"speed.batching": "auto", "speed.padding": "dynamic"},
+        "plain": PLAIN,
+        "dynamic_padding": PLAIN | {"speed.padding": "dynamic"},
+        "length_grouped": _GROUPED,
+        "mixed_precision": mixed,
+        "accumulation": mixed | divided,
+        "checkpointing": mixed | {"speed.activation_checkpointing": True},
+        "compile": mixed | {"speed.compile": True},
+        "frozen": mixed | {"adapting.freeze": "lower"},
+        "lora": mixed | {"adapting.adapter": "lora"},
+        "optimizer_8bit": mixed | {"training.optimizer": "adamw_8bit"},
+        "lora_4bit": mixed | {"adapting.adapter": "lora", "adapting.quantisation": "4bit"},
+    }
+    found = []
+    for code, changes in ways.items():
+        slow = machine.device == "cpu" and code in ("compile", "optimizer_8bit")
+        found.append(Combination(code, changes, _hindrance(changes, spec, machine), asked_for=not slow))
+    return found
+
+
+def _hindrance(changes: dict[str, Any], spec: RunSpec, machine: Machine) -> str:
+    tried = Combination("", changes).applied(spec)
+    if problems := conflicts(tried):
+        return problems[0]["rule"]
+    if tried.adapting.quantisation != "none" and "bitsandbytes" not in machine.packages:
+        return "decision.training.optimizer.no_bitsandbytes"
+    refused = next((decision for decision in decide(tried, machine) if decision.refused), None)
+    if refused is None:
+        return ""
+    reason = "no_bf16" if refused.reason == "impossible" else refused.reason
+    return f"decision.{refused.setting}.{reason}"
+
+
+def differences(spec: RunSpec, other: RunSpec) -> dict[str, Any]:
+    """The settings of training in which the other spec differs: its values by path."""
+    paths = [s.path for s in settings() if s.section in ("training", "speed", "adapting")]
+    return {path: value_at(other, path) for path in paths if value_at(other, path) != value_at(spec, path)}

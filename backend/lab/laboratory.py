@@ -1,0 +1,121 @@
+"""The job that tries ways to train: ``python -m backend.lab.laboratory JOB``.
+
+Each way is tried by a process of its own (`backend.lab.trial`), one after the other: what one of them takes of memory,
+compiles or leaves behind is nothing to the next. Needs no torch itself.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backend.data.labelling import LabelledTexts
+from backend.data.splitting import Splits
+from backend.errors import ProcessKilled, StudioError
+from backend.jobs import phases
+from backend.jobs.directory import JobDirectory
+from backend.jobs.events import CombinationTried, JobCompleted, JobFailed
+from backend.jobs.launch import child_environment
+from backend.jobs.process import JobContext, StopRequested, run_job
+from backend.lab.combinations import combinations
+from backend.machine import this_machine
+from backend.recipes import with_recipe
+from backend.specs import RunSpec, build_spec
+from backend.worker import divide, read
+
+TRIAL_MODULE = "backend.lab.trial"
+MEASURING = "measuring"
+LOOK_INTERVAL_S = 0.1
+STOPPING_S = 10.0
+"""A trial hears a stop at its next step; after this time it is ended."""
+
+
+def measure(context: JobContext) -> dict[str, Any]:
+    """Try each way that was asked for; the result: ``{"tried": number, "train_rows": rows}``.
+
+    A way that fails (too little memory, say) is told as such, and the next one is tried.
+
+    Raises:
+        StudioError: the data or the settings will not do.
+        StopRequested: the user stopped it; what was measured is told already.
+    """
+    asked, spec = context.spec, with_recipe(build_spec(context.spec["run"]))
+    ways = {way.code: way for way in combinations(spec, this_machine())}
+    with context.phase(phases.READING):
+        rows, labelled = read(context, spec)
+    with context.phase(phases.SPLITTING):
+        labelled, splits = divide(context, rows, labelled, spec)
+        sample = write_sample(context.path / "rows.json", labelled, splits, spec, asked["steps"])
+    folder = context.path / "trials"
+    folder.mkdir()
+    with context.phase(MEASURING):
+        for number, code in enumerate(asked["codes"]):
+            context.progress(number, len(asked["codes"]), unit="combinations")
+            way = ways[code]
+            trial = {"run": way.applied(spec).model_dump(mode="json"), "rows": str(sample), "steps": asked["steps"]}
+            figures, error = try_one(context, folder, trial)
+            context.emit(CombinationTried(code, way.changes, figures, error.to_dict() if error else None))
+        context.progress(len(asked["codes"]), len(asked["codes"]), unit="combinations")
+    return {"tried": len(asked["codes"]), "train_rows": len(splits.train)}
+
+
+def write_sample(path: Path, labelled: LabelledTexts, splits: Splits, spec: RunSpec, steps: int) -> Path:
+    """Write training rows for one more than so many optimizer steps, drawn by the seed: the same for every way."""
+    batch = (spec.training.batch_size or 1) * spec.training.accumulation
+    drawn = np.random.default_rng(spec.split.seed).permutation(splits.train)[: (steps + 1) * batch]
+    document = {
+        "texts": [labelled.texts[row] for row in drawn],
+        "targets": labelled.targets[drawn].tolist(),
+        "labels": labelled.labels,
+        "task": labelled.task,
+    }
+    path.write_text(json.dumps(document), "utf-8")
+    return path
+
+
+def try_one(
+    context: JobContext, folder: Path, asked: dict[str, Any]
+) -> tuple[dict[str, Any] | None, StudioError | None]:
+    """The figures of one way to train, or why there are none.
+
+    Raises:
+        StopRequested: meanwhile.
+    """
+    trial = JobDirectory.create(folder, kind="trial", module=TRIAL_MODULE, spec=asked)
+    command = [sys.executable, "-m", TRIAL_MODULE, str(trial.path)]
+    with open(trial.log_path, "ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child_environment({}), cwd=trial.path
+        )
+    try:
+        while process.poll() is None:
+            context.check_stop()
+            time.sleep(LOOK_INTERVAL_S)
+    except StopRequested:
+        _end(process, trial)
+        raise
+    ended = trial.ended_event()
+    if isinstance(ended, JobCompleted):
+        return ended.result, None
+    if isinstance(ended, JobFailed):
+        return None, StudioError.from_dict(ended.error)
+    return None, ProcessKilled(signal=f"{process.returncode}")
+
+
+def _end(process: subprocess.Popen[bytes], trial: JobDirectory) -> None:
+    trial.request_stop()
+    try:
+        process.wait(STOPPING_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(measure))
