@@ -24,6 +24,7 @@ from backend.jobs.directory import JobDirectory, JobStatus
 from backend.jobs.supervisor import last_lines
 from backend.settings import Home
 from backend.sharing.package import package_name, stream_zip
+from studio import lab
 from studio.i18n import language_of, words
 from studio.remedies import remedies_of, remedy_text
 from studio.services import Services
@@ -91,6 +92,12 @@ def build_router(services: Services) -> APIRouter:
     def job_events(job_id: str, since: int = 0, lang: str = "en") -> dict[str, Any]:
         """The same as for runs, for an import or an upload."""
         return _news(services.job(job_id), since, lang)
+
+    @router.get("/jobs/{job_id}/lab")
+    def lab_figures(job_id: str, lang: str = "en") -> dict[str, Any]:
+        """Where a measurement of the optimization lab stands, and what it has measured."""
+        job, t = services.job(job_id), words(language_of(lang))
+        return {"now": time.time(), "status": _status(job.status(), lang), **lab.told(t, job)}
 
     @router.get("/jobs/{job_id}/prepared.zip")
     def download_prepared(job_id: str) -> FileResponse:

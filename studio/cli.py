@@ -166,6 +166,25 @@ def check(
     raise typer.Exit(check_here(session.terminal, session.store(home), session.environ, data, given))
 
 
+@app.command(cls=WordedCommand, help="cli.lab.help")
+@with_setting_flags
+def lab(
+    context: typer.Context,
+    data: Annotated[str | None, typer.Argument(metavar="FILE|run.yaml", help="cli.check.data")] = None,
+    codes: Annotated[str, typer.Option("--try", metavar="A,B", help="cli.lab.try", show_default=False)] = "",
+    steps: Annotated[int, typer.Option("--try-steps", metavar="N", min=2, max=1000, help="cli.lab.steps")] = 8,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+    **given: str | None,
+) -> None:
+    from studio.cli_lab import lab as lab_here
+
+    session = _session(context)
+    store = session.store(home)
+    raise typer.Exit(lab_here(session.terminal, store, session.environ, data, given, codes, steps))
+
+
 @app.command(cls=WordedCommand, help="cli.prepare.help")
 @with_setting_flags
 def prepare(

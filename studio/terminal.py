@@ -15,6 +15,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from backend.errors import (
+    CombinationImpossible,
+    CombinationUnknown,
     DataError,
     ModelError,
     NameInvalid,
@@ -53,6 +55,8 @@ _REFUSALS = (
     RunMissing,
     RunAmbiguous,
     RemedyMissing,
+    CombinationUnknown,
+    CombinationImpossible,
     RunActive,
     RunNotFinished,
     NameInvalid,

@@ -8,6 +8,7 @@ SCRIPTS = (
     "studio.js",
     "runs.js",
     "jobs.js",
+    "lab.js",
     "labels.js",
     "fields.js",
     "findings.js",

@@ -9,7 +9,7 @@ import gradio as gr
 
 SCRIPT_WORDS = (
     "nav.", "state.", "phase.", "metric.", "header.", "runs.", "model.starter", "job.", "train.", "chart.", "note.",
-    "unit.", "data.name_for", "data.export_ready", "data.other_file", "error.title",
+    "unit.", "lab.", "data.name_for", "data.export_ready", "data.other_file", "error.title",
 )  # fmt: skip
 """The words that scripts show: keys, or prefixes that end in a dot. Served as one script by `studio.server`."""
 
@@ -101,6 +101,15 @@ def step_list() -> gr.HTML:
     """
     script = "Studio.stepList(element.firstElementChild, props, () => trigger('altered'), watch)"
     return live_component(script, name="step-list")
+
+
+def lab_bars() -> gr.HTML:
+    """What the optimization lab measures, as it is measured: value ``{"job": id}``.
+
+    A click on Apply makes the value ``{"job": id, "apply": code}``: event ``applied``.
+    """
+    script = "Studio.labBars(element.firstElementChild, props, () => trigger('applied'), watch)"
+    return live_component(script, name="lab-bars")
 
 
 def plot(name: str) -> gr.HTML:

@@ -25,9 +25,11 @@ from studio.address import Opened, goto
 from studio.form import Form, build_form, form_document, form_settings, pairs_text
 from studio.i18n import Words
 from studio.markup import empty_state, link, problem, tag, text
+from studio.pages import lab as lab_page
 from studio.pages import model_tokens
 from studio.pages.data import DataView, check_label_names, chosen
 from studio.pages.data_preparing import with_fields
+from studio.pages.lab import LabView
 from studio.services import Services
 from studio.site import Site
 
@@ -51,6 +53,7 @@ class ModelView:
     name: gr.Textbox
     form: Form
     decisions: gr.HTML
+    lab: LabView
     command: gr.Code
     yaml: gr.Code
     problem: gr.HTML
@@ -64,7 +67,8 @@ class ModelView:
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
         plain = [self.nothing, self.options, *self.model_fields(), self.check, self.facts, self.tokens, self.name]
-        return [*plain, *self.form.fields, self.decisions, self.command, self.yaml, self.problem, self.summary]
+        told = [self.decisions, self.command, self.yaml, self.problem, self.summary]
+        return [*plain, *self.form.fields, *self.lab.outputs(), *told]
 
 
 def layout(t: Words) -> ModelView:
@@ -88,6 +92,7 @@ def layout(t: Words) -> ModelView:
             name = gr.Textbox(label=t("setting.name.name"), info=t("setting.name.help"), max_lines=1, max_length=120)
             form = build_form(t)
         decisions = gr.HTML(elem_classes="card")
+        lab = lab_page.layout(t)
         with gr.Accordion(t("model.same"), open=False, elem_classes="folded"):
             gr.HTML(f"<p class='muted'>{t('model.same_about')}</p>")
             command = gr.Code(
@@ -113,6 +118,7 @@ def layout(t: Words) -> ModelView:
         name,
         form,
         decisions,
+        lab,
         command,
         yaml,
         trouble,
@@ -155,6 +161,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
             view.command: command_of(full),
             view.yaml: spec_to_yaml(full),
             view.summary: _summary(services, t, full),
+            **lab_page.show(services, t, view.lab, full),
         }
     return updates
 
@@ -387,6 +394,8 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     named = (view.kind.input, view.listed.input, view.check.click, view.hub_id.submit, view.folder.submit)
     for asking in (*named, fields["training.max_length"].blur):
         site.on(asking, counted, everything, [view.tokens], trigger_mode="always_last")
+    filled = lab_page.wire(view.lab, view.form, site, everything, lambda *fields: spec_of(*fields)[1])
+    site.on(filled.then, described, everything, told)
     site.on(view.start.click, started, everything, [site.router, view.problem])
 
 

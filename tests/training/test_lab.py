@@ -1,0 +1,120 @@
+"""The optimization lab: ways to train, tried by real processes on a real table and a tiny model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from backend.data.datasets import result_of
+from backend.errors import CombinationImpossible, CombinationUnknown
+from backend.jobs.directory import JobState
+from backend.lab.bench import Learned, examples_per_second
+from backend.lab.combinations import combinations
+from backend.lab.starting import estimate, latest_lab, quickest, start_lab, tried
+from backend.machine import Machine, this_machine
+from backend.recipes import with_recipe
+from backend.specs import RunSpec, conflicts
+from studio.i18n import LANGUAGES, words
+from studio.lab import flags_of, lines, told
+from tests.training.conftest import Workshop, ended, until
+
+PLAIN = Machine(device="cpu", processor="any", cores=2, memory_bytes=8 << 30, bf16=False)
+CARD = replace(PLAIN, device="cuda", card="H100", capability=9.0, bf16=True, packages=("bitsandbytes", "peft"))
+
+
+def spec_of(**values: object) -> RunSpec:
+    """A run of a pretrained model."""
+    return with_recipe(RunSpec().replaced(**{"model__base": "someone/model", **values}))
+
+
+def test_ways_say_what_stands_against_them() -> None:
+    against = {way.code: way.hindrance for way in combinations(spec_of(), PLAIN)}
+    assert against["mixed_precision"] == "decision.training.precision.no_bf16"
+    assert against["lora_4bit"]
+    assert not any(against[code] for code in ("chosen", "auto", "plain", "dynamic_padding", "length_grouped"))
+    assert not any(way.hindrance for way in combinations(spec_of(), CARD))
+    starter = {way.code: way.hindrance for way in combinations(with_recipe(RunSpec()), CARD)}
+    assert {code for code, why in starter.items() if why} == {"frozen", "lora", "lora_4bit"}
+    for language in LANGUAGES:
+        t = words(language)
+        assert all(t(f"lab.{code}") for code in against)
+        assert all(t.has(why) for why in {*against.values(), *starter.values()} if why)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_each_way_learns_from_as_many_texts_a_step(batch_size: int) -> None:
+    spec = spec_of(training__batch_size=batch_size, training__accumulation=2)
+    for way in combinations(spec, CARD):
+        tried_spec = way.applied(spec)
+        assert not conflicts(tried_spec)
+        if batch_size != 3:  # which four parts do not make up
+            assert tried_spec.training.batch_size * tried_spec.training.accumulation == 2 * batch_size
+
+
+def test_examples_a_second_hold_for_all_batches_alike() -> None:
+    steps = [Learned(rows=8, tokens=700, padded=800), *[Learned(rows=8, tokens=190, padded=200)] * 4]
+    # 400 padded tokens a second, and a text has 40 on average.
+    assert examples_per_second(steps, steps[1:], 2.0) == pytest.approx(10)
+
+
+def test_lab_measures_each_way_and_tells_the_one_that_fails(workshop: Workshop) -> None:
+    home, spec = workshop.store.home, workshop.spec("bert", training__batch_size=16)
+    job = ended(start_lab(home, spec, ["chosen", "plain", "length_grouped", "lora"], steps=3))
+    assert job.status().state is JobState.COMPLETED, job.log_path.read_text()
+    found = {each.code: each for each in tried(job)}
+    assert list(found) == ["chosen", "plain", "length_grouped", "lora"]
+    figures = {code: each.figures for code, each in found.items()}
+    plain, grouped, lora = (figures[code] or {} for code in ("plain", "length_grouped", "lora"))
+    assert plain["rows"] == grouped["rows"] == lora["rows"] == 4 * 16
+    assert plain["padded_tokens"] == 64 * plain["max_length"]
+    assert plain["tokens"] == grouped["tokens"] < grouped["padded_tokens"] < plain["padded_tokens"]
+    assert grouped["steps"] == 4
+    assert (plain["precision"], plain["trained_share"]) == ("fp32", 1)
+    assert lora["trained_share"] < 1
+    assert all((each or {})["peak_bytes"] > 100e6 for each in figures.values())
+    best = quickest(tried(job))
+    assert best is not None
+    assert best.code != "lora"
+    assert latest_lab(home, spec).id == job.id  # type: ignore[union-attr]
+    rows = result_of(job)["train_rows"]
+    assert estimate(plain, spec, rows) == pytest.approx(2 * rows / plain["examples_per_second"])
+    shown = told(words("en"), job)
+    assert [line["code"] for line in shown["lines"]] == list(found)
+    assert shown["lines"][1]["ratio"] == "1.0×"
+    assert shown["lines"][1]["flags"] == flags_of(found["plain"].changes)
+    assert "--padding longest" in shown["lines"][1]["flags"]
+    assert shown["estimate"]
+
+
+def test_model_that_is_not_there_is_said_for_each_way(workshop: Workshop, tmp_path: Path) -> None:
+    spec = workshop.spec(str(tmp_path / "nothing"))
+    job = ended(start_lab(workshop.store.home, spec, ["plain", "lora"], steps=2))
+    assert job.status().state is JobState.COMPLETED
+    (first, second) = lines(words("zh-CN"), tried(job))
+    assert "nothing" in first.why_not
+    assert first.why_not == second.why_not
+    assert quickest(tried(job)) is None
+
+
+def test_stopped_lab_keeps_what_was_measured_and_leaves_no_process(workshop: Workshop) -> None:
+    spec = workshop.spec("bert", training__batch_size=2)
+    job = start_lab(workshop.store.home, spec, ["plain", "chosen"], steps=90)
+    until(lambda: tried(job))
+    job.request_stop()
+    assert ended(job).status().state is JobState.STOPPED
+    assert [each.code for each in tried(job)] == ["plain"]
+    left = [process for process in psutil.process_iter(["cmdline"]) if str(job.path) in str(process.info["cmdline"])]
+    assert not left
+
+
+def test_what_cannot_be_tried_is_refused_before_anything_starts(workshop: Workshop) -> None:
+    with pytest.raises(CombinationUnknown):
+        start_lab(workshop.store.home, workshop.spec("bert"), ["turbo"])
+    with pytest.raises(CombinationImpossible) as caught:
+        start_lab(workshop.store.home, workshop.spec("starter"), ["lora"])
+    assert "{" not in " ".join(words("en").error(caught.value))
+    assert words("en")("lab.lora") in words("en").error(caught.value)[0]
+    assert this_machine().device
