@@ -114,7 +114,7 @@ def show_address(services: Services, t: Words, views: Views, address: Address) -
         **data.show(services, t, views.data, opened),
         **model.show(services, t, views.model, opened),
         **train.show(views.train, opened),
-        **results.show(t, views.results, opened),
+        **results.show(services, t, views.results, opened),
         **predict.show(services, t, views.predict, opened),
         **share.show(services, t, views.share, opened),
     }

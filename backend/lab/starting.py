@@ -9,7 +9,7 @@ from backend.errors import CombinationImpossible, CombinationUnknown
 from backend.jobs.directory import JobDirectory, is_job_id
 from backend.jobs.events import CombinationTried
 from backend.jobs.launch import launch
-from backend.lab.combinations import combinations
+from backend.lab.combinations import combinations, differences
 from backend.machine import this_machine
 from backend.recipes import with_recipe
 from backend.settings import Home
@@ -75,6 +75,15 @@ def quickest(found: Sequence[CombinationTried]) -> CombinationTried | None:
     """
     whole = [each for each in found if each.figures and each.figures["trained_share"] == 1]
     return max(whole, key=lambda each: float((each.figures or {})["examples_per_second"]), default=None)
+
+
+def expected(home: Home, spec: RunSpec, train_rows: int) -> tuple[float, int] | None:
+    """Seconds of training steps and bytes of memory that were measured ahead for a run with exactly these settings."""
+    job = latest_lab(home, spec)
+    if job is None or differences(with_recipe(RunSpec(**job.spec["run"])), with_recipe(spec)):
+        return None
+    figures = next((each.figures for each in tried(job) if each.code == "chosen" and each.figures), None)
+    return (estimate(figures, spec, train_rows), int(figures["peak_bytes"])) if figures else None
 
 
 def estimate(figures: Mapping[str, Any], spec: RunSpec, train_rows: int) -> float:

@@ -18,6 +18,7 @@ from backend.jobs.process import JobContext
 from backend.models.forward import describe_device, predict_logits
 from backend.specs import RunSpec
 from backend.training.checkpoints import check_disk, weights_bytes
+from backend.training.memory import peak_bytes
 from backend.training.setup import Prepared
 from backend.training.trainer import Outcome
 
@@ -123,6 +124,7 @@ class TrainedRun:
             "precision": prepared.precision,
             "decisions": [decision.to_dict() for decision in prepared.decisions],
             "examples_per_second": outcome.examples_per_second,
+            "peak_memory_bytes": peak_bytes(prepared.device),
             "seconds": {phase: round(seconds, 3) for phase, seconds in self.context.seconds.items()},
         }
         write_json(self.context.path / "report.json", document)

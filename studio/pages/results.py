@@ -9,11 +9,14 @@ from typing import Any
 import gradio as gr
 
 from backend.jobs.directory import JobState
+from backend.jobs.phases import TRAINING
+from backend.lab.starting import expected
 from studio import components
 from studio.address import Opened
 from studio.figures import confusion_chart
-from studio.i18n import Words, duration
+from studio.i18n import Words, duration, size
 from studio.markup import empty_state, link, table, tag, text
+from studio.services import Services
 from studio.site import Site
 
 HEADLINE_METRICS = ("accuracy", "f1", "f1_macro", "mcc")
@@ -43,7 +46,7 @@ def layout(t: Words) -> ResultsView:
     return ResultsView(body, matrix_card, matrix, gr.HTML())
 
 
-def show(t: Words, view: ResultsView, opened: Opened) -> dict[Any, Any]:
+def show(services: Services, t: Words, view: ResultsView, opened: Opened) -> dict[Any, Any]:
     """What the page shows for an address."""
     report = opened.report
     if opened.run is None:
@@ -58,8 +61,12 @@ def show(t: Words, view: ResultsView, opened: Opened) -> dict[Any, Any]:
         view.body: body,
         view.matrix_card: gr.update(visible=bool(confusion)),
         view.matrix: confusion_chart(t, labels, confusion) if confusion else "",
-        view.details: details(t, report) if report else "",
+        view.details: details(t, report, _measured_ahead(services, opened, report)) if report else "",
     }
+
+
+def _measured_ahead(services: Services, opened: Opened, report: Mapping[str, Any]) -> tuple[float, int] | None:
+    return expected(services.home, opened.spec, report["rows"]["train"]) if opened.spec else None
 
 
 def _not_yet(t: Words, opened: Opened) -> str:
@@ -114,8 +121,8 @@ def figures(t: Words, report: Mapping[str, Any]) -> str:
     )
 
 
-def details(t: Words, report: Mapping[str, Any]) -> str:
-    """Each label's precision, recall and F1, and what the run cost."""
+def details(t: Words, report: Mapping[str, Any], ahead: tuple[float, int] | None = None) -> str:
+    """Each label's precision, recall and F1, and what the run cost, beside what the lab had measured ``ahead``."""
     names = ("precision", "recall", "f1", "support")
     cells = (
         [
@@ -127,11 +134,20 @@ def details(t: Words, report: Mapping[str, Any]) -> str:
     per_label = table([t("results.label"), *(t(f"metric.{name}") for name in names)], cells)
     seconds = report["seconds"]
     phases = [[text(t(f"phase.{name}")), duration(seconds[name])] for name in seconds]
+    if ahead:
+        phases = [
+            [name, f"{time} {text(t('results.ahead', value=duration(ahead[0])))}" if phase == TRAINING else time]
+            for phase, (name, time) in zip(seconds, phases, strict=True)
+        ]
+    memory = size(report["peak_memory_bytes"]) if report.get("peak_memory_bytes") else "–"
+    if ahead:
+        memory += f" {t('results.ahead', value=size(ahead[1]))}"
     facts = [
         [text(t("results.base")), text(t("model.starter") if report["base"] == "starter" else report["base"])],
         [text(t("results.parameters")), f"{report['parameters']:,}"],
         [text(t("results.device")), text(f"{report['device']} · {report['precision']}")],
         [text(t("results.speed")), f"{report['examples_per_second'] or 0:,.0f}"],
+        [text(t("results.memory")), text(memory)],
     ]
     labels_card = tag("div", tag("h4", text(t("results.per_label"))), per_label, class_="card")
     cost_card = tag(
@@ -148,6 +164,6 @@ def wire(view: ResultsView, tab: gr.Tab, site: Site) -> None:
     """Connect the page's events."""
 
     def selected(address: str) -> dict[Any, Any]:
-        return show(site.t, view, site.opened(address))
+        return show(site.services, site.t, view, site.opened(address))
 
     site.on(tab.select, selected, [site.router], view.outputs())

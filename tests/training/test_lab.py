@@ -13,7 +13,7 @@ from backend.errors import CombinationImpossible, CombinationUnknown
 from backend.jobs.directory import JobState
 from backend.lab.bench import Learned, examples_per_second
 from backend.lab.combinations import combinations
-from backend.lab.starting import estimate, latest_lab, quickest, start_lab, tried
+from backend.lab.starting import estimate, expected, latest_lab, quickest, start_lab, tried
 from backend.machine import Machine, this_machine
 from backend.recipes import with_recipe
 from backend.specs import RunSpec, conflicts
@@ -81,6 +81,10 @@ def test_lab_measures_each_way_and_tells_the_one_that_fails(workshop: Workshop) 
     assert latest_lab(home, spec).id == job.id  # type: ignore[union-attr]
     rows = result_of(job)["train_rows"]
     assert estimate(plain, spec, rows) == pytest.approx(2 * rows / plain["examples_per_second"])
+    ahead = expected(home, spec, rows)
+    assert ahead is not None
+    assert ahead[1] == (figures["chosen"] or {})["peak_bytes"]
+    assert expected(home, spec.replaced(training__batch_size=8), rows) is None, "others than were measured"
     shown = told(words("en"), job)
     assert [line["code"] for line in shown["lines"]] == list(found)
     assert shown["lines"][1]["ratio"] == "1.0×"
