@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,6 +16,7 @@ import torch
 
 from backend.machine import Machine, this_machine, without_card
 from backend.models.encoding import EncodedTexts
+from backend.models.memory import is_memory_error, release_memory
 
 TOKENS_A_BATCH_CPU = 8_192
 TOKENS_A_BATCH_GPU = 65_536
@@ -65,7 +67,8 @@ def predict_logits(
 ) -> npt.NDArray[np.float32]:
     """Logits (n, k) in the order of the texts; in full precision, unless ``autocast`` names a shorter type.
 
-    ``step(done)`` is called before each batch: the place to report progress or to raise for a stop.
+    ``step(done)`` is called before each batch: the place to report progress or to raise for a stop. A batch that
+    memory has no room for is asked in halves. Each batch's logits leave the device at once.
     """
     device = next(model.parameters()).device
     most_tokens = TOKENS_A_BATCH_CPU if device.type == "cpu" else TOKENS_A_BATCH_GPU
@@ -74,12 +77,32 @@ def predict_logits(
     model.eval()
     try:
         with torch.inference_mode(), torch.autocast(device.type, autocast) if autocast else nullcontext():
-            for rows in encoded.batches(most_tokens):
+            waiting = deque(encoded.batches(most_tokens))
+            while waiting:
                 step(done)
-                batch = {name: tensor.to(device) for name, tensor in encoded.batch(rows).items()}
-                logits[rows] = model(**batch).logits.float().cpu().numpy()
+                rows = waiting.popleft()
+                found = _logits_of(model, encoded, rows, device)
+                if found is None:
+                    release_memory()
+                    waiting.extendleft((rows[len(rows) // 2 :], rows[: len(rows) // 2]))
+                    continue
+                logits[rows] = found
                 done += len(rows)
     finally:
         model.train(was_training)
     step(done)
     return logits
+
+
+def _logits_of(
+    model: Any, encoded: EncodedTexts, rows: npt.NDArray[np.int64], device: torch.device
+) -> npt.NDArray[np.float32] | None:
+    """The logits of one batch; None where memory has no room for it. Raises what else goes wrong, also for one text."""
+    try:
+        batch = {name: tensor.to(device) for name, tensor in encoded.batch(rows).items()}
+        found: npt.NDArray[np.float32] = model(**batch).logits.float().cpu().numpy()
+        return found
+    except (RuntimeError, MemoryError) as error:
+        if len(rows) == 1 or not is_memory_error(error):
+            raise
+    return None  # here, where the error no longer holds what was computed

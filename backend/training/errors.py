@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from backend.errors import DiskFull, MemoryFull, StudioError, Unexpected
-from backend.training.memory import is_memory_error
+from backend.models.memory import is_memory_error
 
 _NO_SPACE = ("no space left on device", "os error 28", "disk quota exceeded", "os error 122")
 

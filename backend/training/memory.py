@@ -7,7 +7,6 @@ end the process without a word; on a card the driver refuses, which is heard, an
 
 from __future__ import annotations
 
-import gc
 import sys
 from typing import Any
 
@@ -16,31 +15,12 @@ import torch
 
 from backend.training.layers import body_of, layer_stacks
 
-_NO_MEMORY = ("defaultcpuallocator", "can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc")
-_NO_KERNEL = "could not create a primitive"
-"""All that oneDNN says where it finds no memory for its kernel; of an operation it cannot do it says more."""
 USED_SHARE = 0.8
 """Of the free memory; the rest is for what the estimate does not know."""
 NUMBERS_A_TOKEN_AND_LAYER = 34
 """Widths of numbers that a layer keeps for its backward pass: in bytes of two, 34 (Korthikanti et al. 2022)."""
 SCORES_A_HEAD = 2.5
 """Numbers that attention keeps for each pair of tokens and head: 5 bytes of two."""
-
-
-def is_memory_error(error: BaseException) -> bool:
-    """Whether the error says that memory is too small, of a card or of the machine."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    said = str(error).lower()
-    no_room = said == _NO_KERNEL or any(words in said for words in _NO_MEMORY)
-    return isinstance(error, (RuntimeError, OSError)) and no_room
-
-
-def release_memory() -> None:
-    """Give back what nothing refers to any more."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def free_bytes(device: torch.device) -> int:

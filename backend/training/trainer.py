@@ -19,13 +19,14 @@ from backend.evaluation.metrics import compute
 from backend.jobs.events import Noted
 from backend.jobs.process import JobContext, StopRequested
 from backend.models.forward import predict_logits
+from backend.models.memory import is_memory_error, release_memory
 from backend.models.warm_start import BagStep
 from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling, check_finite
 from backend.training.checkpoints import Best, BestCheckpoint
 from backend.training.errors import translate
 from backend.training.layers import depths
-from backend.training.memory import fitting_tokens, is_memory_error, release_memory
+from backend.training.memory import fitting_tokens
 from backend.training.rows import LengthGroupedOrder, RandomOrder, Rows, TokenBudgetBatches
 
 ROWS_ASKED = 32

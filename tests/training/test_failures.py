@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from transformers import pipeline
 from backend.errors import LossNotFinite, MemoryFull, ProcessKilled, RemedyMissing, StudioError
 from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.store import read_report
-from backend.models.encoding import encode
+from backend.models.encoding import EncodedTexts, encode
+from backend.models.forward import predict_logits
 from backend.models.loading import load_base
 from backend.remedies import changed, remedies
 from backend.specs import RunSpec
@@ -95,6 +97,33 @@ def test_estimated_memory_grows_with_what_is_kept(workshop: Workshop) -> None:
     model.bert.encoder.layer[1].requires_grad_(True)
     assert token_bytes(model, 64, short=False, checkpointing=False) == whole / 2, "one of two layers is passed back"
     assert fitting_tokens(model, 64, torch.device("cpu"), short=False, checkpointing=False) > 10_000
+
+
+class Crowded(torch.nn.Module):
+    """A model for which only so many texts have room at one time; whose logit is the number of a text's tokens."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.config = SimpleNamespace(num_labels=1)
+        self.most, self.asked = most, list[int]()
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+        self.asked.append(len(input_ids))
+        if len(input_ids) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return SimpleNamespace(logits=attention_mask.sum(dim=1, keepdim=True).float())
+
+
+def test_texts_that_memory_has_no_room_for_are_asked_in_halves() -> None:
+    lengths = np.array([*range(2, 40), 2, 3, 5], dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    encoded = EncodedTexts(np.ones(starts[-1], np.int32), starts, pad_token=0)
+    model = Crowded(most=6)
+    assert predict_logits(model, encoded)[:, 0].tolist() == lengths.tolist()
+    assert max(model.asked) > 6, "it was not too much at first"
+    with pytest.raises(torch.OutOfMemoryError):
+        predict_logits(Crowded(most=0), encoded)
 
 
 @pytest.fixture(scope="module")
