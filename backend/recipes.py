@@ -58,4 +58,6 @@ def with_recipe(spec: RunSpec) -> RunSpec:
         name: getattr(recipe, name) if value is None and hasattr(recipe, name) else value
         for name, value in spec.training.model_dump().items()
     }
+    if spec.training.batch_size is None:  # every process has its share of a batch
+        filled["batch_size"] = -(-recipe.batch_size // spec.compute.together) * spec.compute.together
     return spec.model_copy(update={"training": TrainingSpec(**filled)})

@@ -134,6 +134,23 @@ class ModelSpec(Section):
     revision: str = setting("", flag="--revision", advanced=True, max_length=200)
 
 
+class ComputeSpec(Section):
+    """Where it is computed: by how many processes, on how many machines."""
+
+    processes: int = setting(1, flag="--processes", advanced=True, ge=1, le=64)
+    """On this machine; they divide each batch among them."""
+    machines: int = setting(1, flag="--machines", advanced=True, ge=1, le=1024)
+    machine: int = setting(0, flag="--machine", advanced=True, ge=0, le=1023)
+    """Which of the machines this one is, from 0."""
+    rendezvous: str = setting("", flag="--rendezvous", advanced=True, max_length=260)
+    """``host:port`` of machine 0, where all of them meet."""
+
+    @property
+    def together(self) -> int:
+        """Processes of all machines."""
+        return self.processes * self.machines
+
+
 class RunSpec(Section):
     """Everything that is asked of one training run."""
 
@@ -148,6 +165,7 @@ class RunSpec(Section):
     training: TrainingSpec = TrainingSpec()
     speed: SpeedSpec = SpeedSpec()
     adapting: AdaptingSpec = AdaptingSpec()
+    compute: ComputeSpec = ComputeSpec()
 
     @property
     def choices(self) -> Choices:
@@ -263,7 +281,7 @@ def build_spec(document: Mapping[str, Any]) -> RunSpec:
 
 def conflicts(spec: RunSpec) -> list[dict[str, str]]:
     """Settings that do not go together, as the problems of a `SpecError`; their rules are codes ``conflict.…``."""
-    training, speed, adapting = spec.training, spec.speed, spec.adapting
+    training, speed, adapting, compute = spec.training, spec.speed, spec.adapting, spec.compute
     whole, lora = adapting.freeze == "none", adapting.adapter == "lora"
     starter = spec.model.base == STARTER
     excluded = [
@@ -273,6 +291,9 @@ def conflicts(spec: RunSpec) -> list[dict[str, str]]:
         ("adapting.freeze", lora and not whole, "lora_freezes"),
         ("training.layer_decay", lora and training.layer_decay < 1, "lora_has_no_layers"),
         ("speed.batching", speed.batching == "token_budget" and speed.padding == "longest", "budget_needs_dynamic"),
+        ("compute.machine", compute.machine >= compute.machines, "no_such_machine"),
+        ("compute.rendezvous", compute.machines > 1 and not _names_a_port(compute.rendezvous), "rendezvous_needed"),
+        ("training.batch_size", bool((training.batch_size or 0) % compute.together), "batch_not_divided"),
         ("training.label_smoothing", training.loss == "focal" and training.label_smoothing > 0, "focal_or_smoothing"),
         (
             "training.metric",
@@ -285,6 +306,11 @@ def conflicts(spec: RunSpec) -> list[dict[str, str]]:
         for path, excludes, code in excluded
         if excludes
     ]
+
+
+def _names_a_port(place: str) -> bool:
+    host, _, port = place.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 1 << 16
 
 
 def value_at(spec: RunSpec, path: str) -> Any:

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.data.datasets import dataset_folder, load_profile
@@ -31,8 +32,11 @@ from backend.errors import ModelUnusable, StudioError
 from backend.evaluation import baselines
 from backend.evaluation.metrics import compute
 from backend.jobs import phases
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import BaselineMeasured, DataSplit, ModelDescribed, Noted
 from backend.jobs.process import JobContext, StopRequested, run_job
+from backend.jobs.ranks import become_several, rank_of
+from backend.machine import this_machine
 from backend.recipes import with_recipe
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec
@@ -61,13 +65,17 @@ def train(context: JobContext) -> dict[str, Any]:
     with context.phase(phases.SPLITTING):
         labelled, splits = divide(context, rows, labelled, spec)
     with context.phase(phases.BASELINES):
-        measured = measure_baselines(context, labelled, splits)
+        measured = measure_baselines(context, labelled, splits) if context.rank.leads else {}
     with context.phase(phases.TOKENISING):
         loading.join()
         prepared = prepare_model(context, spec, labelled, splits)
-        measured["before"] = measure_before(context, spec.model.base, prepared, labelled.task)
+        if context.rank.leads:
+            measured["before"] = measure_before(context, spec.model.base, prepared, labelled.task)
     with context.phase(phases.TRAINING):
         outcome = fine_tune(context, spec, prepared, labelled.task)
+        leave_others()
+        if not context.rank.leads:  # what remains is the first process's to do
+            return {}
         prepared = prepared.merged()
     run = finishing(context, spec, labelled, splits, prepared, outcome, measured)
     if outcome.failure:
@@ -201,6 +209,17 @@ def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str)
     )
 
 
+def leave_others() -> None:
+    """Part from the other processes of the run: what follows each machine does for itself, saving the model too."""
+    import gc
+
+    from torch import distributed
+
+    if distributed.is_initialized():
+        gc.collect()  # the trainer, whose model waits for the others
+        distributed.destroy_process_group()
+
+
 def finishing(*parts: Any) -> TrainedRun:
     """What remains of the run: to measure, to save and to report."""
     from backend.training.finishing import TrainedRun
@@ -221,10 +240,30 @@ def prepare_environment() -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    # With several cards Trainer would quietly spread each batch over all of them, which is slower and not the same.
-    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    if rank_of(os.environ).alone:
+        # With several cards Trainer would quietly spread each batch over all of them, which is slower and not the same.
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+
+
+def divide_work(folder: str) -> None:
+    """Become the processes that the run asks for; returns in each of them, and where it is to be one."""
+    compute = build_spec(JobDirectory(Path(folder)).spec).compute
+    if compute.together == 1 or not rank_of(os.environ).alone:
+        return
+    if this_machine().device != "cuda":
+        os.environ["ACCELERATE_USE_CPU"] = "true"
+    become_several(
+        "backend.worker",
+        folder,
+        processes=compute.processes,
+        machines=compute.machines,
+        machine=compute.machine,
+        rendezvous=compute.rendezvous,
+        threads=max(1, this_machine().cores // compute.processes),
+    )
 
 
 if __name__ == "__main__":
+    divide_work(sys.argv[1])
     prepare_environment()
     sys.exit(run_job(train, translate))

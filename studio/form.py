@@ -17,7 +17,7 @@ from backend.specs import RunSpec, Setting, settings
 from studio.cli_flags import read_list, read_pairs
 from studio.i18n import Words
 
-FORM_SECTIONS = ("training", "speed", "adapting")
+FORM_SECTIONS = ("training", "speed", "adapting", "compute")
 """The sections whose settings are plain fields of the model page; the model itself has fields of its own there."""
 TABLE_SECTIONS = ("sample", "split")
 """Those of the data page."""

@@ -119,6 +119,14 @@ class RemedyMissing(RunError):
 
 
 @dataclass(eq=False)
+class ProcessesLost(RunError):
+    """One of several processes of a run has ended without a word, and the others cannot go on."""
+
+    code = "run.processes_lost"
+    processes: int
+
+
+@dataclass(eq=False)
 class CombinationUnknown(RunError):
     """There is no such way to train in the optimization lab."""
 

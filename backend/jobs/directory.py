@@ -7,6 +7,7 @@ events.jsonl  what happened
 exit.json     how it ended, written by the supervisor
 log.txt       everything its processes printed
 lock          held (flock) as long as the supervisor or the worker lives
+rank-N.json   why process N of several failed, written by it
 reserve       room on the disk for the last word, given back when the job ends
 stop          there once the user asked it to stop
 """
@@ -32,6 +33,7 @@ from backend.jobs.events import Ended, Event, EventReader, JobFailed, JobStopped
 from backend.jobs.files import read_json, write_bytes, write_json
 
 RESERVE_BYTES = 64 << 10
+RANK_ERROR = "rank-"
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
@@ -206,6 +208,13 @@ class JobDirectory:
         except FileNotFoundError:
             return None
         return document
+
+    def rank_error(self) -> dict[str, Any] | None:
+        """Why one of the job's processes besides the first failed, as `StudioError.to_dict`; None if none said so."""
+        for file in sorted(self.path.glob(f"{RANK_ERROR}*.json")):
+            document: dict[str, Any] = read_json(file)
+            return document
+        return None
 
     def ended_event(self) -> Ended | None:
         """The event that closed the job, if its worker came that far."""

@@ -15,12 +15,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from backend.errors import StudioError, Unexpected, typed_error
-from backend.jobs.directory import JobDirectory
+from backend.errors import ProcessesLost, StudioError, Unexpected, typed_error
+from backend.jobs.directory import RANK_ERROR, JobDirectory
 from backend.jobs.events import Event, EventLog, JobCompleted, JobFailed, JobStopped, PhaseStarted, Progressed
+from backend.jobs.files import write_json
+from backend.jobs.ranks import end_with_parent, rank_of
 
 PROGRESS_INTERVAL_S = 0.25
 LONGEST_PROGRESS_INTERVAL_S = 10.0
+OTHERS_S = 3.0
+"""How long a process waits for another one to say why it ended."""
+LOST = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
 PROGRESS_SHARE = 2000
 """The interval grows to this part of the time that the phase has taken, so that its events stay a few thousand."""
 
@@ -43,14 +48,16 @@ class JobContext:
         self.seconds: dict[str, float] = {}
         """Seconds spent in each phase so far."""
         self.phase_name = ""
-        self._log = EventLog(job.events_path)
+        self.rank = rank_of(os.environ)
+        self._log = EventLog(job.events_path) if self.rank.leads else None
         self._terminated = False
         self._progressed_at = 0.0
         self._phase_started = time.monotonic()
 
     def emit(self, event: Event) -> None:
-        """Record what happened."""
-        self._log.write(event)
+        """Record what happened; where several processes do the job, the first one of this machine does so."""
+        if self._log is not None:
+            self._log.write(event)
 
     @contextmanager
     def phase(self, name: str, *, hears_stop: bool = True) -> Iterator[None]:
@@ -77,8 +84,8 @@ class JobContext:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether the user, or the system by SIGTERM, asked the job to stop."""
-        return self._terminated or self.job.stop_requested
+        """Whether the user, or the system by SIGTERM, asked the job to stop: of several processes the first hears."""
+        return self.rank.leads and (self._terminated or self.job.stop_requested)
 
     def check_stop(self) -> None:
         """Raise `StopRequested` if a stop was asked for."""
@@ -103,18 +110,38 @@ def run_job(
     ``translate`` words foreign errors that the body lets through; it gives `Unexpected` for those it does not know.
     """
     context = JobContext(JobDirectory(Path(sys.argv[1])))
-    context.hear_termination()
+    if context.rank.leads:
+        context.hear_termination()
+    if not context.rank.alone:
+        end_with_parent()
     try:
         result = body(context)
     except StopRequested as stop:
+        if not context.rank.alone and not context.job.stop_requested:  # torchrun ends all where one has failed
+            return _close(context, JobFailed(_error_of_others(context).to_dict()), 1)
         return _close(context, JobStopped(stop.kept), 3)
     except Exception as error:
-        failed = JobFailed(_worded(error, context.path, translate).to_dict())
-        status = _close(context, failed, 1)
+        worded = _worded(error, context.path, translate)
+        if not context.rank.leads:
+            write_json(context.path / f"{RANK_ERROR}{context.rank.number}.json", worded.to_dict())
+        elif not context.rank.alone and isinstance(worded, Unexpected):
+            worded = _error_of_others(context, worded)  # what breaks in one process breaks the talk of the others
+        status = _close(context, JobFailed(worded.to_dict()), 1)
         with suppress(OSError):  # the log may be on the disk that is full: the event has said why
             traceback.print_exc()
         return status
     return _close(context, JobCompleted(result), 0)
+
+
+def _error_of_others(context: JobContext, otherwise: StudioError | None = None) -> StudioError:
+    """What ended another process of the job, if it could say so."""
+    deadline = time.monotonic() + OTHERS_S
+    while (found := context.job.rank_error()) is None and time.monotonic() < deadline:
+        time.sleep(PROGRESS_INTERVAL_S)
+    if found is not None:
+        return StudioError.from_dict(found)
+    lost = any(words in str(otherwise and otherwise.facts).lower() for words in LOST)
+    return otherwise if otherwise is not None and not lost else ProcessesLost(processes=context.rank.processes)
 
 
 def leave(status: int) -> NoReturn:
@@ -131,7 +158,8 @@ def leave(status: int) -> NoReturn:
 
 def _close(context: JobContext, end: Event, status: int) -> int:
     # The last word must reach the disk even when it is full: room was kept for it.
-    context.job.release_reserve()
+    if context.rank.leads:
+        context.job.release_reserve()
     context.emit(end)
     return status
 

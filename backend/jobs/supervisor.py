@@ -75,6 +75,8 @@ def describe_end(job: JobDirectory, exit_code: int, *, overdue: bool = False) ->
         end["state"] = last.state
         end["error"] = last.error if isinstance(last, JobFailed) else None
         end["kept"] = last.kept if isinstance(last, JobStopped) else None
+    elif (lost := job.rank_error()) is not None:
+        end["state"], end["error"] = JobState.FAILED, lost
     elif overdue:
         end["state"] = JobState.FAILED
         end["error"] = ProcessOverdue(minutes=round(job.description["time_limit_s"] / 60, 2)).to_dict()

@@ -45,7 +45,7 @@ def measure(context: JobContext) -> dict[str, Any]:
         StudioError: the data or the settings will not do.
         StopRequested: the user stopped it; what was measured is told already.
     """
-    asked, spec = context.spec, with_recipe(build_spec(context.spec["run"]))
+    asked, spec = context.spec, with_recipe(build_spec({**context.spec["run"], "compute": {}}))  # by one process
     ways = {way.code: way for way in combinations(spec, this_machine())}
     with context.phase(phases.READING):
         rows, labelled = read(context, spec)

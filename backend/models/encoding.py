@@ -37,6 +37,12 @@ class EncodedTexts:
         starts = self.starts[: count + 1]
         return EncodedTexts(self.tokens[: starts[-1]], starts, self.pad_token)
 
+    def chosen(self, rows: Numbers) -> EncodedTexts:
+        """The texts with these numbers, in this order."""
+        starts = np.concatenate([[0], np.cumsum(self.lengths[rows])])
+        pieces = [self.tokens[self.starts[row] : self.starts[row + 1]] for row in rows]
+        return EncodedTexts(np.concatenate(pieces) if pieces else self.tokens[:0], starts, self.pad_token)
+
     def batch(self, rows: Sequence[int] | Numbers, pad_to: int = 0) -> dict[str, torch.Tensor]:
         """``input_ids`` and ``attention_mask`` (b, t) of these texts, padded on the right to ``pad_to`` at least."""
         lengths = self.lengths[rows]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import psutil
 import torch
 
+from backend.jobs.ranks import rank_of
 from backend.machine import Machine, this_machine, without_card
 from backend.models.encoding import EncodedTexts
 from backend.models.memory import is_memory_error, release_memory
@@ -25,7 +26,7 @@ TOKENS_A_BATCH_GPU = 65_536
 def choose_device() -> torch.device:
     """The graphics card where there is one, else the processor."""
     if torch.cuda.is_available():
-        return torch.device("cuda", 0)
+        return torch.device("cuda", rank_of(os.environ).local_number)
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
@@ -54,8 +55,13 @@ def describe_device(device: torch.device) -> str:
 def prepare_processor() -> None:
     """Let torch use every physical core and treat vanishing numbers as zero, which would be slow to compute with."""
     torch.set_flush_denormal(True)
+    torch.set_num_threads(threads_each(rank_of(os.environ).local_processes))
+
+
+def threads_each(processes: int) -> int:
+    """How many threads each of so many processes has on this machine."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, min(usable, psutil.cpu_count(logical=False) or usable)))
+    return max(1, min(usable, psutil.cpu_count(logical=False) or usable) // processes)
 
 
 def predict_logits(

@@ -19,6 +19,8 @@ Value = TypeVar("Value")
 EVALUATIONS_A_RUN = 12
 EVALUATION_COST = 0.15
 """Most of the training time that evaluations may take, estimated from rows: a forward pass is a third of a step."""
+LONGEST_WAIT_S = 24 * 3600
+"""How long processes wait for each other: the first one measures baselines, writes checkpoints and downloads alone."""
 OPTIMIZERS = {
     "adamw": "adamw_torch",
     "adamw_fused": "adamw_torch_fused",
@@ -108,6 +110,7 @@ def build_arguments(
         dataloader_num_workers=workers,
         dataloader_pin_memory=device.type == "cuda",
         ddp_find_unused_parameters=False,
+        ddp_timeout=LONGEST_WAIT_S,
     )
 
 
@@ -117,7 +120,7 @@ def arguments_of(spec: RunSpec, decisions: Sequence[Decision], device: torch.dev
     return build_arguments(
         folder,
         epochs=required(settings.epochs),
-        batch_size=required(settings.batch_size),
+        batch_size=required(settings.batch_size) // spec.compute.together,
         learning_rate=required(settings.learning_rate),
         warmup_share=required(settings.warmup_share),
         weight_decay=required(settings.weight_decay),

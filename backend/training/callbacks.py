@@ -6,6 +6,8 @@ import math
 import time
 from typing import Any
 
+import torch
+from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from backend.errors import LossNotFinite
@@ -136,14 +138,25 @@ class Telling(TrainerCallback):
 
 
 class Stopping(TrainerCallback):
-    """Ends training at the step in which the stop that the user asked for is seen."""
+    """Ends training at the step in which the stop that the user asked for is seen: by all processes at the same."""
 
     def __init__(self, context: JobContext) -> None:
         self._context = context
+        self._seen = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop was asked for; of several processes, whether they ended by it."""
+        return self._seen or (self._context.rank.alone and self._context.stop_requested)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Look for the request."""
-        if self._context.stop_requested:
+        self._seen = self._context.stop_requested
+        if not self._context.rank.alone:
+            asked = torch.tensor(int(self._seen), device=args.device)
+            distributed.all_reduce(asked, distributed.ReduceOp.MAX)
+            self._seen = bool(asked.item())
+        if self._seen:
             control.should_training_stop = True
             control.should_evaluate = False
 

@@ -83,7 +83,8 @@ class BestCheckpoint(TrainerCallback):
         if rank > self._rank:
             step = self._steps_before + state.global_step
             self._rank, self._without_better = rank, 0
-            self._save(model, step)
+            if self._context.rank.leads:
+                self._save(model, step)
             self.best = Best(step, round(state.epoch or 0.0, 4), measured)
             self._context.emit(CheckpointSaved(step=step, best=True))
             return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,40 @@ class LengthGroupedOrder(RandomOrder):
             batches = [batches[i] for i in random.permutation(len(batches))]
             batches = [longest, *batches]
         return iter(np.concatenate([*batches, *partial]).tolist())
+
+
+class DividedBatches(BatchRebalanceSampler):
+    """The batches of an order, of each of which every process has its part: together they are what one would learn.
+
+    As `TokenBudgetBatches`, of Transformers' class it has the type alone.
+
+    Args:
+        order: the rows of an epoch.
+        batch_size: rows of all processes together. A last batch with fewer rows than processes joins the one before.
+        processes: among which each batch is divided.
+        process: which of them this is, from 0.
+    """
+
+    def __init__(self, order: RandomOrder, batch_size: int, *, processes: int, process: int) -> None:
+        self._order, self._processes, self._process = order, processes, process
+        starts = list(range(0, len(order), batch_size))
+        if len(starts) > 1 and len(order) - starts[-1] < processes:
+            starts.pop()
+        self._edges = [*starts, len(order)]
+
+    def __len__(self) -> int:
+        return len(self._edges) - 1
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the batches of this epoch from now on."""
+        self._order.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rows = list(self._order)
+        for start, end in pairwise(self._edges):
+            batch = rows[start:end]
+            # Each process must have a row: a table with fewer rows than processes has some of them twice.
+            yield batch[self._process :: self._processes] or batch[:1]
 
 
 class TokenBudgetBatches(BatchRebalanceSampler):

@@ -128,7 +128,9 @@ def prepare_training(
         loaded, length = fit_length(loaded, texts["train"], spec.training.max_length)
     context.check_stop()
     check_disk(context.path, 4 * weights_bytes(loaded.model))  # two checkpoints, the model before and the finished one
-    save_before(context.path, loaded, base=spec.model.base, source=source, task=labelled.task, labels=labelled.labels)
+    if context.rank.leads:
+        base, task = spec.model.base, labelled.task
+        save_before(context.path, loaded, base=base, source=source, task=task, labels=labelled.labels)
     encoded = encode_all(context, loaded, texts)
     placed = place(context, spec, loaded, reload, length)
     pad_to = loaded.max_length if spec.speed.padding == "longest" else 0

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import distributed
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from backend.errors import LossNotFinite, MemoryFull
 from backend.evaluation.metrics import compute
 from backend.jobs.events import Noted
 from backend.jobs.process import JobContext, StopRequested
+from backend.models.encoding import EncodedTexts
 from backend.models.forward import predict_logits
 from backend.models.memory import is_memory_error, release_memory
 from backend.models.warm_start import BagStep
@@ -27,11 +29,11 @@ from backend.training.checkpoints import Best, BestCheckpoint
 from backend.training.errors import translate
 from backend.training.layers import depths
 from backend.training.memory import fitting_tokens
-from backend.training.rows import LengthGroupedOrder, RandomOrder, Rows, TokenBudgetBatches
+from backend.training.rows import DividedBatches, LengthGroupedOrder, RandomOrder, Rows, TokenBudgetBatches
 
 ROWS_ASKED = 32
 Loss = Callable[..., torch.Tensor]
-Order = RandomOrder | TokenBudgetBatches
+Order = RandomOrder | TokenBudgetBatches | DividedBatches
 WarmUp = Callable[[Callable[[BagStep], None]], None]
 
 
@@ -204,11 +206,25 @@ class ClassificationTrainer(Trainer):
             StopRequested: between two batches.
         """
         rows: Rows = eval_dataset if eval_dataset is not None else self._validation
-        logits = predict_logits(self.model, rows.texts, step=lambda _done: self._check_stop())
+        logits = ask_together(self.model, rows.texts, self._check_stop)
         measured = measure(self._task, logits, rows.targets)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+def ask_together(model: Any, texts: EncodedTexts, check_stop: Callable[[], None]) -> npt.NDArray[np.float32]:
+    """Logits (n, k) of all texts, of which each process asks its part. One that is alone may be stopped meanwhile."""
+    processes = distributed.get_world_size() if distributed.is_initialized() else 1
+    if processes == 1:
+        return predict_logits(model, texts, step=lambda _done: check_stop())
+    mine = np.arange(distributed.get_rank(), len(texts), processes)
+    parts: list[Any] = [None] * processes
+    distributed.all_gather_object(parts, predict_logits(model, texts.chosen(mine)))
+    logits = np.empty((len(texts), parts[0].shape[1]), dtype=np.float32)
+    for number, part in enumerate(parts):
+        logits[number::processes] = part
+    return logits
 
 
 def build_order(lengths: npt.NDArray[Any], batching: str, arguments: TrainingArguments) -> Order:
@@ -223,13 +239,17 @@ def build_order(lengths: npt.NDArray[Any], batching: str, arguments: TrainingArg
             accumulation=arguments.gradient_accumulation_steps,
         )
     kind = RandomOrder if batching == "random" else LengthGroupedOrder
-    return kind(lengths, arguments.train_batch_size, arguments.seed)
+    processes, batch_size = arguments.world_size, arguments.train_batch_size * arguments.world_size
+    order = kind(lengths, batch_size, arguments.seed)
+    if processes == 1:
+        return order
+    return DividedBatches(order, batch_size, processes=processes, process=arguments.process_index)
 
 
 def steps_an_epoch(order: Order, arguments: TrainingArguments) -> int:
     """Optimizer steps in each epoch, of all processes together."""
-    whole = isinstance(order, TokenBudgetBatches)
-    batches = len(order) if whole else math.ceil(len(order) / (arguments.train_batch_size * arguments.world_size))
+    whole = isinstance(order, TokenBudgetBatches | DividedBatches)
+    batches = len(order) if whole else math.ceil(len(order) / arguments.train_batch_size)
     return max(1, math.ceil(batches / arguments.gradient_accumulation_steps))
 
 
@@ -279,6 +299,7 @@ def fine_tune(
     epochs = max(1, math.ceil(arguments.num_train_epochs))
     times = schedule.evaluations or evaluations_an_epoch(epochs, steps, len(train), len(validation))
     telling = Telling(context, len(train), steps_before)
+    stopping = Stopping(context)
     keeping = BestCheckpoint(context, checkpoints, schedule.metric, schedule.patience, steps_before)
     trainer = ClassificationTrainer(
         task=task,
@@ -288,7 +309,7 @@ def fine_tune(
         validation=validation,
         loss=loss,
         check_stop=context.check_stop,
-        callbacks=[Evaluating(min(times, steps), steps), Stopping(context), telling, keeping],
+        callbacks=[Evaluating(min(times, steps), steps), stopping, telling, keeping],
         batching=schedule.batching,
         layer_decay=schedule.layer_decay,
         most_tokens=room_for_tokens(context, model, train, arguments),
@@ -311,15 +332,16 @@ def fine_tune(
         release_memory()
     # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
     plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
-    keeping.restore(plain)
-    if failure is not None:
+    if context.rank.leads:
+        keeping.restore(plain)
+    if failure is not None and context.rank.leads:
         sound = isinstance(failure, MemoryFull) or answers_are_finite(plain, validation)
         failure.kept = "best" if keeping.best else "last" if sound else "none"
     return Outcome(
         best=keeping.best,
         step=steps_before + trainer.state.global_step,
         epoch=round(trainer.state.epoch or 0.0, 4),
-        stopped=context.stop_requested,
+        stopped=stopping.stopped,
         examples_per_second=round(telling.examples_per_second, 2),
         failure=failure,
     )

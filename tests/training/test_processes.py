@@ -1,0 +1,182 @@
+"""Runs by two processes of one machine: the same as by one, and one story told of them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from safetensors.torch import load_file
+
+from backend.errors import LossNotFinite, ProcessesLost, StudioError
+from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.events import Evaluated, JobCompleted, LossLogged, PhaseStarted
+from backend.jobs.ranks import Rank, rank_of
+from backend.jobs.store import RunStore, read_report
+from backend.settings import Home
+from backend.specs import RunSpec, conflicts
+from backend.training.rows import DividedBatches, LengthGroupedOrder, RandomOrder
+from tests.tiny_models import UNCLIPPED, make_enormous
+from tests.training.conftest import BAD, GOOD, Workshop, ended, events_of, until
+
+TWO = {"compute__processes": 2}
+
+
+@pytest.fixture(scope="module")
+def steady(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny BERT without dropout, whose random numbers would be others in each process."""
+    folder = tmp_path_factory.mktemp("steady")
+    for file in workshop.models["bert"].iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    return str(folder)
+
+
+def processes_in(run: JobDirectory) -> list[psutil.Process]:
+    """Every living process that does this run, its supervisor included."""
+    return [p for p in psutil.process_iter(["cmdline"]) if str(run.path) in (p.info["cmdline"] or [])]
+
+
+def workers_in(run: JobDirectory) -> list[psutil.Process]:
+    """The processes that train."""
+    return [process for process in processes_in(run) if "RANK" in process.environ()]
+
+
+@pytest.mark.parametrize("batching", ["random", "length_grouped"])
+def test_batches_divided_among_processes_are_those_of_one(batching: str) -> None:
+    lengths = np.random.default_rng(0).integers(3, 60, size=131)
+    kind = RandomOrder if batching == "random" else LengthGroupedOrder
+    whole = list(kind(lengths, 16, seed=3))
+    parts = [DividedBatches(kind(lengths, 16, seed=3), 16, processes=4, process=p) for p in range(4)]
+    assert len({len(part) for part in parts}) == 1
+    # 131 rows: 8 batches of 16, and three rows that are too few for four processes and join the last batch.
+    together = [sorted(row for rows in batch for row in rows) for batch in zip(*parts, strict=True)]
+    assert together == [sorted(whole[i : i + 16]) for i in range(0, 112, 16)] + [sorted(whole[112:])]
+
+
+def test_two_processes_learn_what_one_learns(workshop: Workshop, steady: str) -> None:
+    """Rows, accumulation, class weights and clipping included: the same curve, figures and weights to rounding."""
+    settings: dict[str, Any] = {
+        "training__batch_size": 10,  # of which 194 rows make an incomplete last batch
+        "training__accumulation": 2,
+        "training__class_weights": "balanced",
+        "training__precision": "fp32",
+        "training__evaluations": 2,
+        "training__metric": "accuracy",
+    }
+    alone = workshop.start(workshop.spec(steady, **settings))
+    both = workshop.start(workshop.spec(steady, **settings, **TWO))
+    for run in (alone, both):
+        assert ended(run).status().state is JobState.COMPLETED, run.log_path.read_text()[-3000:]
+    curves = [[(e.step, e.loss, e.gradient_norm) for e in events_of(run, LossLogged)] for run in (alone, both)]
+    assert len(curves[0]) == 20
+    assert np.allclose(curves[0], curves[1], rtol=2e-4, atol=1e-5)
+    losses = [[e.loss for e in events_of(run, Evaluated)] for run in (alone, both)]
+    assert np.allclose(losses[0], losses[1], rtol=1e-3)
+    weights = [load_file(run.path / "model" / "model.safetensors") for run in (alone, both)]
+    assert all(np.allclose(weights[0][name], weights[1][name], atol=2e-3) for name in weights[0])
+    # One of them tells: nothing stands twice.
+    phases = [event.phase for event in events_of(both, PhaseStarted)]
+    assert len(phases) == len(set(phases)) == 7
+    assert len(events_of(both, JobCompleted)) == 1
+    assert read_report(both)["rows"] == read_report(alone)["rows"]  # type: ignore[index]
+
+
+def test_token_budget_batches_and_the_starter_go_on_two_processes(workshop: Workshop) -> None:
+    spec = workshop.spec("starter", "support_tickets", training__max_steps=4, speed__batching="token_budget", **TWO)
+    run = ended(workshop.start(spec))
+    assert run.status().state is JobState.COMPLETED, run.log_path.read_text()[-3000:]
+    assert all(np.isfinite(event.loss) for event in events_of(run, LossLogged))
+
+
+def test_stop_is_heard_by_all_processes_at_the_same_step(workshop: Workshop, steady: str) -> None:
+    run = workshop.start(workshop.spec(steady, training__epochs=500, training__batch_size=8, **TWO))
+    until(lambda: events_of(run, Evaluated))
+    run.request_stop()
+    assert ended(run).status().state is JobState.STOPPED, run.log_path.read_text()[-3000:]
+    assert (run.path / "model" / "model.safetensors").exists()
+    until(lambda: not processes_in(run), 10)
+
+
+def test_process_that_is_killed_fails_the_run_and_leaves_none(workshop: Workshop, steady: str) -> None:
+    run = workshop.start(workshop.spec(steady, training__epochs=500, training__batch_size=8, **TWO))
+    until(lambda: len(events_of(run, LossLogged)) > 3)
+    second = next(process for process in workers_in(run) if rank_of(process.environ()).number == 1)
+    second.send_signal(signal.SIGKILL)
+    status = ended(run).status()
+    assert status.state is JobState.FAILED
+    assert isinstance(status.error, ProcessesLost), status.error
+    until(lambda: not processes_in(run), 40)
+
+
+def test_processes_whose_parent_is_gone_end_themselves(workshop: Workshop, steady: str) -> None:
+    run = workshop.start(workshop.spec(steady, training__epochs=500, training__batch_size=8, **TWO))
+    until(lambda: len(events_of(run, LossLogged)) > 3)
+    for process in processes_in(run):
+        if "torch.distributed.run" in process.cmdline():
+            process.send_signal(signal.SIGKILL)
+    until(lambda: not processes_in(run), 15)
+    assert run.status().state.is_final
+    assert run.status().state is not JobState.COMPLETED
+
+
+def test_loss_that_is_no_number_ends_all_processes_and_keeps_the_best(workshop: Workshop, tmp_path: Path) -> None:
+    base = make_enormous(tmp_path, [*GOOD, *BAD])
+    run = ended(workshop.start(workshop.spec(str(base), training__evaluations=7, **UNCLIPPED, **TWO)))
+    status = run.status()
+    assert isinstance(status.error, LossNotFinite), (status, run.log_path.read_text()[-3000:])
+    assert status.error.kept == "best"
+    assert read_report(run)["state"] == "failed"  # type: ignore[index]
+    until(lambda: not processes_in(run), 10)
+
+
+def test_what_fails_in_another_process_is_what_the_run_says(tmp_path: Path) -> None:
+    job = JobDirectory.create(tmp_path, kind="train", module="none", spec={})
+    assert job.rank_error() is None
+    told = LossNotFinite(step=3, learning_rate=0.1).to_dict()
+    (job.path / "rank-1.json").write_text(json.dumps(told), "utf-8")
+    assert isinstance(StudioError.from_dict(job.rank_error() or {}), LossNotFinite)
+
+
+def test_two_machines_meet_and_each_keeps_the_run(workshop: Workshop, steady: str, tmp_path: Path) -> None:
+    """Two homes on one host, as two machines would have them, with the same table imported in both."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    spec = workshop.spec(steady, training__max_steps=6, compute__machines=2, compute__rendezvous=place)
+    other = Home(tmp_path / "home").prepare()
+    (other.datasets).rmdir()
+    (other.datasets).symlink_to(workshop.store.home.datasets)
+    stores = [workshop.store, RunStore(other)]
+    runs = []
+    for machine, store in enumerate(stores):
+        runs.append(store.create(spec.replaced(compute__machine=machine)))
+        store.start(runs[-1])
+    for run in runs:
+        assert ended(run).status().state is JobState.COMPLETED, run.log_path.read_text()[-3000:]
+    curves = [[(e.step, e.loss) for e in events_of(run, LossLogged)] for run in runs]
+    assert curves[0] == curves[1]
+    assert len(curves[0]) == 6
+    weights = [load_file(run.path / "model" / "model.safetensors") for run in runs]
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_settings_of_processes_that_do_not_hold_are_refused() -> None:
+    def rules(**values: object) -> list[str]:
+        return [problem["rule"] for problem in conflicts(RunSpec().replaced(**values))]
+
+    assert rules(compute__processes=3, training__batch_size=64) == ["conflict.batch_not_divided"]
+    assert rules(compute__processes=3) == []
+    assert rules(compute__machines=2, compute__rendezvous="here") == ["conflict.rendezvous_needed"]
+    assert rules(compute__machines=2, compute__rendezvous="here:29500", compute__machine=2) == [
+        "conflict.no_such_machine"
+    ]
+    assert rules(compute__machines=2, compute__rendezvous="here:29500", compute__machine=1) == []
+    assert rank_of({}) == Rank()
