@@ -40,8 +40,12 @@ ELSEWHERE = {
     "data.revision": "main",
     "data.splits": ["train", "test"],
     "data.label_columns": ["a", "b"],
+    "compute.processes": 4,
+    "compute.machines": 2,
+    "compute.machine": 1,
+    "compute.rendezvous": "10.0.0.5:29500",
 }
-"""Settings of workbooks, of the Hub, and of tables without a label column."""
+"""Settings of workbooks, of the Hub, of tables without a label column, and of several machines."""
 
 
 def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio, reviews: Path, tmp_path: Path) -> None:
