@@ -19,7 +19,8 @@ from backend.errors import ProcessesLost, StudioError, Unexpected, typed_error
 from backend.jobs.directory import RANK_ERROR, JobDirectory
 from backend.jobs.events import Event, EventLog, JobCompleted, JobFailed, JobStopped, PhaseStarted, Progressed
 from backend.jobs.files import write_json
-from backend.jobs.ranks import end_with_parent, rank_of
+from backend.jobs.platform import end_with_parent
+from backend.jobs.ranks import rank_of
 
 PROGRESS_INTERVAL_S = 0.25
 LONGEST_PROGRESS_INTERVAL_S = 10.0
@@ -112,8 +113,7 @@ def run_job(
     context = JobContext(JobDirectory(Path(sys.argv[1])))
     if context.rank.leads:
         context.hear_termination()
-    if not context.rank.alone:
-        end_with_parent()
+    end_with_parent()
     try:
         result = body(context)
     except StopRequested as stop:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-LOOK_S = 1.0
+from backend.jobs.platform import end_with_parent
 
 
 @dataclass(frozen=True)
@@ -62,16 +60,5 @@ def become_several(
     environ = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     run = [sys.executable, "-m", "torch.distributed.run", *where, "--nproc-per-node", str(processes)]
     sys.stdout.flush()
+    end_with_parent()
     os.execve(sys.executable, [*run, "-m", module, folder], environ)
-
-
-def end_with_parent() -> None:
-    """End this process when the one that started it is gone: nobody else would end it."""
-    parent = os.getppid()
-
-    def look() -> None:
-        while os.getppid() == parent:
-            time.sleep(LOOK_S)
-        os._exit(1)
-
-    threading.Thread(target=look, name="parent", daemon=True).start()

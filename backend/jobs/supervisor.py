@@ -13,17 +13,25 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from backend.errors import ProcessCrashed, ProcessKilled, ProcessOverdue
 from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.events import JobFailed, JobStopped
+from backend.jobs.phases import SAVING
+from backend.jobs.platform import adopt_orphans, end_descendants
 
 LOG_LINES_KEPT = 20
 LOOK_S = 1.0
 LAST_WORD_S = 10.0
 """How long a worker may stay after its last word."""
+STOP_S, LONGEST_STOP_S = 30.0, 600.0
+"""How long a worker may go on after a stop was asked for: as a rule, and where it saves or its steps are slow."""
+STEPS_AFTER_STOP = 3
+"""Of the longest it has taken between two events."""
 
 
 def supervise(job: JobDirectory, lock_descriptor: int) -> None:
@@ -34,26 +42,45 @@ def supervise(job: JobDirectory, lock_descriptor: int) -> None:
 
     signal.signal(signal.SIGTERM, forward_stop)
     signal.signal(signal.SIGINT, forward_stop)
+    adopt_orphans()
     worker = subprocess.Popen(
         [sys.executable, "-m", job.description["module"], str(job.path)],
         stdin=subprocess.DEVNULL,
         pass_fds=[lock_descriptor],
+        process_group=0,
     )
-    overdue = threading.Event()
-    threading.Thread(target=watch, args=(JobDirectory(job.path), worker, overdue), daemon=True).start()
+    watched = Watched()
+    threading.Thread(target=watch, args=(JobDirectory(job.path), worker.pid, watched), daemon=True).start()
     exit_code = worker.wait()
-    job.write_exit(describe_end(job, exit_code, overdue=overdue.is_set()))
+    end_descendants(worker.pid)
+    job.write_exit(describe_end(job, exit_code, watched))
 
 
-def watch(job: JobDirectory, worker: subprocess.Popen[bytes], overdue: threading.Event) -> None:
-    """End a worker that is still there after its time, which sets ``overdue``, or long after its last word."""
+@dataclass
+class Watched:
+    """Why a worker was ended from here, if it was."""
+
+    overdue: bool = False
+    """It was there after its time."""
+    deaf: bool = False
+    """It went on after it was asked to stop."""
+
+
+def watch(job: JobDirectory, group: int, watched: Watched) -> None:
+    """End a worker with all that it started: after its time, long after its last word, or long after a stop."""
     started, limit_s = time.monotonic(), job.description.get("time_limit_s")
     changed, silent_since = -1.0, started
+    stop_asked: float | None = None
     while True:
         time.sleep(LOOK_S)
         now = time.monotonic()
         if limit_s is not None and now - started > limit_s:
-            overdue.set()
+            watched.overdue = True
+            break
+        if stop_asked is None and job.stop_requested:
+            stop_asked = now
+        if stop_asked is not None and now - stop_asked > STOP_S and now - stop_asked > patience_s(job):
+            watched.deaf = True
             break
         written = job.events_path.stat().st_mtime if job.events_path.exists() else -1.0
         if written != changed:
@@ -61,14 +88,24 @@ def watch(job: JobDirectory, worker: subprocess.Popen[bytes], overdue: threading
         # An end is looked for once in each silence: its events may be many.
         elif LAST_WORD_S <= now - silent_since < LAST_WORD_S + 2 * LOOK_S and job.ended_event() is not None:
             break
-    worker.kill()
+    end_descendants(group)
 
 
-def describe_end(job: JobDirectory, exit_code: int, *, overdue: bool = False) -> dict[str, Any]:
+def patience_s(job: JobDirectory) -> float:
+    """How long after a stop a worker may go on: longer where it saves, or where its steps take long."""
+    if job.status().phase == SAVING:
+        return LONGEST_STOP_S
+    times = [event.time for event in job.events()]
+    slowest = max((after - before for before, after in pairwise(times)), default=0.0)
+    return min(max(STOP_S, STEPS_AFTER_STOP * slowest), LONGEST_STOP_S)
+
+
+def describe_end(job: JobDirectory, exit_code: int, watched: Watched | None = None) -> dict[str, Any]:
     """What ``exit.json`` says: the worker's own last word, or what its exit status tells where it had none.
 
-    One that was ended because it was ``overdue`` has failed for that reason.
+    One that was ended because it was overdue has failed for that reason; one that heard no stop is stopped.
     """
+    watched = watched or Watched()
     last = job.ended_event()
     end: dict[str, Any] = {"ended": time.time(), "exit_code": exit_code, "signal": None, "error": None, "kept": None}
     if last is not None:
@@ -77,7 +114,9 @@ def describe_end(job: JobDirectory, exit_code: int, *, overdue: bool = False) ->
         end["kept"] = last.kept if isinstance(last, JobStopped) else None
     elif (lost := job.rank_error()) is not None:
         end["state"], end["error"] = JobState.FAILED, lost
-    elif overdue:
+    elif watched.deaf:
+        end["state"], end["signal"] = JobState.STOPPED, signal.Signals.SIGKILL.name
+    elif watched.overdue:
         end["state"] = JobState.FAILED
         end["error"] = ProcessOverdue(minutes=round(job.description["time_limit_s"] / 60, 2)).to_dict()
     elif exit_code < 0:

@@ -9,7 +9,6 @@ what torch took of it.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from backend.decisions import Decision, decided
-from backend.jobs.process import JobContext, StopRequested
+from backend.jobs.process import JobContext
 from backend.models.encoding import encode
 from backend.models.forward import describe_device, prepare_processor
 from backend.models.loading import LoadedModel, load_base, name_labels
@@ -62,14 +61,13 @@ class Learned:
 
 @dataclass
 class Clock(TrainerCallback):
-    """Notes when each optimizer step ends, and ends training when it is enough or nobody waits for it any more."""
+    """Notes when each optimizer step ends, and ends training when it is enough."""
 
     context: JobContext
     device: torch.device
     steps: int
     ends: list[float] = field(default_factory=list)
     begun: float = 0.0
-    parent: int = field(default_factory=os.getppid)
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start the clock."""
@@ -82,12 +80,7 @@ class Clock(TrainerCallback):
         self.ends.append(time.perf_counter())
         self.context.progress(len(self.ends), self.steps, unit="steps")
         enough = len(self.ends) > 2 and self.ends[-1] - self.ends[0] > ENOUGH_S
-        control.should_training_stop = enough or len(self.ends) >= self.steps or self.given_up
-
-    @property
-    def given_up(self) -> bool:
-        """Whether a stop was asked for, or the process that waits for the figures has gone."""
-        return self.context.stop_requested or os.getppid() != self.parent
+        control.should_training_stop = enough or len(self.ends) >= self.steps or self.context.stop_requested
 
     @property
     def first_seconds(self) -> float:
@@ -125,7 +118,7 @@ def try_out(context: JobContext) -> dict[str, Any]:
 
     Raises:
         StudioError: the model or a setting will not do, or memory is too small.
-        StopRequested: a stop was asked for, or the process that waits for the figures has gone.
+        StopRequested: a stop was asked for.
     """
     prepare_processor()
     asked = context.spec
@@ -151,8 +144,7 @@ def try_out(context: JobContext) -> dict[str, Any]:
         tell=context.emit,
     )
     trainer.train()
-    if clock.given_up:
-        raise StopRequested
+    context.check_stop()
     steps = trainer.learned
     counted = steps[1:] or steps
     return {

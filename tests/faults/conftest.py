@@ -66,9 +66,9 @@ def start_run(home: Home, epochs: int = 500) -> JobDirectory:
     return run
 
 
-def await_that(found: Callable[[], bool], what: str) -> None:
+def await_that(found: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
     """Wait until it is so."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not found():
         assert time.monotonic() < deadline, f"waited in vain: {what}"
         time.sleep(0.1)

@@ -47,16 +47,13 @@ def test_a_killed_worker_leaves_an_interrupted_run_that_says_so(home: Home, run:
     assert not run.path.exists()
 
 
-def test_a_killed_supervisor_leaves_the_run_going_and_stoppable(home: Home, run: JobDirectory) -> None:
+def test_a_killed_supervisor_takes_its_worker_along(home: Home, run: JobDirectory) -> None:
     (supervisor,) = processes_of(run, "backend.jobs.supervisor")
     supervisor.kill()
     supervisor.wait(10)
-    assert RunStore(home).get(run.id).status().state is JobState.RUNNING
-    RunStore(home).stop(run.id)
-    await_that(lambda: run.status().state.is_final, "the stop")
-    status = RunStore(home).get(run.id).status()
-    assert status.state is JobState.STOPPED
-    assert status.ended is not None
+    await_that(lambda: run.status().state is JobState.INTERRUPTED, "the end", patience_s=5.0)
+    assert not processes_of(run, "backend.worker")
+    assert RunStore(home).get(run.id).status().state is JobState.INTERRUPTED
 
 
 def test_all_processes_killed_is_told_as_interrupted(home: Home, run: JobDirectory) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backend.errors import DiskFull, MemoryFull, ProcessCrashed, ProcessKilled, ProcessOverdue, Unexpected
 from backend.jobs.directory import JobDirectory, JobState, JobStatus
+from backend.jobs.events import PhaseStarted
 from backend.jobs.launch import launch
-from backend.jobs.supervisor import LAST_WORD_S
+from backend.jobs.process import JobContext
+from backend.jobs.supervisor import LAST_WORD_S, LONGEST_STOP_S, STOP_S, patience_s
 
 WORKER = """
-import errno, os, signal, sys, time
+import errno, os, signal, subprocess, sys, time
 from backend.errors import MemoryFull
 from backend.jobs.process import leave, run_job
 
@@ -109,6 +112,38 @@ def test_a_worker_that_hears_nothing_is_ended_after_its_time_and_says_so(tmp_pat
     assert status.state is JobState.FAILED
     assert isinstance(status.error, ProcessOverdue)
     assert status.error.minutes == 0.05
+
+
+def test_a_worker_that_hears_no_stop_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    code = f"""
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen(["sleep", "301"], start_new_session=True)
+open({str(tmp_path / "child")!r}, "w").write(str(child.pid))
+time.sleep(300)"""
+    asked = time.time()
+    status = run_module(tmp_path, code.strip(), stop=True)
+    assert status.state is JobState.STOPPED
+    assert STOP_S <= time.time() - asked < STOP_S + 10
+    assert not psutil.pid_exists(int((tmp_path / "child").read_text()))
+
+
+def test_what_a_worker_leaves_behind_is_ended(tmp_path: Path) -> None:
+    code = f"""
+child = subprocess.Popen(["sleep", "302"], start_new_session=True)
+open({str(tmp_path / "child")!r}, "w").write(str(child.pid))"""
+    assert run_module(tmp_path, code.strip()).state is JobState.COMPLETED
+    assert not psutil.pid_exists(int((tmp_path / "child").read_text()))
+
+
+def test_a_stop_waits_for_slow_steps_and_for_saving(tmp_path: Path) -> None:
+    job = JobDirectory.create(tmp_path, kind="test", module="none", spec={})
+    context = JobContext(job)
+    assert patience_s(job) == STOP_S
+    for moment in (100.0, 101.0, 161.0):
+        context.emit(PhaseStarted("training", time=moment))
+    assert patience_s(job) == 180
+    context.emit(PhaseStarted("saving", time=162.0))
+    assert patience_s(job) == LONGEST_STOP_S
 
 
 def test_a_worker_that_leaves_waits_for_no_thread(tmp_path: Path) -> None:

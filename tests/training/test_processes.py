@@ -120,7 +120,7 @@ def test_processes_whose_parent_is_gone_end_themselves(workshop: Workshop, stead
     run = workshop.start(workshop.spec(steady, training__epochs=500, training__batch_size=8, **TWO))
     until(lambda: len(events_of(run, LossLogged)) > 3)
     for process in processes_in(run):
-        if "torch.distributed.run" in process.cmdline():
+        if "torch.distributed.run" in process.info["cmdline"]:
             process.send_signal(signal.SIGKILL)
     until(lambda: not processes_in(run), 15)
     assert run.status().state.is_final
