@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backend.machine import Machine
-from backend.recipes import recipe_for
+from backend.recipes import USUAL_RATE, USUAL_WIDTH, fitting_rate, recipe_for
 from backend.specs import STARTER, RunSpec
 
 SMALLEST_WIDTH_FOR_BF16 = 256
@@ -55,6 +55,7 @@ def decide(spec: RunSpec, machine: Machine, width: int | None = None) -> list[De
         _optimizer(spec, machine),
         _compile(spec, machine),
         _max_length(spec),
+        _learning_rate(spec, width),
     ]
 
 
@@ -125,6 +126,20 @@ def _max_length(spec: RunSpec) -> Decision:
         return Decision(path, asked, recipe_for(STARTER).max_length, "short_is_enough")
     # What it becomes is told when the texts have been counted in the model's tokens.
     return Decision(path, asked, asked, "by_texts" if asked is None else "asked")
+
+
+def _learning_rate(spec: RunSpec, width: int | None) -> Decision:
+    path, asked = "training.learning_rate", spec.training.learning_rate
+    if asked is not None:
+        return Decision(path, asked, asked, "asked")
+    if spec.model.base == STARTER:
+        return Decision(path, asked, recipe_for(STARTER).learning_rate, "starter")
+    if spec.adapting.adapter == "lora":
+        return Decision(path, asked, fitting_rate(USUAL_WIDTH, "lora"), "lora")
+    if width is None:
+        return Decision(path, asked, None, "by_width", {"usual": f"{USUAL_RATE:g}", "width": USUAL_WIDTH})
+    value = fitting_rate(width, spec.adapting.adapter)
+    return Decision(path, asked, value, "narrow" if value > USUAL_RATE else "usual", {"width": width})
 
 
 def _compile(spec: RunSpec, machine: Machine) -> Decision:

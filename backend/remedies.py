@@ -67,7 +67,7 @@ def _against_nan(error: LossNotFinite, spec: RunSpec) -> list[Remedy]:
 
 def _tenth(rate: float, spec: RunSpec) -> float:
     # The rate of the schedule at that step is smaller than the one that was asked for: in a warmup by far.
-    asked = spec.training.learning_rate or recipe_for(spec.model.base).learning_rate
+    asked = spec.training.learning_rate or recipe_for(spec.model.base).learning_rate or 0.0
     return float(f"{max(rate, asked) / 10:.3g}")
 
 

@@ -30,7 +30,7 @@ def _line(t: Words, decision: Decision) -> Line:
     if isinstance(value, bool):
         shown = t("auto.on" if value else "auto.off")
     else:
-        shown = t("auto.open") if value is None else t(key) if t.has(key := f"choice.{path}.{value}") else f"{value:,}"
+        shown = t("auto.open") if value is None else t(key) if t.has(key := f"choice.{path}.{value}") else f"{value:,g}"
     reason = t(f"decision.{path}.{decision.reason}", **decision.facts)
     return Line(t(f"setting.{path}.name"), shown, reason)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -96,7 +97,7 @@ def show_run(terminal: Terminal, store: RunStore, given: str) -> int:
         )
         return 0
     terminal.show(Text(summary.name, style="bold"), _state_text(summary, words), str(run.path), "")
-    terminal.show(_settings_text(run, words), "")
+    terminal.show(_settings_text(run, report, words), "")
     if report and report.get("metrics"):
         terminal.show(metrics_table(report, words), "", per_label_table(report, words), "")
     if status.kept:
@@ -152,12 +153,14 @@ def _state_text(summary: RunSummary, words: Words) -> str:
     return f"{state} · {phase} {summary.share_done:.0%}"
 
 
-def _settings_text(run: JobDirectory, words: Words) -> Any:
+def _settings_text(run: JobDirectory, report: Mapping[str, Any] | None, words: Words) -> Any:
     table = build_table(words("cli.column.setting"), words("cli.column.value"))
+    became = {decision["setting"]: decision["value"] for decision in (report or {}).get("decisions") or []}
     for setting in settings():
         value: Any = run.spec
         for part in setting.path.split("."):
             value = value.get(part) if isinstance(value, dict) else None
+        value = became.get(setting.path, value)
         if value in (None, "", {}):
             continue
         shown = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)

@@ -45,6 +45,25 @@ def test_precision_follows_what_the_device_can_do(
     assert (decision.value, decision.refused) == (becomes, refused)
 
 
+@pytest.mark.parametrize(
+    ("width", "settings", "becomes"),
+    [
+        (None, {}, None),
+        (1024, {}, 2e-5),
+        (768, {}, 2e-5),
+        (384, {}, 8e-5),
+        (64, {}, 3e-4),
+        (768, {"adapting__adapter": "lora"}, 2e-4),
+        (None, {"adapting__adapter": "lora"}, 2e-4),
+        (384, {"training__learning_rate": 1e-3}, 1e-3),
+    ],
+)
+def test_learning_rate_left_open_suits_the_model(
+    width: int | None, settings: dict[str, object], becomes: float | None
+) -> None:
+    assert decided(decide(spec_of(**settings), PLAIN, width), "training.learning_rate") == becomes
+
+
 def test_the_starter_is_too_narrow_for_bf16_on_a_processor() -> None:
     assert decided(decide(build_spec({}), WITH_BF16), "training.precision") == "fp32"
 
@@ -75,9 +94,12 @@ def test_every_decision_is_worded(language: str) -> None:
         "speed__tf32": (False, True),
         "speed__batching": ("auto", "random"),
         "training__max_length": (None, 64),
+        "training__learning_rate": (None, 1e-3),
+        "adapting__adapter": ("none", "lora"),
     }
     for machine, values in itertools.product(MACHINES, itertools.product(*options.values())):
-        for decision in decide(spec_of(**dict(zip(options, values, strict=True))), machine):
+        spec = spec_of(**dict(zip(options, values, strict=True)))
+        for decision in [*decide(spec, machine), *decide(spec, machine, 384), *decide(spec, machine, 768)]:
             assert t(f"decision.{decision.setting}.{decision.reason}", **decision.facts)
             assert not isinstance(decision.value, str) or t.has(f"choice.{decision.setting}.{decision.value}")
 

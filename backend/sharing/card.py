@@ -209,9 +209,10 @@ def _results(facts: Facts) -> str:
 
 
 def _settings(facts: Facts) -> str:
-    # What was measured (the precision that "auto" came to) stands in for what was asked.
+    # What options came to that were left open (the precision, the learning rate) stands in for what was asked.
     asked = {**facts.spec["training"], "revision": facts.spec["model"].get("revision")}
     used = {name: value for name in ("precision", "device") if (value := facts.report.get(name))}
+    used |= {name: value for name in asked if (value := _decided(facts, f"training.{name}")) is not None}
     shown = {name: value for name, value in {**asked, **used}.items() if value not in (None, "")}
     return _table(
         ["Setting", "Value"], [[name.replace("_", " "), escaped(str(value))] for name, value in shown.items()]
@@ -232,10 +233,14 @@ def _limits(facts: Facts, licence: str) -> Iterable[str]:
 
 
 def _max_length(facts: Facts) -> int | None:
-    decided = (decision for decision in facts.report.get("decisions") or [])
-    found = next((decision["value"] for decision in decided if decision["setting"] == "training.max_length"), None)
-    length: int | None = found or facts.spec["training"].get("max_length")
+    length: int | None = _decided(facts, "training.max_length") or facts.spec["training"].get("max_length")
     return length
+
+
+def _decided(facts: Facts, path: str) -> Any:
+    """What the setting became in the run; None where nothing had to be decided."""
+    decisions = facts.report.get("decisions") or []
+    return next((decision["value"] for decision in decisions if decision["setting"] == path), None)
 
 
 def escaped(text: str) -> str:

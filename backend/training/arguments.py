@@ -121,7 +121,7 @@ def arguments_of(spec: RunSpec, decisions: Sequence[Decision], device: torch.dev
         folder,
         epochs=required(settings.epochs),
         batch_size=required(settings.batch_size) // spec.compute.together,
-        learning_rate=required(settings.learning_rate),
+        learning_rate=decided(decisions, "training.learning_rate"),
         warmup_share=required(settings.warmup_share),
         weight_decay=required(settings.weight_decay),
         precision=decided(decisions, "training.precision"),

@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from backend.errors import LossNotFinite
 from backend.jobs.events import Evaluated, LossLogged
 from backend.jobs.process import JobContext
-from backend.recipes import PRETRAINED_RECIPE
+from backend.recipes import USUAL_RATE
 from backend.remedies import cause_of_nan
 
 MOST_LOSS_POINTS = 1400
@@ -39,7 +39,7 @@ def check_finite(value: float, step: int, rate: float, arguments: TrainingArgume
         precision="fp16" if arguments.fp16 else "bf16" if arguments.bf16 else "fp32",
         clipped=arguments.max_grad_norm > 0,
         learning_rate=arguments.learning_rate,
-        usual_rate=PRETRAINED_RECIPE.learning_rate,
+        usual_rate=USUAL_RATE,
     )
     raise LossNotFinite(step=step, learning_rate=rate, cause=cause)
 

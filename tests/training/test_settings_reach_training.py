@@ -136,6 +136,11 @@ def test_a_maximum_length_left_open_fits_the_training_texts(workshop: Workshop, 
     assert load_finished(run.path / "model").max_length == decision["value"]
 
 
+def test_a_learning_rate_left_open_is_that_of_so_narrow_a_model(workshop: Workshop, trainers: list[Any]) -> None:
+    workshop.do_here(workshop.spec("bert", training__max_steps=2, training__learning_rate=None))
+    assert trainers[0].args.learning_rate == 3e-4
+
+
 def test_a_compiled_model_learns_and_is_saved_as_a_plain_one(workshop: Workshop, trainers: list[Any]) -> None:
     run, result = workshop.do_here(workshop.spec("bert", speed__compile=True, training__max_steps=3))
     assert trainers[0].args.torch_compile
