@@ -35,20 +35,26 @@ def adopt_orphans() -> None:
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
+def wait_unreaped(child: int) -> None:
+    """Wait until the child has ended, and leave its number to it: where the system can, it is not reaped yet."""
+    if hasattr(os, "waitid"):
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+
+
 def end_descendants(group: int) -> None:
-    """End every process of the group and every other one that descends from this process, and wait until they are gone.
+    """End the group of this child and every other process that descends from this one, and wait for those others.
 
     Args:
-        group: the number of a process group; where the system knows none, only descendants are ended.
+        group: the number of a child and of its process group. How it ended is for its parent to ask.
     """
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
-    rest = psutil.Process().children(recursive=True)
-    for process in rest:
+    everyone = psutil.Process().children(recursive=True)
+    for process in everyone:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(rest, timeout=ENDING_S)
+    psutil.wait_procs([process for process in everyone if process.pid != group], timeout=ENDING_S)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from backend.errors import ProcessCrashed, ProcessKilled, ProcessOverdue
 from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.events import JobFailed, JobStopped
 from backend.jobs.phases import SAVING
-from backend.jobs.platform import adopt_orphans, end_descendants
+from backend.jobs.platform import adopt_orphans, end_descendants, wait_unreaped
 
 LOG_LINES_KEPT = 20
 LOOK_S = 1.0
@@ -51,8 +51,11 @@ def supervise(job: JobDirectory, lock_descriptor: int) -> None:
     )
     watched = Watched()
     threading.Thread(target=watch, args=(JobDirectory(job.path), worker.pid, watched), daemon=True).start()
-    exit_code = worker.wait()
-    end_descendants(worker.pid)
+    wait_unreaped(worker.pid)
+    with watched.lock:  # as long as it is not reaped, its number is nobody else's
+        watched.over = True
+        end_descendants(worker.pid)
+        exit_code = worker.wait()
     job.write_exit(describe_end(job, exit_code, watched))
 
 
@@ -64,6 +67,10 @@ class Watched:
     """It was there after its time."""
     deaf: bool = False
     """It went on after it was asked to stop."""
+    over: bool = False
+    """It has ended."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while its group is ended."""
 
 
 def watch(job: JobDirectory, group: int, watched: Watched) -> None:
@@ -88,7 +95,9 @@ def watch(job: JobDirectory, group: int, watched: Watched) -> None:
         # An end is looked for once in each silence: its events may be many.
         elif LAST_WORD_S <= now - silent_since < LAST_WORD_S + 2 * LOOK_S and job.ended_event() is not None:
             break
-    end_descendants(group)
+    with watched.lock:
+        if not watched.over:
+            end_descendants(group)
 
 
 def patience_s(job: JobDirectory) -> float:
