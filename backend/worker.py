@@ -73,7 +73,7 @@ def train(context: JobContext) -> dict[str, Any]:
             measured["before"] = measure_before(context, spec.model.base, prepared, labelled.task)
     with context.phase(phases.TRAINING):
         outcome = fine_tune(context, spec, prepared, labelled.task)
-        leave_others()
+        leave_others(context)
         if not context.rank.leads:  # what remains is the first process's to do
             return {}
         prepared = prepared.merged()
@@ -209,13 +209,16 @@ def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str)
     )
 
 
-def leave_others() -> None:
-    """Part from the other processes of the run: what follows each machine does for itself, saving the model too."""
+def leave_others(context: JobContext) -> None:
+    """Have the first process of another machine than the first part from the rest: it saves the model for itself.
+
+    Transformers lets one process of a group save, and what follows training needs no group.
+    """
     import gc
 
     from torch import distributed
 
-    if distributed.is_initialized():
+    if distributed.is_initialized() and context.rank.leads and context.rank.number > 0:
         gc.collect()  # the trainer, whose model waits for the others
         distributed.destroy_process_group()
 
