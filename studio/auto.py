@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.decisions import Decision, decide
+from backend.lab.expectations import Expectation, expectations, footprint
 from backend.machine import Machine, this_machine
+from backend.models.shape import Shape, shape_of
 from backend.specs import RunSpec
 from studio.i18n import Words, size
 from studio.markup import tag, text
+
+SMALLEST_SAVING = 1e6
+"""Bytes: less is not worth a word."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,44 @@ def machine_line(t: Words, machine: Machine) -> str:
 
 
 def listed(t: Words, spec: RunSpec) -> str:
-    """The lines as HTML, below the machine they hold for."""
+    """The lines as HTML, below the machine they hold for; of a model whose size is known, what the options change."""
+    decided = _part(t("decision.title"), machine_line(t, this_machine()), lines(t, spec))
+    shape = shape_of(spec.model.base)
+    if shape is None:
+        return decided
+    return decided + _part(t("option.title"), memory_line(t, spec, shape), option_lines(t, spec, shape))
+
+
+def _part(title: str, about: str, shown: list[Line]) -> str:
     rows = (
         tag("li", tag("b", text(line.setting)), f" {text(line.value)} ", tag("span", text(line.reason), class_="muted"))
-        for line in lines(t, spec)
+        for line in shown
     )
-    about = tag("p", text(machine_line(t, this_machine())), class_="muted")
-    return tag("h4", text(t("decision.title"))) + about + tag("ul", *rows, class_="decisions")
+    return tag("h4", text(title)) + tag("p", text(about), class_="muted") + tag("ul", *rows, class_="decisions")
+
+
+def memory_line(t: Words, spec: RunSpec, shape: Shape) -> str:
+    """What training is expected to take in memory, part by part."""
+    machine, found = this_machine(), footprint(spec, this_machine(), shape)
+    parts = {name: size(getattr(found, name)) for name in ("weights", "gradients", "moments", "activations")}
+    here = size(machine.card_memory_bytes or machine.memory_bytes)
+    return t("option.memory", total=size(found.memory), here=here, **parts)
+
+
+def option_lines(t: Words, spec: RunSpec, shape: Shape) -> list[Line]:
+    """What each option is expected to save or cost here, or why it cannot be had."""
+    return [_option_line(t, each) for each in expectations(spec, this_machine(), shape)]
+
+
+def _option_line(t: Words, option: Expectation) -> Line:
+    name = t(f"option.{option.code}")
+    if option.hindrance:
+        return Line(name, t("option.impossible"), t(option.hindrance))
+    effects = []
+    if abs(option.saved_bytes) >= SMALLEST_SAVING:
+        key = "option.saves" if option.saved_bytes > 0 else "option.costs"
+        effects.append(t(key, memory=size(abs(option.saved_bytes))))
+    if option.work != 1:
+        effects.append(t("option.work", factor=f"{option.work:.2f}"))
+    about = [t(key) for key in (option.remark or f"option.{option.code}.about",) if t.has(key)]
+    return Line(name, t("auto.on" if option.on else "auto.off"), " · ".join([*effects, *about]))

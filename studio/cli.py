@@ -264,10 +264,15 @@ def stop(
 
 
 @app.command(cls=WordedCommand, help="cli.doctor.help")
-def doctor(context: typer.Context, as_json: JsonFlag = False, lang: LanguageFlag = None) -> None:
+def doctor(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Option("--model", metavar="NAME|DIR", help="cli.doctor.model")] = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
     from studio import cli_doctor
 
-    raise typer.Exit(cli_doctor.doctor(_session(context).terminal))
+    raise typer.Exit(cli_doctor.doctor(_session(context).terminal, model))
 
 
 @app.command(cls=WordedCommand, help="cli.repair.help")

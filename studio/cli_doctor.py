@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 
 from backend.decisions import decide
+from backend.lab.expectations import expectations, footprint
 from backend.machine import this_machine
+from backend.models.folder import check_folder, names_a_folder
+from backend.models.shape import shape_of
 from backend.specs import RunSpec
 from studio import auto
 from studio.terminal import Terminal, build_table
@@ -15,18 +20,40 @@ PRETRAINED = "pretrained"
 """Stands for any model but the starter."""
 
 
-def doctor(terminal: Terminal) -> int:
-    """Print the machine, the versions, and the decisions for a pretrained model with everything left open."""
+def doctor(terminal: Terminal, model: str | None = None) -> int:
+    """Print the machine, the versions, and the decisions for a pretrained model with everything left open.
+
+    Of a ``model`` that is on this machine or in the list also what training takes and what each option changes.
+
+    Raises:
+        NotAModelFolder: it names a folder that holds none.
+    """
     words, machine = terminal.words, this_machine()
-    spec = RunSpec().replaced(model__base=PRETRAINED)
+    if model and names_a_folder(model):
+        check_folder(model)
+    spec = RunSpec().replaced(model__base=model or PRETRAINED)
+    shape = shape_of(model) if model else None
     versions = {name: version(name) for name in PACKAGES if name != "bitsandbytes" or name in machine.packages}
     if terminal.as_json:
         decisions = [decision.to_dict() for decision in decide(spec, machine)]
-        terminal.document({"machine": machine.to_dict(), "versions": versions, "decisions": decisions})
+        document = {"machine": machine.to_dict(), "versions": versions, "decisions": decisions}
+        if shape:
+            document["footprint"] = asdict(footprint(spec, machine, shape))
+            document["options"] = [each.to_dict() for each in expectations(spec, machine, shape)]
+        terminal.document(document)
         return 0
-    table = build_table(*(words(f"cli.column.{name}") for name in ("setting", "value", "reason")))
-    for line in auto.lines(words, spec):
-        table.add_row(line.setting, line.value, line.reason)
     terminal.show(auto.machine_line(words, machine), " · ".join(f"{name} {text}" for name, text in versions.items()))
-    terminal.show(table)
+    _show_lines(terminal, auto.lines(words, spec))
+    if shape:
+        terminal.show(words("option.title"), auto.memory_line(words, spec, shape))
+        _show_lines(terminal, auto.option_lines(words, spec, shape))
+    elif model:
+        terminal.show(words("option.unknown", model=model))
     return 0
+
+
+def _show_lines(terminal: Terminal, lines: Sequence[auto.Line]) -> None:
+    table = build_table(*(terminal.words(f"cli.column.{name}") for name in ("setting", "value", "reason")))
+    for line in lines:
+        table.add_row(line.setting, line.value, line.reason)
+    terminal.show(table)

@@ -72,11 +72,12 @@ def combinations(spec: RunSpec, machine: Machine) -> list[Combination]:
     found = []
     for code, changes in ways.items():
         slow = machine.device == "cpu" and code in ("compile", "optimizer_8bit")
-        found.append(Combination(code, changes, _hindrance(changes, spec, machine), asked_for=not slow))
+        found.append(Combination(code, changes, hindrance_of(changes, spec, machine), asked_for=not slow))
     return found
 
 
-def _hindrance(changes: dict[str, Any], spec: RunSpec, machine: Machine) -> str:
+def hindrance_of(changes: dict[str, Any], spec: RunSpec, machine: Machine) -> str:
+    """Why a spec with these changes cannot be trained here: a key of the locales; empty if it can."""
     tried = Combination("", changes).applied(spec)
     if problems := conflicts(tried):
         return problems[0]["rule"]
@@ -85,7 +86,7 @@ def _hindrance(changes: dict[str, Any], spec: RunSpec, machine: Machine) -> str:
     refused = next((decision for decision in decide(tried, machine) if decision.refused), None)
     if refused is None:
         return ""
-    reason = "no_bf16" if refused.reason == "impossible" else refused.reason
+    reason = f"no_{refused.asked}" if refused.reason == "impossible" else refused.reason
     return f"decision.{refused.setting}.{reason}"
 
 

@@ -19,6 +19,8 @@ class CatalogueModel:
     languages: tuple[str, ...]
     """``zh``, ``en``, ``multilingual``."""
     parameters: int
+    shape: tuple[int, int, int]
+    """Width, layers, attention heads."""
     licence: str
     download_mb: int
     advice: dict[str, str]
@@ -29,7 +31,10 @@ class CatalogueModel:
 def catalogue() -> tuple[CatalogueModel, ...]:
     """All entries, for each language from small to large."""
     entries = json.loads(MODELS_FILE.read_text("utf-8"))
-    return tuple(CatalogueModel(**{**entry, "languages": tuple(entry["languages"])}) for entry in entries)
+    return tuple(
+        CatalogueModel(**{**entry, "languages": tuple(entry["languages"]), "shape": tuple(entry["shape"])})
+        for entry in entries
+    )
 
 
 def suggested(language: str) -> list[CatalogueModel]:

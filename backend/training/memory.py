@@ -13,14 +13,11 @@ from typing import Any
 import psutil
 import torch
 
+from backend.models import shape
 from backend.training.layers import body_of, layer_stacks
 
 USED_SHARE = 0.8
 """Of the free memory; the rest is for what the estimate does not know."""
-NUMBERS_A_TOKEN_AND_LAYER = 34
-"""Widths of numbers that a layer keeps for its backward pass: in bytes of two, 34 (Korthikanti et al. 2022)."""
-SCORES_A_HEAD = 2.5
-"""Numbers that attention keeps for each pair of tokens and head: 5 bytes of two."""
 
 
 def free_bytes(device: torch.device) -> int:
@@ -49,18 +46,11 @@ def training_bytes(model: Any) -> int:
 
 
 def token_bytes(model: Any, length: int, *, short: bool, checkpointing: bool) -> float:
-    """An estimate of what one token of a text of this length costs in a training step.
-
-    Args:
-        short: numbers of two bytes (bf16, fp16) and not of four.
-        checkpointing: activations are computed again in the backward pass, so a layer keeps its input alone.
-    """
+    """An estimate of what one token of a text of this length costs in a training step (`shape.token_bytes`)."""
     config = model.config.get_text_config()
-    layers = max(1, _layers_passed_back(model))
     heads = int(getattr(config, "num_attention_heads", 1))
-    each: float = NUMBERS_A_TOKEN_AND_LAYER / 2 * config.hidden_size + SCORES_A_HEAD * heads * length
-    numbers = each + layers * config.hidden_size if checkpointing else layers * each
-    return numbers * (2 if short else 4)
+    sizes = shape.Shape(config.hidden_size, config.num_hidden_layers, heads, parameters=0, layer_parameters=0)
+    return shape.token_bytes(sizes, _layers_passed_back(model), length, short=short, checkpointing=checkpointing)
 
 
 def _layers_passed_back(model: Any) -> int:

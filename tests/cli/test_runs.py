@@ -12,6 +12,7 @@ from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec
 from studio.cli_runs import find_run
+from studio.terminal import REFUSED
 from tests.cli.conftest import Studio, Trained
 
 
@@ -104,3 +105,10 @@ def test_doctor_tells_the_machine_and_what_open_options_become(studio: Studio) -
     shown = studio.run("doctor", "--lang", "zh-CN").stdout
     assert "注意力实现" in shown
     assert "decision." not in shown
+    document = studio.document("doctor", "--model", "hfl/rbt3")
+    assert document["footprint"]["weights"] == 4 * 38_500_000
+    shown = studio.run("doctor", "--model", "hfl/rbt3").stdout
+    assert "8-bit AdamW" in shown
+    assert "option." not in shown
+    assert "nobody/knows" in studio.run("doctor", "--model", "nobody/knows").stdout
+    assert studio.run("doctor", "--model", "./nothing").returncode == REFUSED

@@ -1,0 +1,98 @@
+"""How large a base model is, told from files that need no weights to be loaded: its config and safetensors' headers."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backend.models.catalogue import catalogue
+from backend.models.folder import CONFIG, names_a_folder
+from backend.models.hub import cached_folder
+from backend.specs import STARTER
+
+WIDTHS = ("hidden_size", "d_model", "dim", "n_embd")
+LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
+HEADS = ("num_attention_heads", "num_heads", "n_heads", "n_head")
+"""What the configs of the families call the same thing."""
+NUMBERS_A_TOKEN_AND_LAYER = 34
+"""Widths of numbers that a layer keeps for its backward pass: in bytes of two, 34 (Korthikanti et al. 2022)."""
+SCORES_A_HEAD = 2.5
+"""Numbers that attention keeps for each pair of tokens and head: 5 bytes of two."""
+SQUARES_A_LAYER = 12
+"""Parameters of a usual layer in squares of its width: attention 4, feed-forward 8."""
+LONGEST_HEADER = 100 << 20
+_NUMBERED = re.compile(r"\.\d+\.")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A transformer's sizes."""
+
+    width: int
+    layers: int
+    heads: int
+    parameters: int
+    layer_parameters: int
+    """In one of the layers."""
+
+
+def shape_of(base: str) -> Shape | None:
+    """The shape of a base model that is on this machine or in the list of known ones; None where nothing tells it."""
+    if base == STARTER:
+        return None
+    folder = Path(base).expanduser() if names_a_folder(base) else cached_folder(base)
+    if folder is not None:
+        return _shape_of_folder(folder)
+    known = next((model for model in catalogue() if model.id == base), None)
+    if known is None:
+        return None
+    width, layers, heads = known.shape
+    return Shape(width, layers, heads, known.parameters, SQUARES_A_LAYER * width**2)
+
+
+def token_bytes(shape: Shape, layers: int, length: int, *, short: bool, checkpointing: bool) -> float:
+    """An estimate of what one token of a text of this length costs in a training step.
+
+    Args:
+        layers: those that the backward pass goes through.
+        short: numbers of two bytes (bf16, fp16) and not of four.
+        checkpointing: activations are computed again in the backward pass, so a layer keeps its input alone.
+    """
+    passed = max(1, layers)
+    each = NUMBERS_A_TOKEN_AND_LAYER / 2 * shape.width + SCORES_A_HEAD * shape.heads * length
+    numbers = each + passed * shape.width if checkpointing else passed * each
+    return numbers * (2 if short else 4)
+
+
+def _shape_of_folder(folder: Path) -> Shape | None:
+    try:
+        config = json.loads((folder / CONFIG).read_bytes())
+        config = config.get("text_config") or config
+        width, layers, heads = (_number(config, names) for names in (WIDTHS, LAYERS, HEADS))
+        sizes = [size for file in sorted(folder.glob("*.safetensors")) for size in _tensor_sizes(file)]
+    except (OSError, ValueError, KeyError, AttributeError, struct.error):  # checked elsewhere, with words
+        return None
+    inside = sum(size for name, size in sizes if _NUMBERED.search(name))
+    return Shape(width, layers, heads, sum(size for _, size in sizes), inside // layers)
+
+
+def _number(config: dict[str, Any], names: tuple[str, ...]) -> int:
+    value = int(config[next((name for name in names if name in config), names[0])])
+    if value < 1:
+        raise ValueError(names[0])
+    return value
+
+
+def _tensor_sizes(file: Path) -> list[tuple[str, int]]:
+    """Names and numbers of elements, from the header that a safetensors file begins with."""
+    with open(file, "rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        if length > LONGEST_HEADER:
+            raise ValueError(f"{file.name}: no safetensors header")
+        header = json.loads(stream.read(length))
+    return [(name, math.prod(told["shape"])) for name, told in header.items() if name != "__metadata__"]
