@@ -6,6 +6,7 @@ while the table is read and the baselines are measured: that is most of the wait
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import math
 import os
@@ -28,12 +29,13 @@ from backend.data.pipeline import (
 )
 from backend.data.splitting import Splits
 from backend.decisions import decided
-from backend.errors import ModelUnusable, StudioError
+from backend.errors import ModelUnusable, ResumeRefused, StudioError
 from backend.evaluation import baselines
 from backend.evaluation.metrics import compute
-from backend.jobs import phases
+from backend.jobs import checkpoints, phases
+from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.directory import JobDirectory
-from backend.jobs.events import BaselineMeasured, DataSplit, ModelDescribed, Noted
+from backend.jobs.events import BaselineMeasured, DataSplit, ModelDescribed, Noted, Resumed
 from backend.jobs.process import JobContext, StopRequested, run_job
 from backend.jobs.ranks import become_several, rank_of
 from backend.machine import this_machine
@@ -65,14 +67,17 @@ def train(context: JobContext) -> dict[str, Any]:
     with context.phase(phases.SPLITTING):
         labelled, splits = divide(context, rows, labelled, spec)
     with context.phase(phases.BASELINES):
-        measured = measure_baselines(context, labelled, splits) if context.rank.leads else {}
+        resumed = checkpoint_of(context, labelled, splits)
+        measured = known_baselines(context) if context.rank.leads else {}
+        if not measured and context.rank.leads:
+            measured = measure_baselines(context, labelled, splits)
     with context.phase(phases.TOKENISING):
         loading.join()
         prepared = prepare_model(context, spec, labelled, splits)
-        if context.rank.leads:
+        if "before" not in measured and context.rank.leads:
             measured["before"] = measure_before(context, spec.model.base, prepared, labelled.task)
     with context.phase(phases.TRAINING):
-        outcome = fine_tune(context, spec, prepared, labelled.task)
+        outcome = fine_tune(context, spec, prepared, labelled.task, learned_from(labelled, splits), resumed)
         leave_others(context)
         if not context.rank.leads:  # what remains is the first process's to do
             return {}
@@ -136,6 +141,51 @@ def divide(
     return replace(labelled, told=told), splits
 
 
+def learned_from(labelled: LabelledTexts, splits: Splits) -> dict[str, Any]:
+    """What a checkpoint remembers of the rows: ``{"labels", "rows": {split: count}, "texts": hash}``."""
+    digest, parts = hashlib.sha256(), {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    for rows in parts.values():
+        digest.update(labelled.targets[rows].tobytes())
+        for row in rows:
+            digest.update(labelled.texts[row].encode("utf-8", "surrogatepass") + b"\0")
+    counts = {name: len(rows) for name, rows in parts.items()}
+    return {"labels": list(labelled.labels), "rows": counts, "texts": digest.hexdigest()}
+
+
+def checkpoint_of(context: JobContext, labelled: LabelledTexts, splits: Splits) -> Checkpoint | None:
+    """The checkpoint that a further attempt goes on from; None begins anew. Says which, and what was passed over.
+
+    Raises:
+        ResumeRefused: it has learned from other rows or labels than these.
+    """
+    if context.job.attempt == 1:
+        return None
+    found, damaged = checkpoints.to_resume(context.path, context.job.resumed_from)
+    if found:
+        before, now = found.data, learned_from(labelled, splits)
+        for name in ("labels", "rows", "texts"):
+            if before[name] != now[name]:
+                raise ResumeRefused(changed=name, before=_shown(before[name]), now=_shown(now[name]))
+    context.emit(Resumed(step=found.step if found else 0, damaged=damaged))
+    if damaged:
+        context.emit(Noted("checkpoints_damaged", {"steps": damaged, "used": found.step if found else 0}))
+    if context.rank.leads:
+        checkpoints.remove_after(context.path, found.step if found else -1)
+    return found
+
+
+def _shown(told: Any) -> str:
+    if isinstance(told, dict):
+        return " · ".join(f"{name} {count:,}" for name, count in told.items())
+    return ", ".join(told) if isinstance(told, list) else str(told)[:12]
+
+
+def known_baselines(context: JobContext) -> dict[str, Metrics]:
+    """What an earlier attempt has measured already, all of it or nothing."""
+    known = {event.name: event.metrics for event in context.job.events() if isinstance(event, BaselineMeasured)}
+    return known if {"majority", "tfidf"} <= known.keys() else {}
+
+
 def measure_baselines(context: JobContext, labelled: LabelledTexts, splits: Splits) -> dict[str, Metrics]:
     """How well two simple methods do on the test split."""
 
@@ -180,14 +230,21 @@ def measure_before(context: JobContext, base: str, prepared: Prepared, task: str
     return metrics
 
 
-def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str) -> Outcome:
-    """Train until the end, until nothing gets better, or until the user stops it."""
+def fine_tune(
+    context: JobContext,
+    spec: RunSpec,
+    prepared: Prepared,
+    task: str,
+    data: dict[str, Any],
+    resumed: Checkpoint | None,
+) -> Outcome:
+    """Train until the end, until nothing gets better, or until the user stops it; from a checkpoint on if there is."""
     from backend.training.arguments import arguments_of, required
     from backend.training.checkpoints import metric_for_best
     from backend.training.trainer import Schedule, fine_tune
 
-    checkpoints = context.path / "checkpoints"
-    checkpoints.mkdir(exist_ok=True)
+    folder = context.path / checkpoints.FOLDER
+    folder.mkdir(exist_ok=True)
     settings = spec.training
     return fine_tune(
         context,
@@ -195,7 +252,7 @@ def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str)
         task=task,
         train=prepared.train,
         validation=prepared.validation,
-        arguments=arguments_of(spec, prepared.decisions, prepared.device, checkpoints),
+        arguments=arguments_of(spec, prepared.decisions, prepared.device, folder),
         schedule=Schedule(
             patience=required(settings.patience),
             metric=metric_for_best(task) if settings.metric == "auto" else settings.metric,
@@ -204,7 +261,8 @@ def fine_tune(context: JobContext, spec: RunSpec, prepared: Prepared, task: str)
             layer_decay=settings.layer_decay,
         ),
         loss=prepared.loss,
-        checkpoints=checkpoints,
+        data=data,
+        resumed=resumed,
         warm_up=prepared.warm_up,
     )
 

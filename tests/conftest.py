@@ -15,6 +15,9 @@ from tests.hub_standin import HubStandIn
 # As every process that the studio starts (`backend.jobs.launch`): it must be set before torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Tests look at several runs side by side; those of the queue ask for one at a time themselves.
+os.environ.setdefault("STUDIO_RUNS_AT_ONCE", "20")
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -82,6 +82,7 @@ from backend.errors.models import (
     TrackerUnknown,
 )
 from backend.errors.runs import (
+    CheckpointMissing,
     CombinationImpossible,
     CombinationUnknown,
     DiskFull,
@@ -97,12 +98,15 @@ from backend.errors.runs import (
     ProcessKilled,
     ProcessOverdue,
     RemedyMissing,
+    ResumeRefused,
     RunActive,
     RunAmbiguous,
     RunError,
     RunLost,
     RunMissing,
     RunNotFinished,
+    RunNotQueued,
+    RunNotResumable,
     TextMissing,
 )
 from backend.errors.server import HomeUnusable, PortTaken, ServerError
@@ -120,6 +124,7 @@ from backend.errors.sharing import (
 from backend.errors.system import typed_error
 
 __all__ = [
+    "CheckpointMissing",
     "ColumnMissing",
     "ColumnsDiffer",
     "ColumnsUncertain",
@@ -188,12 +193,15 @@ __all__ = [
     "RemedyMissing",
     "RepositoryNameInvalid",
     "RepositoryTaken",
+    "ResumeRefused",
     "RunActive",
     "RunAmbiguous",
     "RunError",
     "RunLost",
     "RunMissing",
     "RunNotFinished",
+    "RunNotQueued",
+    "RunNotResumable",
     "SameColumn",
     "ServerError",
     "SharingError",

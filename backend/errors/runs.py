@@ -44,6 +44,44 @@ class RunNotFinished(RunError):
 
 
 @dataclass(eq=False)
+class RunNotResumable(RunError):
+    """A run in this state is not attempted again."""
+
+    code = "run.not_resumable"
+    run: str
+    state: str
+
+
+@dataclass(eq=False)
+class RunNotQueued(RunError):
+    """Only a run that waits for its turn has a place in the queue."""
+
+    code = "run.not_queued"
+    run: str
+
+
+@dataclass(eq=False)
+class CheckpointMissing(RunError):
+    """There is no checkpoint of this step from which training can go on; ``steps`` are those that there are."""
+
+    code = "run.checkpoint_missing"
+    run: str
+    step: int
+    steps: list[int]
+
+
+@dataclass(eq=False)
+class ResumeRefused(RunError):
+    """The rows that a checkpoint has learned from are not those that there are now."""
+
+    code = "run.resume_refused"
+    changed: str
+    """What is not the same: ``labels``, ``rows`` or ``texts``."""
+    before: str
+    now: str
+
+
+@dataclass(eq=False)
 class NameInvalid(RunError):
     code = "run.name_invalid"
     longest: int

@@ -44,6 +44,7 @@ class RunSummary:
     phase: str = ""
     share_done: float = 0.0
     """Of the current phase, 0 to 1."""
+    attempt: int = 1
 
     @property
     def headline(self) -> tuple[str, float] | None:

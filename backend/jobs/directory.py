@@ -5,11 +5,15 @@ spec.json     what was asked
 name.txt      what the user calls it (runs only; may change)
 events.jsonl  what happened
 exit.json     how it ended, written by the supervisor
+queued        its place among those that wait for their turn; gone once it has begun (runs only)
 log.txt       everything its processes printed
 lock          held (flock) as long as the supervisor or the worker lives
 rank-N.json   why process N of several failed, written by it
 reserve       room on the disk for the last word, given back when the job ends
 stop          there once the user asked it to stop
+
+A job that ended may be attempted again. ``attempt-2.json`` begins the second attempt, which has ``events-2.jsonl``,
+``exit-2.json``, ``queued-2`` and ``stop-2``, and so on; what the attempts before it left stays as it is.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,10 +35,11 @@ from typing import Any
 
 from backend.errors import StudioError
 from backend.jobs.events import Ended, Event, EventReader, JobFailed, JobStopped, PhaseStarted, Progressed
-from backend.jobs.files import read_json, write_bytes, write_json
+from backend.jobs.files import read_json, sync_folder, write_bytes, write_json
 
 RESERVE_BYTES = 64 << 10
 RANK_ERROR = "rank-"
+LOCK_LOOK_S = 0.02
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
@@ -43,8 +49,9 @@ def is_job_id(text: str) -> bool:
 
 
 class JobState(enum.StrEnum):
-    """Where a job stands. The last four are final."""
+    """Where a job stands. The last five are final."""
 
+    QUEUED = "queued"
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
@@ -52,11 +59,17 @@ class JobState(enum.StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing will happen any more."""
-        return self in (JobState.COMPLETED, JobState.STOPPED, JobState.FAILED, JobState.INTERRUPTED)
+        """Whether nothing will happen any more by itself."""
+        return self not in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING, JobState.STOPPING)
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether another attempt may follow."""
+        return self in (JobState.STOPPED, JobState.FAILED, JobState.INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,7 @@ class JobStatus:
     """For a stopped job, what remains of it."""
     ended: float | None
     """Seconds since 1970; None while it lives, and where no process was left to note the time."""
+    attempt: int = 1
 
 
 class JobDirectory:
@@ -79,7 +93,8 @@ class JobDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._reader = EventReader(self.events_path)
+        self._attempt = 1
+        self._reader = EventReader(lambda attempt: self._file("events", ".jsonl", attempt))
 
     @classmethod
     def create(
@@ -113,9 +128,42 @@ class JobDirectory:
         return self.path.name
 
     @property
+    def attempt(self) -> int:
+        """The number of the current attempt, from 1."""
+        while self._file("attempt", ".json", self._attempt + 1).exists():
+            self._attempt += 1
+        return self._attempt
+
+    def _file(self, name: str, ending: str = "", attempt: int | None = None) -> Path:
+        number = self.attempt if attempt is None else attempt
+        return self.path / (f"{name}-{number}{ending}" if number > 1 else f"{name}{ending}")
+
+    def begin_attempt(self, number: int, step: int | None) -> None:
+        """Begin the attempt of this number, to go on from the checkpoint of ``step`` (None: the newest one).
+
+        Only for who holds the job's lock. Raises ``FileExistsError`` where there is one of this number.
+        """
+        file = self._file("attempt", ".json", number)
+        if file.exists():
+            raise FileExistsError(file)
+        write_bytes(self.path / "reserve", secrets.token_bytes(RESERVE_BYTES))
+        for said in self.path.glob(f"{RANK_ERROR}*.json"):
+            said.unlink()
+        document = {"attempt": number, "from": step, "created": datetime.now(UTC).timestamp()}
+        write_json(file, document)
+
+    @property
+    def resumed_from(self) -> int | None:
+        """The step that the current attempt was asked to go on from; None: the newest checkpoint."""
+        if self.attempt == 1:
+            return None
+        step: int | None = read_json(self._file("attempt", ".json"))["from"]
+        return step
+
+    @property
     def events_path(self) -> Path:
-        """The append-only record of what happened."""
-        return self.path / "events.jsonl"
+        """The append-only record of what happened in the current attempt."""
+        return self._file("events", ".jsonl")
 
     @property
     def log_path(self) -> Path:
@@ -151,19 +199,42 @@ class JobDirectory:
         return self._reader.documents(since)
 
     def events(self, since: int = 0) -> Iterator[Event]:
-        """Events from sequence number ``since`` on."""
+        """Events from sequence number ``since`` on, of all attempts."""
         return self._reader.events(since)
+
+    def current_events(self) -> Iterator[Event]:
+        """The events of the current attempt."""
+        return self._reader.events(attempt=self.attempt)
+
+    # -- waiting for its turn
+
+    @property
+    def place(self) -> float | None:
+        """Its place in the queue, the least first; None if it does not wait."""
+        try:
+            return float(self._file("queued").read_text("ascii"))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def take_place(self, place: float) -> None:
+        """Wait at this place from now on."""
+        write_bytes(self._file("queued"), f"{place!r}".encode("ascii"))
+
+    def leave_queue(self) -> None:
+        """Wait no longer: it begins, or was cancelled."""
+        self._file("queued").unlink(missing_ok=True)
+        sync_folder(self.path)
 
     # -- stopping
 
     def request_stop(self) -> None:
         """Ask the job to stop at its next step; it hears at once, and nothing is killed."""
-        (self.path / "stop").touch()
+        self._file("stop").touch()
 
     @property
     def stop_requested(self) -> bool:
         """Whether the user asked it to stop."""
-        return (self.path / "stop").exists()
+        return self._file("stop").exists()
 
     # -- life
 
@@ -199,12 +270,12 @@ class JobDirectory:
     def write_exit(self, document: dict[str, Any]) -> None:
         """Note how the job ended: ``{"state", "ended", "exit_code", "signal", "error", "kept"}``."""
         self.release_reserve()
-        write_json(self.path / "exit.json", document)
+        write_json(self._file("exit", ".json"), document)
 
-    def read_exit(self) -> dict[str, Any] | None:
-        """How it ended; None while it lives, and where no process was left to note it."""
+    def read_exit(self, attempt: int | None = None) -> dict[str, Any] | None:
+        """How the current attempt, or another, ended; None while it lives, and where no process was left to note it."""
         try:
-            document: dict[str, Any] = read_json(self.path / "exit.json")
+            document: dict[str, Any] = read_json(self._file("exit", ".json", attempt))
         except FileNotFoundError:
             return None
         return document
@@ -217,9 +288,9 @@ class JobDirectory:
         return None
 
     def ended_event(self) -> Ended | None:
-        """The event that closed the job, if its worker came that far."""
+        """The event that closed the current attempt, if its worker came that far."""
         last = None
-        for event in self.events():
+        for event in self.current_events():
             if isinstance(event, Ended):
                 last = event
         return last
@@ -230,13 +301,13 @@ class JobDirectory:
         alive = self.is_alive
         closing = self.read_exit()
         phase, progress = "", None
-        for event in self.events():
+        for event in self.current_events():
             if isinstance(event, PhaseStarted):
                 phase, progress = event.phase, None
             elif isinstance(event, Progressed):
                 progress = event
         state, error, kept, ended = self._end(alive, closing, phase)
-        return JobStatus(state, self.description["created"], phase, progress, error, kept, ended)
+        return JobStatus(state, self.description["created"], phase, progress, error, kept, ended, self.attempt)
 
     def _end(
         self, alive: bool, closing: dict[str, Any] | None, phase: str
@@ -244,6 +315,8 @@ class JobDirectory:
         if closing is not None:
             error = StudioError.from_dict(closing["error"]) if closing.get("error") else None
             return JobState(closing["state"]), error, closing.get("kept"), closing["ended"]
+        if self.place is not None:  # if no process waits for its turn, one is started again (`backend.jobs.queue`)
+            return JobState.QUEUED, None, None, None
         if alive:
             if self.stop_requested:
                 return JobState.STOPPING, None, None, None
@@ -256,9 +329,14 @@ class JobDirectory:
         return JobState(last.state), error, kept, last.time
 
     @contextmanager
-    def locked(self) -> Iterator[int]:
-        """Hold the job's lock, for starting it. Raises ``BlockingIOError`` if a process of the job lives."""
-        descriptor = self.lock()
+    def locked(self, wait_s: float = 0.0) -> Iterator[int]:
+        """Hold the job's lock, for starting it.
+
+        Raises ``BlockingIOError`` if a process of the job lives, and still so after ``wait_s``.
+        """
+        deadline = time.monotonic() + wait_s
+        while (descriptor := self.lock()) is None and time.monotonic() < deadline:
+            time.sleep(LOCK_LOOK_S)
         if descriptor is None:
             raise BlockingIOError(f"job {self.id} is alive")
         try:

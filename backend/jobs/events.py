@@ -1,7 +1,8 @@
 """What happens in a job, as past-tense frozen events in an append-only file of JSON lines.
 
-One process writes; any number read. A torn last line (a crash in mid-write) is not an event yet. An event's
-``seq`` is its line number from 0, so a reader asks for what is new since the last one it saw.
+One process writes; any number read. A torn last line (a crash in mid-write) is not an event. Each attempt at a job has
+a file of its own; an event's ``seq`` counts from 0 over all of them, so a reader asks for what is new since the last
+one it saw. What a later attempt does again is superseded: `Resumed` says from where.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -140,6 +141,17 @@ class CheckpointSaved(Event):
 
 
 @dataclass(frozen=True)
+class Resumed(Event):
+    """A later attempt goes on from the state after ``step``; what earlier ones told of later steps no longer holds.
+
+    ``damaged`` are the steps of checkpoints that were passed over because their files are not what was written.
+    """
+
+    step: int
+    damaged: list[int]
+
+
+@dataclass(frozen=True)
 class Ended(Event):
     """Base of the events that close a job; at most one of them is written, last."""
 
@@ -203,35 +215,48 @@ class EventLog:
 
 
 class EventReader:
-    """The reading end: remembers how far it read, so each call costs only what is new."""
+    """The reading end: remembers how far it read, so each call costs only what is new.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
+    Args:
+        path_of: the file of an attempt, counted from 1.
+    """
+
+    def __init__(self, path_of: Callable[[int], Path]) -> None:
+        self._path_of = path_of
+        self._attempt, self._offset = 1, 0
         self._lines: list[dict[str, Any]] = []
         self._lock = threading.Lock()
 
     def documents(self, since: int = 0) -> list[dict[str, Any]]:
-        """All events from sequence number ``since`` on, as their JSON documents with ``seq``."""
+        """All events from sequence number ``since`` on, as their JSON documents with ``seq`` and ``attempt``."""
         with self._lock:
             self._read_on()
             return self._lines[since:]
 
-    def events(self, since: int = 0) -> Iterator[Event]:
-        """All events from sequence number ``since`` on; those of unknown types are left out."""
+    def events(self, since: int = 0, attempt: int | None = None) -> Iterator[Event]:
+        """All events from sequence number ``since`` on, or those of one attempt; unknown types are left out."""
         for document in self.documents(since):
-            event = event_from_dict(document)
+            event = event_from_dict(document) if attempt in (None, document["attempt"]) else None
             if event is not None:
                 yield event
 
     def _read_on(self) -> None:
+        while True:
+            # Looked for first: once the next attempt writes, this one's file is all that it will be.
+            following = self._path_of(self._attempt + 1).exists()
+            self._read_file()
+            if not following:
+                return
+            self._attempt, self._offset = self._attempt + 1, 0
+
+    def _read_file(self) -> None:
         try:
-            with open(self._path, "rb") as stream:
+            with open(self._path_of(self._attempt), "rb") as stream:
                 stream.seek(self._offset)
                 block = stream.read()
         except FileNotFoundError:
             return
         whole = block.rfind(b"\n") + 1
         for line in block[:whole].splitlines():
-            self._lines.append({"seq": len(self._lines), **json.loads(line)})
+            self._lines.append({"seq": len(self._lines), "attempt": self._attempt, **json.loads(line)})
         self._offset += whole

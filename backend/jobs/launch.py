@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from backend.jobs.directory import JobDirectory
@@ -14,13 +14,23 @@ PROJECT = Path(__file__).resolve().parents[2]
 """The folder that holds the ``backend`` package: where its modules are found by name."""
 
 
-def launch(job: JobDirectory, *, environ: Mapping[str, str] | None = None) -> None:
+def launch(
+    job: JobDirectory,
+    *,
+    environ: Mapping[str, str] | None = None,
+    first: Callable[[], None] = lambda: None,
+    wait_s: float = 0.0,
+) -> None:
     """Start the job's module under a supervisor and return at once.
+
+    ``first`` is done before, while nobody else can start the job. Raises ``BlockingIOError`` if it is alive,
+    and still so after ``wait_s``.
 
     ``environ`` adds to this process's environment: secrets a job needs go this way, never into its folder.
     The job's lock is taken here and inherited, so the job counts as alive from this moment without a gap.
     """
-    with job.locked() as descriptor, open(job.log_path, "ab") as log:
+    with job.locked(wait_s) as descriptor, open(job.log_path, "ab") as log:
+        first()
         subprocess.Popen(
             [sys.executable, "-m", "backend.jobs.supervisor", str(job.path), str(descriptor)],
             stdin=subprocess.DEVNULL,

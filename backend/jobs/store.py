@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import logging
+import os
 import secrets
 import shutil
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from backend.errors import DatasetMissing, NameInvalid, RunActive, RunMissing, RunNotFinished
+from backend.errors import (
+    CheckpointMissing,
+    DatasetMissing,
+    NameInvalid,
+    RunActive,
+    RunMissing,
+    RunNotFinished,
+    RunNotQueued,
+    RunNotResumable,
+)
+from backend.jobs import queue
 from backend.jobs.catalogue import Catalogue, RunSummary
+from backend.jobs.checkpoints import list_checkpoints
 from backend.jobs.directory import JobDirectory, JobState, is_job_id
 from backend.jobs.events import Evaluated
-from backend.jobs.files import read_json
+from backend.jobs.files import read_json, write_bytes
 from backend.jobs.launch import launch
+from backend.jobs.supervisor import cancel
 from backend.recipes import with_recipe
 from backend.settings import Home
 from backend.specs import STARTER, RunSpec
@@ -24,6 +40,8 @@ from backend.specs import STARTER, RunSpec
 logger = logging.getLogger(__name__)
 WORKER_MODULE = "backend.worker"
 NAME_LENGTH = 120
+LEAVING_S = 5.0
+"""How long the processes of a run that has ended may take to be gone."""
 
 
 class RunStore:
@@ -34,6 +52,24 @@ class RunStore:
         self._catalogue = Catalogue(home.catalogue)
         self._opened: dict[str, JobDirectory] = {}
         self._lock = threading.Lock()
+
+    def start_new(self, spec: RunSpec, request: str, *, environ: Mapping[str, str] | None = None) -> JobDirectory:
+        """A new run for an imported dataset, started; for a ``request`` that was made before, the run of that time.
+
+        So a double click, or asking again where an answer was lost, makes one run.
+
+        Raises:
+            DatasetMissing: as `create`.
+        """
+        known = self.home.path / "requests" / hashlib.sha256(request.encode()).hexdigest()
+        with _alone(self.home.path / "requests.lock"):
+            if known.exists() and (self.home.runs / (run_id := known.read_text("ascii"))).exists():
+                return self.get(run_id)
+            run = self.create(spec)
+            known.parent.mkdir(exist_ok=True)
+            write_bytes(known, run.id.encode("ascii"))
+            self.start(run, environ=environ)
+        return run
 
     def create(self, spec: RunSpec) -> JobDirectory:
         """A new run for an imported dataset, not yet started, with every open setting filled in.
@@ -54,13 +90,72 @@ class RunStore:
         return self._remember(run)
 
     def start(self, run: JobDirectory, *, environ: Mapping[str, str] | None = None) -> None:
-        """Start the run's worker in the background. ``environ`` carries secrets such as ``HF_TOKEN``."""
+        """Start the run in the background, when it is its turn. ``environ`` carries secrets such as ``HF_TOKEN``."""
         try:
-            launch(run, environ=environ)
+            launch(run, environ=environ, first=lambda: queue.enter(run))
         except OSError:
             run.discard()
             raise
         self._index(summarise(run))
+
+    def resume(self, run_id: str, step: int | None = None, *, environ: Mapping[str, str] | None = None) -> JobDirectory:
+        """Attempt a run again that was stopped, interrupted or failed, from its newest whole checkpoint or this one.
+
+        Without a checkpoint it begins anew.
+
+        Raises:
+            RunMissing: there is no such run.
+            RunActive: it lives, or somebody else has just resumed it.
+            RunNotResumable: it is completed, or was cancelled before it began.
+            CheckpointMissing: it has none of this step from which training can go on.
+        """
+        run = self.get(run_id)
+        attempt = run.attempt
+        self._check_resumable(run, step)
+
+        def begin() -> None:
+            run.begin_attempt(attempt + 1, step)
+            queue.enter(run)
+
+        try:
+            launch(run, environ=environ, first=begin, wait_s=LEAVING_S)
+        except (BlockingIOError, FileExistsError):
+            raise RunActive(run=run.name or run_id) from None
+        self._index(summarise(run))
+        return run
+
+    def _check_resumable(self, run: JobDirectory, step: int | None) -> None:
+        state = run.status().state
+        if not state.is_final:
+            raise RunActive(run=run.name or run.id)
+        if not state.is_resumable:
+            raise RunNotResumable(run=run.name or run.id, state=state)
+        steps = resumable_steps(run)
+        if step is not None and step not in steps:
+            raise CheckpointMissing(run=run.name or run.id, step=step, steps=steps)
+
+    def revive(self) -> None:
+        """Have every run wait again whose supervisor was lost while it waited: after the machine was restarted."""
+        for run in queue.waiting(self.home.runs):
+            if not run.is_alive:
+                with suppress(BlockingIOError):  # another studio has just done it
+                    launch(run)
+
+    def move(self, run_id: str, position: int) -> None:
+        """Put a waiting run at this position of the queue, from 0.
+
+        Raises:
+            RunMissing: there is no such run.
+            RunNotQueued: it does not wait.
+        """
+        run = self.get(run_id)
+        if run.place is None:
+            raise RunNotQueued(run=run.name or run_id)
+        queue.move(run, position)
+
+    def queued(self) -> list[JobDirectory]:
+        """The runs that wait for their turn, in their order."""
+        return queue.waiting(self.home.runs)
 
     def get(self, run_id: str) -> JobDirectory:
         """The run with this id.
@@ -94,7 +189,7 @@ class RunStore:
         for run_id in sorted(present, reverse=True):
             summary = known.get(run_id)
             # "Interrupted" may also be what was told of a run between being made and being started.
-            if summary is None or not summary.state.is_final or summary.state is JobState.INTERRUPTED:
+            if summary is None or summary.state is JobState.INTERRUPTED or self._may_have_moved(summary):
                 try:
                     fresh = summarise(self.get(run_id))
                 except RunMissing:  # deleted, or not fully made, at this moment
@@ -104,6 +199,12 @@ class RunStore:
                 summary = fresh
             found.append(summary)
         return found
+
+    def _may_have_moved(self, summary: RunSummary) -> bool:
+        """Whether the run lives, or what ended as the summary tells has been resumed since."""
+        if not summary.state.is_final:
+            return True
+        return summary.state.is_resumable and self.get(summary.id).attempt != summary.attempt
 
     def rename(self, run_id: str, name: str) -> None:
         """Call the run ``name``.
@@ -120,10 +221,16 @@ class RunStore:
         self._index(summarise(run))
 
     def stop(self, run_id: str) -> None:
-        """Ask the run to stop at its next step."""
+        """Ask the run to stop at its next step; one that waits for its turn is cancelled."""
         run = self.get(run_id)
-        if not run.status().state.is_final:
-            run.request_stop()
+        if run.status().state.is_final:
+            return
+        run.request_stop()
+        if run.place is not None and (descriptor := run.lock()) is not None:  # nobody is there to hear it
+            try:
+                cancel(run)
+            finally:
+                os.close(descriptor)
 
     def delete(self, run_id: str) -> None:
         """Remove the run and all its files.
@@ -135,9 +242,13 @@ class RunStore:
         run = self.get(run_id)
         if not run.status().state.is_final:
             raise RunActive(run=run.name or run_id)
-        # Renamed first: a half-deleted folder is never taken for a run.
+        # Renamed first: a half-deleted folder is never taken for a run. Meanwhile nobody can resume it.
         doomed = run.path.with_name(f".deleted-{run_id}-{secrets.token_hex(2)}")
-        run.path.rename(doomed)
+        try:
+            with run.locked(wait_s=LEAVING_S):
+                run.path.rename(doomed)
+        except BlockingIOError:
+            raise RunActive(run=run.name or run_id) from None
         with self._lock:
             self._opened.pop(run_id, None)
         self._unindex(run_id)
@@ -190,6 +301,22 @@ class RunStore:
         return next(name for n in range(2, len(taken) + 3) if (name := f"{base[: NAME_LENGTH - 8]} {n}") not in taken)
 
 
+def resumable_steps(run: JobDirectory) -> list[int]:
+    """The steps of the run's checkpoints from which training can go on, the oldest first."""
+    return [checkpoint.step for checkpoint in list_checkpoints(run.path) if checkpoint.complete]
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Nobody else is in here meanwhile, in whatever process."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def read_report(run: JobDirectory) -> dict[str, Any] | None:
     """The report of an ended run (see `backend.evaluation.report`); None where there is none."""
     try:
@@ -221,5 +348,6 @@ def summarise(run: JobDirectory) -> RunSummary:
         metrics=metrics,
         error=status.error.to_dict() if status.error else None,
         phase=status.phase,
+        attempt=status.attempt,
         share_done=min(1.0, progress.done / progress.total) if progress and progress.total else 0.0,
     )

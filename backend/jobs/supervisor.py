@@ -8,6 +8,7 @@ interpreter for the thread. So its time is watched from here, and whether it is 
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.events import JobFailed, JobStopped
 from backend.jobs.phases import SAVING
 from backend.jobs.platform import adopt_orphans, end_descendants, wait_unreaped
+from backend.jobs.queue import await_turn
 
 LOG_LINES_KEPT = 20
 LOOK_S = 1.0
@@ -37,16 +39,29 @@ STEPS_AFTER_STOP = 3
 def supervise(job: JobDirectory, lock_descriptor: int) -> None:
     """Run the job's module to its end and write ``exit.json``."""
 
+    ended, begun = threading.Event(), threading.Event()
+
     def forward_stop(_number: int, _frame: object) -> None:
-        job.request_stop()
+        if begun.is_set():
+            job.request_stop()
+        ended.set()
 
     signal.signal(signal.SIGTERM, forward_stop)
     signal.signal(signal.SIGINT, forward_stop)
+    held = [lock_descriptor]
+    if job.place is not None:
+        slot = await_turn(job, os.environ, lambda: ended.is_set() or job.stop_requested)
+        if slot is None:
+            if job.stop_requested:  # else the system ends this process: the run goes on waiting
+                cancel(job)
+            return
+        held.append(slot)
+    begun.set()
     adopt_orphans()
     worker = subprocess.Popen(
         [sys.executable, "-m", job.description["module"], str(job.path)],
         stdin=subprocess.DEVNULL,
-        pass_fds=[lock_descriptor],
+        pass_fds=held,
         process_group=0,
     )
     watched = Watched()
@@ -57,6 +72,18 @@ def supervise(job: JobDirectory, lock_descriptor: int) -> None:
         end_descendants(worker.pid)
         exit_code = worker.wait()
     job.write_exit(describe_end(job, exit_code, watched))
+
+
+def cancel(job: JobDirectory) -> None:
+    """Note that a job which waited will not begin; only for who holds its lock.
+
+    A further attempt that never began has changed nothing: how the one before ended is how the job ended.
+    """
+    before = job.read_exit(job.attempt - 1) if job.attempt > 1 else None
+    cancelled = {"state": JobState.CANCELLED, "exit_code": None, "signal": None, "error": None, "kept": None}
+    interrupted = {**cancelled, "state": JobState.INTERRUPTED}
+    job.write_exit({**(before or (interrupted if job.attempt > 1 else cancelled)), "ended": time.time()})
+    job.leave_queue()
 
 
 @dataclass
@@ -104,7 +131,7 @@ def patience_s(job: JobDirectory) -> float:
     """How long after a stop a worker may go on: longer where it saves, or where its steps take long."""
     if job.status().phase == SAVING:
         return LONGEST_STOP_S
-    times = [event.time for event in job.events()]
+    times = [event.time for event in job.current_events()]
     slowest = max((after - before for before, after in pairwise(times)), default=0.0)
     return min(max(STOP_S, STEPS_AFTER_STOP * slowest), LONGEST_STOP_S)
 

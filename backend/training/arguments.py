@@ -75,6 +75,7 @@ def build_arguments(
     compile_model: bool = False,
     tf32: bool = False,
     workers: int = 0,
+    on_each_node: bool = False,
 ) -> TrainingArguments:
     """Arguments in which logging, evaluating and saving are left to this studio's callbacks."""
     return TrainingArguments(
@@ -100,7 +101,8 @@ def build_arguments(
         data_seed=seed,
         full_determinism=deterministic,
         eval_strategy="no",
-        save_strategy="no",
+        save_strategy="no",  # a checkpoint is written where `callbacks` ask for one
+        save_on_each_node=on_each_node,
         logging_strategy="steps",
         logging_steps=1,  # the callbacks thin it out; a loss that is not finite must be seen at once
         logging_nan_inf_filter=False,
@@ -139,6 +141,7 @@ def arguments_of(spec: RunSpec, decisions: Sequence[Decision], device: torch.dev
         compile_model=speed.compile,
         tf32=decided(decisions, "speed.tf32"),
         workers=speed.workers,
+        on_each_node=spec.compute.machines > 1,  # each has a folder of its own
     )
 
 

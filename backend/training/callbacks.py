@@ -84,16 +84,17 @@ class Telling(TrainerCallback):
         self._points = LossPoints(context, steps_before)
         self._seconds = 0.0
         self._clock = 0.0
-        self._epochs_done = 0.0
+        self._epochs_before = self._epochs_done = 0.0
 
     @property
     def examples_per_second(self) -> float:
         """Texts learned from a second of training proper: evaluations and saving are left out."""
-        return self._epochs_done * self._rows / self._seconds if self._seconds else 0.0
+        return (self._epochs_done - self._epochs_before) * self._rows / self._seconds if self._seconds else 0.0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start the clock."""
         self._clock = time.monotonic()
+        self._epochs_before = self._epochs_done = state.epoch or 0.0
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Tell how far the run is."""
@@ -159,6 +160,7 @@ class Stopping(TrainerCallback):
         if self._seen:
             control.should_training_stop = True
             control.should_evaluate = False
+            control.should_save = True
 
 
 class Evaluating(TrainerCallback):
@@ -170,6 +172,9 @@ class Evaluating(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Ask for an evaluation where one is due."""
-        within = (state.global_step - 1) % self._steps_an_epoch + 1
-        if within in self._at:
+        if self.due_at(state.global_step):
             control.should_evaluate = True
+
+    def due_at(self, step: int) -> bool:
+        """Whether the model is to be evaluated after this step of the Trainer."""
+        return step > 0 and (step - 1) % self._steps_an_epoch + 1 in self._at

@@ -1,8 +1,11 @@
-"""The best weights so far, on disk, and ending a run that no longer gets better."""
+"""Checkpoints of a run while it trains: which weights are the best, what is written, and going on from it.
+
+What Transformers writes of optimizer, schedule, random numbers and trainer is used as it is; the weights are those
+that are trained, by safetensors. Where and how durably they lie is `backend.jobs.checkpoints`'s.
+"""
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,14 +13,18 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from backend.errors import DiskFull
-from backend.jobs.events import CheckpointSaved
+from backend.jobs import checkpoints
+from backend.jobs.checkpoints import Checkpoint
+from backend.jobs.events import CheckpointSaved, Noted
 from backend.jobs.process import JobContext
 
 SPARE_BYTES = 64 << 20
 """Room that must remain on the disk for events, logs and the report."""
+WEIGHTS, TRAINER_STATE = "model.safetensors", "trainer_state.json"
 
 
 @dataclass(frozen=True)
@@ -53,19 +60,65 @@ def check_disk(folder: Path, needed_bytes: int) -> None:
         raise DiskFull(folder=str(folder), free_bytes=free, needed_bytes=needed_bytes + SPARE_BYTES)
 
 
-class BestCheckpoint(TrainerCallback):
-    """Keeps the weights of the best evaluation, and ends training after ``patience`` evaluations without a better one.
+class Checkpoints(TrainerCallback):
+    """Tells which evaluation is the best, ends training where nothing gets better, and writes checkpoints.
 
-    Equal in the chosen metric, the lower loss is better. ``patience`` 0 never ends training. ``steps_before`` were
-    taken before the Trainer's first step and count in all that is told.
+    Equal in the chosen metric, the lower loss is better. Training ends after ``patience`` evaluations without a better
+    one, with 0 never. ``steps_before`` were taken before the Trainer's first step and count in all that is told.
+
+    Args:
+        data: what is learned from (`Checkpoint.data`).
+        resumed: the checkpoint that training goes on from.
     """
 
-    def __init__(self, context: JobContext, folder: Path, metric: str, patience: int, steps_before: int = 0) -> None:
-        self.best: Best | None = None
-        self._context, self._folder, self._metric, self._patience = context, folder, metric, patience
+    def __init__(
+        self,
+        context: JobContext,
+        metric: str,
+        patience: int,
+        *,
+        data: dict[str, Any],
+        steps_before: int = 0,
+        resumed: Checkpoint | None = None,
+    ) -> None:
+        self._context, self._metric, self._patience, self._data = context, metric, patience, data
         self._steps_before = steps_before
-        self._rank = (float("-inf"), float("-inf"))
+        self._best: Best | None = None
         self._without_better = 0
+        self._evaluated: Best | None = None
+        self._saved_step = -1
+        self._told_small = False
+        if resumed:
+            self._take_up(resumed)
+
+    def _take_up(self, resumed: Checkpoint) -> None:
+        known = resumed.position
+        self._saved_step, self._without_better = resumed.step, known["without_better"]
+        if resumed.metrics:
+            self._evaluated = Best(resumed.step, resumed.epoch, resumed.metrics)
+        kept = {checkpoint.step for checkpoint in checkpoints.list_checkpoints(self._context.path)}
+        if known["best"] and known["best"]["step"] in kept:
+            self._best = Best(**known["best"])
+        else:  # what was the best then had to make room for a better one, which is superseded now
+            self._best = self._evaluated
+
+    @property
+    def best(self) -> Best | None:
+        """The best evaluation so far."""
+        return self._best
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether so many evaluations have brought nothing better that training is over."""
+        return self._patience > 0 and self._without_better >= self._patience
+
+    def evaluated_at(self, step: int) -> bool:
+        """Whether the model was evaluated after this step."""
+        return self._evaluated is not None and self._evaluated.step == step
+
+    def saved_at(self, step: int) -> bool:
+        """Whether the newest checkpoint is of this step."""
+        return self._saved_step == step
 
     def on_evaluate(
         self,
@@ -74,43 +127,134 @@ class BestCheckpoint(TrainerCallback):
         control: TrainerControl,
         **told: Any,
     ) -> None:
-        """Keep the weights if they are the best so far."""
-        metrics, model = told["metrics"], told["model"]
-        measured = {name.removeprefix("eval_"): value for name, value in metrics.items()}
-        # A metric can be undefined in one evaluation: an area under a curve where a label is missing.
-        value = measured.get(self._metric, float("-inf"))
-        rank = (-value if self._metric in LOWER_IS_BETTER else value, -measured["loss"])
-        if rank > self._rank:
-            step = self._steps_before + state.global_step
-            self._rank, self._without_better = rank, 0
-            if self._context.rank.leads:
-                self._save(model, step)
-            self.best = Best(step, round(state.epoch or 0.0, 4), measured)
-            self._context.emit(CheckpointSaved(step=step, best=True))
+        """Judge an evaluation; what it was of is worth a checkpoint."""
+        measured = {name.removeprefix("eval_"): value for name, value in told["metrics"].items()}
+        found = Best(self._steps_before + state.global_step, round(state.epoch or 0.0, 4), measured)
+        self._evaluated = found
+        control.should_save = True
+        if self._best is None or self._rank(found) > self._rank(self._best):
+            self._best, self._without_better = found, 0
             return
         self._without_better += 1
-        if self._patience and self._without_better >= self._patience:
+        if self.exhausted:
             control.should_training_stop = True
+
+    def _rank(self, found: Best) -> tuple[float, float]:
+        # A metric can be undefined in one evaluation: an area under a curve where a label is missing.
+        value = found.metrics.get(self._metric, float("-inf"))
+        return (-value if self._metric in LOWER_IS_BETTER else value, -found.metrics["loss"])
 
     def restore(self, model: Any) -> None:
         """Put the best weights back into the model; without an evaluation so far it keeps those it has."""
-        if self.best is None:
+        if self._best is None:
             return
-        kept = load_file(self._path(self.best.step))
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if parameter.requires_grad:
-                    parameter.copy_(kept[name])
+        found = {checkpoint.step: checkpoint for checkpoint in checkpoints.list_checkpoints(self._context.path)}
+        if self._best.step in found:  # not where the disk was full: then the best is what the model has
+            load_weights(model, found[self._best.step].path)
 
-    def _save(self, model: Any, step: int) -> None:
-        check_disk(self._folder, weights_bytes(model, trained=True))
-        written = self._folder / "writing.safetensors"
-        # What is not trained is in the base model, and shared weights go by one name.
-        trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-        save_file(trained, str(written))
-        os.replace(written, self._path(step))
-        if self.best is not None:
-            self._path(self.best.step).unlink(missing_ok=True)
+    def save(self, trainer: Any) -> None:
+        """Write a checkpoint of a `ClassificationTrainer` as it stands after a step; all of its processes must come.
 
-    def _path(self, step: int) -> Path:
-        return self._folder / f"step-{step:07d}.safetensors"
+        Where the disk has no room for what is needed to go on from it, the best weights alone are written.
+
+        Raises:
+            DiskFull: not even for these.
+        """
+        step = self._steps_before + trainer.state.global_step
+        if self.saved_at(step):
+            return
+        leads, run = self._context.rank.leads, self._context.path
+        complete = _all_agree(not leads or self._has_room(trainer), trainer.args.device)
+        if leads and (complete or self._is_best(step)):
+            check_disk(run, weights_bytes(trainer.model, trained=True))
+            folder = checkpoints.staging(run)
+        else:
+            folder = run / checkpoints.FOLDER / checkpoints.STAGING
+        if complete:
+            _meet()  # the folder is there for all
+            trainer.write_position(folder)
+            _meet()  # all have written
+        if leads and (complete or self._is_best(step)):
+            save_weights(trainer.model, folder)
+            self._seal(folder, trainer, step, complete=complete)
+        self._saved_step = step
+
+    def save_weights_of(self, model: Any, epoch: float) -> None:
+        """Write the weights that the model has before the Trainer's first step."""
+        if self._context.rank.leads:
+            check_disk(self._context.path, weights_bytes(model, trained=True))
+            folder = checkpoints.staging(self._context.path)
+            save_weights(model, folder)
+            self._write(folder, self._steps_before, epoch, complete=False, position={})
+        self._saved_step = self._steps_before
+
+    def _seal(self, folder: Path, trainer: Any, step: int, *, complete: bool) -> None:
+        position = {
+            "best": self._best.to_dict() if self._best else None,
+            "without_better": self._without_better,
+            "steps_before": self._steps_before,
+            "most_tokens": trainer.most_tokens,
+        }
+        self._write(folder, step, round(trainer.state.epoch or 0.0, 4), complete=complete, position=position)
+
+    def _write(self, folder: Path, step: int, epoch: float, *, complete: bool, position: dict[str, Any]) -> None:
+        metrics = self._evaluated.metrics if self._evaluated and self._evaluated.step == step else {}
+        told = {"step": step, "epoch": epoch, "metrics": metrics, "complete": complete, "position": position}
+        checkpoints.seal(folder, data=self._data, **told)
+        checkpoints.prune(self._context.path, self._best.step if self._best else None)
+        self._context.emit(CheckpointSaved(step=step, best=self._is_best(step)))
+
+    def _is_best(self, step: int) -> bool:
+        return self._best is not None and self._best.step == step
+
+    def _has_room(self, trainer: Any) -> bool:
+        weights = weights_bytes(trainer.model, trained=True)
+        moments = sum(
+            value.numel() * value.element_size()
+            for known in trainer.optimizer.state.values()
+            for value in known.values()
+            if torch.is_tensor(value)
+        )
+        # The finished model is still to be written, too.
+        needed = weights + moments + weights_bytes(trainer.model)
+        free = shutil.disk_usage(self._context.path).free
+        if free >= needed + SPARE_BYTES:
+            return True
+        if not self._told_small:
+            self._told_small = True
+            self._context.emit(Noted("checkpoints_small", {"needed": needed + SPARE_BYTES, "free": free}))
+        return False
+
+
+def save_weights(model: Any, folder: Path) -> None:
+    """Write the trained weights into the folder: what is not trained is in the base model."""
+    trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+    save_file(trained, str(folder / WEIGHTS))
+
+
+def are_finite(model: Any) -> bool:
+    """Whether all trained weights are numbers."""
+    return all(bool(torch.isfinite(p).all()) for p in model.parameters() if p.requires_grad)
+
+
+def load_weights(model: Any, folder: Path) -> None:
+    """Put a checkpoint's weights into the model."""
+    kept = load_file(folder / WEIGHTS)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(kept[name])
+
+
+def _meet() -> None:
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+def _all_agree(said: bool, device: torch.device) -> bool:
+    """Whether every process says so."""
+    if not distributed.is_initialized():
+        return said
+    told = torch.tensor(int(said), device=device)
+    distributed.all_reduce(told, distributed.ReduceOp.MIN)
+    return bool(told.item())

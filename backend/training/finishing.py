@@ -11,7 +11,7 @@ from backend.data.splitting import LabelledTexts, Splits
 from backend.data.text_cleaning import RECIPE_FILE, text_steps
 from backend.evaluation.metrics import Array
 from backend.evaluation.report import no_test_figures, test_figures, write_predictions
-from backend.jobs import phases
+from backend.jobs import checkpoints, phases
 from backend.jobs.events import Evaluated
 from backend.jobs.files import write_json
 from backend.jobs.process import JobContext
@@ -63,6 +63,7 @@ class TrainedRun:
             truth=truth,
         )
         self.write_report("completed", figures, kept=None)
+        checkpoints.clear(self.context.path)  # nothing follows: a run that is completed is final
         return {"metrics": figures["metrics"]}
 
     def keep_stopped(self) -> dict[str, Any]:
@@ -82,7 +83,7 @@ class TrainedRun:
         return kept
 
     def save_model(self) -> None:
-        """Write ``model/`` whole or not at all, and clear away the checkpoints."""
+        """Write ``model/`` whole or not at all."""
         loaded, path = self.prepared.loaded, self.context.path
         with self.context.phase(phases.SAVING, hears_stop=False):
             check_disk(path, weights_bytes(loaded.model))
@@ -93,8 +94,8 @@ class TrainedRun:
             self._save_recipe(unfinished)
             for file in unfinished.iterdir():
                 file.chmod(0o644)  # weights are written for the owner alone, but a model is made to be passed on
+            shutil.rmtree(path / "model", ignore_errors=True)  # what an earlier attempt kept
             unfinished.rename(path / "model")
-            shutil.rmtree(path / "checkpoints", ignore_errors=True)
 
     def _save_recipe(self, folder: Path) -> None:
         """Keep, beside the model, what must be done to a text before it is asked about it."""

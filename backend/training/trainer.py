@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import distributed
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerState, TrainingArguments
 
 from backend.errors import LossNotFinite, MemoryFull
 from backend.evaluation.metrics import compute
+from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.events import Noted
 from backend.jobs.process import JobContext, StopRequested
 from backend.models.encoding import EncodedTexts
@@ -25,7 +26,7 @@ from backend.models.memory import is_memory_error, release_memory
 from backend.models.warm_start import BagStep
 from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling, check_finite
-from backend.training.checkpoints import Best, BestCheckpoint
+from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, are_finite, load_weights
 from backend.training.errors import translate
 from backend.training.layers import depths
 from backend.training.memory import fitting_tokens
@@ -79,6 +80,7 @@ class ClassificationTrainer(Trainer):
         loss: Loss,
         check_stop: Callable[[], None],
         callbacks: list[Any],
+        keeping: Checkpoints | None = None,
         batching: str = "length_grouped",
         layer_decay: float = 1.0,
         most_tokens: int | None = None,
@@ -92,7 +94,7 @@ class ClassificationTrainer(Trainer):
             eval_dataset=validation,
             data_collator=train.collate,
             compute_loss_func=loss,
-            callbacks=callbacks,
+            callbacks=[*callbacks, keeping] if keeping else callbacks,
         )
         # The models take any keyword, so Trainer believes that they divide their loss by the items in the whole
         # accumulated batch. They do not, and the loss would be multiplied by the accumulation.
@@ -100,13 +102,50 @@ class ClassificationTrainer(Trainer):
         self._task, self._train, self._validation, self._check_stop = task, train, validation, check_stop
         self._batching, self._layer_decay = batching, layer_decay
         self._tell, self._steps_before = tell, steps_before
-        self._most_tokens = most_tokens
+        self._keeping, self._order = keeping, build_order(train.texts.lengths, batching, args)
+        self.most_tokens = most_tokens
+        """Padded tokens that memory has room for at one time; None: any batch fits."""
         self._done_in_step: list[dict[str, torch.Tensor]] = []
         self._step_begun = -1
         self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
-        return build_order(self._train.texts.lengths, self._batching, self.args)
+        return self._order
+
+    # -- checkpoints
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.save_point()
+
+    def save_point(self) -> None:
+        """Write a checkpoint of this step.
+
+        Raises:
+            LossNotFinite: there are weights that are no numbers.
+            DiskFull: there is no room even for the weights.
+        """
+        if self._keeping is None:
+            return
+        if not are_finite(self.model):
+            step = self._steps_before + self.state.global_step
+            check_finite(math.nan, step, self._get_learning_rate(), self.args)
+        self._keeping.save(self)
+
+    def write_position(self, folder: Path) -> None:
+        """Write what is needed besides the weights to go on from this step; each process its part."""
+        self._save_optimizer_and_scheduler(str(folder))
+        self._save_scaler(str(folder))
+        self._save_rng_state(str(folder))
+        if self.args.should_save:
+            self.state.save_to_json(str(folder / TRAINER_STATE))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_weights(self.model, Path(resume_from_checkpoint))
+
+    def _run_epoch(self, **told: Any) -> None:  # type: ignore[override]
+        # Where the first batches of an epoch are skipped, what skips them does not hand the epoch on.
+        self._order.set_epoch(told["epoch"])
+        super()._run_epoch(**told)  # type: ignore[no-untyped-call]
 
     # -- a batch in parts that memory has room for
 
@@ -148,9 +187,9 @@ class ClassificationTrainer(Trainer):
 
     def _parts(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
         rows, length = batch["input_ids"].shape
-        if self._most_tokens is None or rows * length <= self._most_tokens:
+        if self.most_tokens is None or rows * length <= self.most_tokens:
             return [batch]
-        size = max(1, self._most_tokens // length)
+        size = max(1, self.most_tokens // length)
         return [{name: values[i : i + size] for name, values in batch.items()} for i in range(0, rows, size)]
 
     def _halve(self, batch: dict[str, Any]) -> None:
@@ -158,7 +197,7 @@ class ClassificationTrainer(Trainer):
         at_once = len(self._parts(batch)[0]["input_ids"])
         if at_once == 1:
             raise MemoryFull(device=self.args.device.type)
-        self._most_tokens = length * (at_once // 2)
+        self.most_tokens = length * (at_once // 2)
         self._tell(Noted("batch_divided", {"rows": at_once // 2, "batch": rows, "tokens": length}))
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -275,14 +314,16 @@ def fine_tune(
     arguments: TrainingArguments,
     schedule: Schedule,
     loss: Loss,
-    checkpoints: Path,
+    data: dict[str, Any],
+    resumed: Checkpoint | None = None,
     warm_up: WarmUp | None = None,
 ) -> Outcome:
     """Train the model and leave it with the best weights so far, also when the user stops the run.
 
     Args:
         schedule: when to evaluate, what is best, and when it is enough.
-        checkpoints: folder for the best weights so far.
+        data: what is learned from, for the checkpoints (`Checkpoint.data`).
+        resumed: the checkpoint to go on from; None begins anew.
         warm_up: a first part of the training, before the Trainer's.
 
     Where the loss becomes NaN or infinite, or memory too small for a single text, the outcome says so, and the model
@@ -292,15 +333,18 @@ def fine_tune(
         LossNotFinite: in the first part of the training.
         DiskFull: no room for a checkpoint.
     """
-    steps_before = _warm_up(context, warm_up) if warm_up else 0
-    if context.stop_requested:
+    steps_before = int(resumed.position["steps_before"]) if resumed else _warm_up(context, warm_up)
+    if context.stop_requested and not resumed:
         return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
     steps = steps_an_epoch(build_order(train.texts.lengths, schedule.batching, arguments), arguments)
     epochs = max(1, math.ceil(arguments.num_train_epochs))
     times = schedule.evaluations or evaluations_an_epoch(epochs, steps, len(train), len(validation))
     telling = Telling(context, len(train), steps_before)
     stopping = Stopping(context)
-    keeping = BestCheckpoint(context, checkpoints, schedule.metric, schedule.patience, steps_before)
+    keeping = Checkpoints(
+        context, schedule.metric, schedule.patience, data=data, steps_before=steps_before, resumed=resumed
+    )
+    evaluating = Evaluating(min(times, steps), steps)
     trainer = ClassificationTrainer(
         task=task,
         args=arguments,
@@ -309,19 +353,24 @@ def fine_tune(
         validation=validation,
         loss=loss,
         check_stop=context.check_stop,
-        callbacks=[Evaluating(min(times, steps), steps), stopping, telling, keeping],
+        callbacks=[evaluating, stopping, telling],
+        keeping=keeping,
         batching=schedule.batching,
         layer_decay=schedule.layer_decay,
-        most_tokens=room_for_tokens(context, model, train, arguments),
+        most_tokens=_fewest(room_for_tokens(context, model, train, arguments), resumed),
         tell=context.emit,
         steps_before=steps_before,
     )
     failure: LossNotFinite | MemoryFull | None = None
     try:
         with suppress(StopRequested):  # heard in the middle of an evaluation; what follows is as after a step
-            if steps_before:  # what it has reached is a result: seen at once, and kept if nothing better follows
-                trainer.evaluate()
-            trainer.train()
+            if resumed:
+                _go_on(trainer, resumed, keeping, evaluating)
+            else:
+                if steps_before:  # what it has reached is a result: seen at once, and kept if nothing better follows
+                    trainer.evaluate()
+                    keeping.save_weights_of(trainer.model, 0.0)
+                trainer.train()
     except LossNotFinite as error:
         failure = error
     except (RuntimeError, MemoryError, MemoryFull) as error:
@@ -330,6 +379,8 @@ def fine_tune(
             raise
         failure = worded
         release_memory()
+    if stopping.stopped and failure is None and trainer.optimizer is not None:
+        trainer.save_point()  # a stop that was heard in an evaluation: of its step nothing was written
     # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
     plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
     if context.rank.leads:
@@ -345,6 +396,24 @@ def fine_tune(
         examples_per_second=round(telling.examples_per_second, 2),
         failure=failure,
     )
+
+
+def _go_on(trainer: ClassificationTrainer, resumed: Checkpoint, keeping: Checkpoints, evaluating: Evaluating) -> None:
+    """Train on from a checkpoint, as if training had not been left after its step."""
+    state = TrainerState.load_from_json(str(resumed.path / TRAINER_STATE))
+    if keeping.exhausted:
+        trainer.state = state
+        load_weights(trainer.model, resumed.path)
+        return
+    # Where a stop was heard before the step's evaluation, that is made up for.
+    trainer.args.eval_on_start = evaluating.due_at(state.global_step) and not keeping.evaluated_at(resumed.step)
+    trainer.train(resume_from_checkpoint=str(resumed.path))
+
+
+def _fewest(tokens: int | None, resumed: Checkpoint | None) -> int | None:
+    """Of what memory has room for now and what it had when the checkpoint was written, the less."""
+    known = [each for each in (tokens, resumed.position["most_tokens"] if resumed else None) if each is not None]
+    return min(known, default=None)
 
 
 def room_for_tokens(context: JobContext, model: Any, train: Rows, arguments: TrainingArguments) -> int | None:
@@ -364,9 +433,11 @@ def answers_are_finite(model: Any, rows: Rows) -> bool:
     return bool(np.isfinite(predict_logits(model, rows.texts.first(ROWS_ASKED))).all())
 
 
-def _warm_up(context: JobContext, warm_up: WarmUp) -> int:
+def _warm_up(context: JobContext, warm_up: WarmUp | None) -> int:
     """Do the first part of the training, told as all steps are; the number of steps taken, fewer if it was stopped."""
     points, taken = LossPoints(context), 0
+    if warm_up is None:
+        return taken
 
     def tell(done: BagStep) -> None:
         nonlocal taken

@@ -59,7 +59,7 @@ def main(base: Path, folder: Path, spare_mib: int, accumulation: int) -> None:
         arguments=arguments,
         schedule=trainer.Schedule(patience=0, metric="f1_macro"),
         loss=ClassificationLoss(),
-        checkpoints=folder,
+        data={},
     )
     told = [event for event in context.job.events() if isinstance(event, Noted) and event.code == "batch_divided"]
     failure = outcome.failure.to_dict() if outcome.failure else None

@@ -91,7 +91,7 @@ def test_every_training_setting_reaches_the_trainer(workshop: Workshop, trainers
     assert arguments.get_warmup_steps(steps) == math.ceil(0.25 * steps)
     assert trainer.train_dataset.texts.lengths.max() == 12
     assert (arguments.bf16, arguments.fp16) == (False, False)
-    keeping = next(c for c in trainer.callback_handler.callbacks if type(c).__name__ == "BestCheckpoint")
+    keeping = next(c for c in trainer.callback_handler.callbacks if type(c).__name__ == "Checkpoints")
     assert (keeping._patience, keeping._metric) == (7, "mcc")
     evaluated = [event.step for event in events_of(run, Evaluated) if event.split == "validation"]
     assert evaluated[:2] == [2, 3], "two an epoch of three steps"
@@ -237,7 +237,7 @@ def test_loss_that_becomes_nan_ends_the_run_before_the_weights_are_touched(
         arguments=arguments,
         schedule=Schedule(patience=0, metric="f1_macro"),
         loss=loss,
-        checkpoints=run.path,
+        data={},
     )
     assert isinstance(outcome.failure, LossNotFinite)
     assert outcome.failure.step == good_steps + 1

@@ -1,0 +1,106 @@
+"""The queue of a home's runs: one at a time on a device, first in first out, and no process of its own.
+
+A run waits in its supervisor: when it is first of those whose supervisors live, it takes one of the home's slots. A
+slot is a lock that is held as long as the run's processes live, so a crash of any kind gives it back. A run whose
+supervisor is gone while it waits (the machine was restarted) keeps its place; `waiting` finds it for whoever starts a
+supervisor for it again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from backend.jobs.directory import JobDirectory, is_job_id
+
+AT_ONCE_VARIABLE = "STUDIO_RUNS_AT_ONCE"
+LOOK_S = 0.3
+
+
+def runs_at_once(environ: Mapping[str, str]) -> int:
+    """How many runs may train at the same time: one, or what ``STUDIO_RUNS_AT_ONCE`` says."""
+    given = environ.get(AT_ONCE_VARIABLE, "")
+    return max(1, int(given)) if given.isascii() and given.isdigit() else 1
+
+
+def waiting(runs: Path) -> list[JobDirectory]:
+    """The runs of this folder that wait for their turn, in their order."""
+    found = []
+    for entry in os.scandir(runs):
+        job = JobDirectory(Path(entry.path))
+        if is_job_id(entry.name) and (place := job.place) is not None:
+            found.append((place, job.id, job))
+    return [job for _place, _id, job in sorted(found, key=lambda each: each[:2])]
+
+
+def enter(job: JobDirectory) -> None:
+    """Wait behind all that wait already."""
+    with _changing(job.path.parent):
+        places = [each.place or 0.0 for each in waiting(job.path.parent)]
+        job.take_place(max(places, default=0.0) + 1)
+
+
+def move(job: JobDirectory, position: int) -> None:
+    """Put a waiting run at this position of the queue, from 0; one that has begun meanwhile stays begun."""
+    with _changing(job.path.parent):
+        others = [each for each in waiting(job.path.parent) if each.id != job.id]
+        if job.place is None:
+            return
+        position = min(max(position, 0), len(others))
+        before = others[position - 1].place or 0.0 if position else None
+        after = others[position].place or 0.0 if position < len(others) else None
+        if before is None:
+            place = (after or 0.0) - 1 if after is not None else job.place
+        else:
+            place = before + 1 if after is None else (before + after) / 2
+        job.take_place(place)
+
+
+def await_turn(job: JobDirectory, environ: Mapping[str, str], given_up: Callable[[], bool]) -> int | None:
+    """Wait until it is this run's turn; the descriptor that holds its slot. None if it was given up before."""
+    while not given_up():
+        if _is_first(job):
+            slot = _free_slot(job.path.parents[1], runs_at_once(environ))
+            if slot is not None:
+                job.leave_queue()
+                return slot
+        time.sleep(LOOK_S)
+    return None
+
+
+def _is_first(job: JobDirectory) -> bool:
+    for other in waiting(job.path.parent):
+        if other.id == job.id:
+            return True
+        if other.is_alive:
+            return False
+    return True
+
+
+def _free_slot(home: Path, slots: int) -> int | None:
+    folder = home / "slots"
+    folder.mkdir(exist_ok=True)
+    for number in range(slots):
+        descriptor = os.open(folder / f"{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        return descriptor
+    return None
+
+
+@contextmanager
+def _changing(runs: Path) -> Iterator[None]:
+    """Nobody else changes the order meanwhile."""
+    descriptor = os.open(runs.parent / "queue.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
