@@ -20,7 +20,8 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from backend.data.exporting import exported_archive
 from backend.errors import DiskFull, RunActive, RunMissing, StudioError, Unexpected, typed_error
 from backend.inference.table_predicting import predicted_name, written_predictions
-from backend.jobs.directory import JobDirectory, JobStatus
+from backend.jobs.directory import JobDirectory, JobState, JobStatus
+from backend.jobs.store import RunStore, names_ahead, resumable_steps
 from backend.jobs.supervisor import last_lines
 from backend.settings import Home
 from backend.sharing.package import package_name, stream_zip
@@ -47,7 +48,13 @@ def build_router(services: Services) -> APIRouter:
     def run_events(run_id: str, since: int = 0, lang: str = "en") -> dict[str, Any]:
         """Where the run stands, and its events from sequence number ``since`` on."""
         run = store.get(run_id)
-        return {**_news(run, since, lang), "remedies": _remedies(run, lang)}
+        status = run.status()
+        return {
+            **_news(run, since, lang),
+            "remedies": _remedies(run, lang),
+            "resumable": resumable_steps(run) if status.state.is_resumable else [],
+            "queue": _queue(store, run) if status.state is JobState.QUEUED else None,
+        }
 
     @router.get("/runs/{run_id}/log")
     def run_log(run_id: str) -> dict[str, Any]:
@@ -64,6 +71,17 @@ def build_router(services: Services) -> APIRouter:
     def retry_run(run_id: str, remedy: str = "again") -> dict[str, str]:
         """Start a new run with the settings of a failed one, changed by a remedy that its error has."""
         return {"run": services.retry(run_id, remedy).id}
+
+    @router.post("/runs/{run_id}/resume")
+    def resume_run(run_id: str, step: int | None = None) -> dict[str, str]:
+        """Attempt the run again, from its newest checkpoint or that of a step."""
+        return {"run": services.resume(run_id, step).id}
+
+    @router.post("/runs/{run_id}/queue")
+    def move_run(run_id: str, to: int = 0) -> dict[str, list[str]]:
+        """Put a waiting run at this position of the queue, from 0."""
+        store.move(run_id, to)
+        return {"queue": [run.id for run in store.queued()]}
 
     @router.post("/runs/{run_id}/name")
     async def rename_run(run_id: str, request: Request) -> dict[str, str]:
@@ -159,6 +177,13 @@ def _news(job: JobDirectory, since: int, lang: str) -> dict[str, Any]:
         "status": _status(status, lang),
         "events": job.documents(max(0, since)),
     }
+
+
+def _queue(store: RunStore, run: JobDirectory) -> dict[str, Any]:
+    """What a waiting run waits for: ``{"place", "count", "ahead": names}``, the place from 1."""
+    waiting = [each.id for each in store.queued()]
+    place = waiting.index(run.id) + 1 if run.id in waiting else 1
+    return {"place": place, "count": len(waiting), "ahead": names_ahead(store, run)}
 
 
 def _remedies(run: JobDirectory, lang: str) -> list[dict[str, str]]:

@@ -263,6 +263,35 @@ def stop(
     raise typer.Exit(cli_runs.stop_run(session.terminal, session.store(home), run))
 
 
+@app.command(cls=WordedCommand, help="cli.resume.help")
+def resume(
+    context: typer.Context,
+    run: RunArgument,
+    step: Annotated[int | None, typer.Option("--from", metavar="STEP", min=0, help="cli.resume.from")] = None,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
+    from studio.cli_train import resume as resume_here
+
+    session = _session(context)
+    home_flag = home or session.home
+    raise typer.Exit(resume_here(session.terminal, session.store(home), session.environ, run, step, home_flag))
+
+
+@app.command(cls=WordedCommand, help="cli.queue.help")
+def queue(
+    context: typer.Context,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="cli.queue.run")] = None,
+    to: Annotated[int, typer.Option("--to", metavar="N", min=1, help="cli.queue.to")] = 1,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
+    session = _session(context)
+    raise typer.Exit(cli_runs.show_queue(session.terminal, session.store(home), run, to))
+
+
 @app.command(cls=WordedCommand, help="cli.doctor.help")
 def doctor(
     context: typer.Context,

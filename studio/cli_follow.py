@@ -45,15 +45,17 @@ class Watcher(Protocol):
         """Nothing more will come."""
 
 
-def follow(job: JobDirectory, watcher: Watcher, interrupts: Interrupts, on_stop: Callable[[], None]) -> JobStatus:
-    """Show the job's events until it has ended; how it ended.
+def follow(
+    job: JobDirectory, watcher: Watcher, interrupts: Interrupts, on_stop: Callable[[], None], seen: int = 0
+) -> JobStatus:
+    """Show the job's events, from number ``seen`` on, until it has ended; how it ended.
 
     The first Ctrl-C asks the job to stop (``on_stop`` is called to say so) and goes on waiting for it.
 
     Raises:
         Left: on the second Ctrl-C; the job is not touched further.
     """
-    seen, asked = 0, False
+    asked = False
     try:
         while True:
             # Life first: what a job found dead has written is all there.
@@ -62,7 +64,7 @@ def follow(job: JobDirectory, watcher: Watcher, interrupts: Interrupts, on_stop:
             seen += len(documents)
             for event in filter(None, map(event_from_dict, documents)):
                 watcher.show(event)
-            if not alive:
+            if not alive and job.place is None:
                 return job.status()
             if interrupts.count and not asked:
                 asked = True

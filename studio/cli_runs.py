@@ -112,14 +112,41 @@ def show_run(terminal: Terminal, store: RunStore, given: str) -> int:
 def stop_run(terminal: Terminal, store: RunStore, given: str) -> int:
     """Ask a run to stop at its next step; it keeps its best checkpoint."""
     run = find_run(store, given)
+    waited = run.place is not None
     store.stop(run.id)
     state = run.status().state
     if terminal.as_json:
         terminal.document({"run": run.id, "state": state})
+    elif waited:
+        terminal.say("cli.cancelled", run=run.name)
     elif state.is_final:
         terminal.say("cli.already_ended", run=run.name, state=terminal.words(f"state.{state}"))
     else:
         terminal.say("cli.stop_asked", run=run.name)
+    return 0
+
+
+def show_queue(terminal: Terminal, store: RunStore, given: str | None, to: int) -> int:
+    """The runs that wait, in their order; before, one of them is put at position ``to``, from 1.
+
+    Raises:
+        RunMissing, RunAmbiguous: no one run is meant.
+        RunNotQueued: the run does not wait.
+    """
+    store.revive()
+    if given is not None:
+        store.move(find_run(store, given).id, to - 1)
+    waiting = store.queued()
+    if terminal.as_json:
+        terminal.document([{"run": run.id, "name": run.name} for run in waiting])
+        return 0
+    if not waiting:
+        terminal.say("cli.queue.empty")
+        return 0
+    table = build_table(*(terminal.words(f"cli.column.{name}") for name in ("place", "run", "name")))
+    for place, run in enumerate(waiting, 1):
+        table.add_row(str(place), Text(run.id, no_wrap=True), run.name)
+    terminal.show(table)
     return 0
 
 

@@ -12,7 +12,7 @@ import typer
 from backend.data.hub_datasets import is_hub_source
 from backend.errors import FileMissing, SpecUnreadable
 from backend.jobs.directory import JobDirectory, JobState, JobStatus
-from backend.jobs.store import RunStore, read_report
+from backend.jobs.store import RunStore, names_ahead, read_report
 from backend.remedies import changed
 from backend.specs import STARTER, RunSpec, build_spec, spec_from_yaml
 from backend.steps import step_document
@@ -84,6 +84,29 @@ def retry(
         return _start_and_follow(terminal, store, spec, interrupts, {"HF_TOKEN": token} if token else None, home_flag)
 
 
+def resume(
+    terminal: Terminal,
+    store: RunStore,
+    environ: Mapping[str, str],
+    given: str,
+    step: int | None,
+    home_flag: Path | None,
+) -> int:
+    """Go on with a run from its newest checkpoint, or that of a step, and follow it; the exit status.
+
+    Raises:
+        RunMissing, RunAmbiguous: no one run is meant.
+        RunActive, RunNotResumable, CheckpointMissing: as `RunStore.resume`.
+    """
+    token = hub_token(store.home, environ)
+    run = find_run(store, given)
+    with Interrupts() as interrupts:
+        seen = len(run.documents())
+        store.resume(run.id, step, environ={"HF_TOKEN": token} if token else None)
+        terminal.say("cli.resumed", run=run.name, attempt=run.attempt)
+        return _follow(terminal, store, run, interrupts, home_flag, seen)
+
+
 def _start_and_follow(
     terminal: Terminal,
     store: RunStore,
@@ -95,9 +118,22 @@ def _start_and_follow(
     run = store.create(spec)
     store.start(run, environ=secrets)
     terminal.say("cli.started", run=run.id, name=run.name, text=spec.data.text_column, label=spec.data.label_column)
+    return _follow(terminal, store, run, interrupts, home_flag)
+
+
+def _follow(
+    terminal: Terminal,
+    store: RunStore,
+    run: JobDirectory,
+    interrupts: Interrupts,
+    home_flag: Path | None,
+    seen: int = 0,
+) -> int:
     terminal.say("cli.goes_on")
+    if ahead := names_ahead(store, run):
+        terminal.say("cli.waits", ahead=", ".join(ahead))
     try:
-        status = follow(run, build_watcher(terminal), interrupts, lambda: terminal.say("cli.stopping"))
+        status = follow(run, build_watcher(terminal), interrupts, lambda: terminal.say("cli.stopping"), seen)
     except Left:
         terminal.say("cli.left", command=_Commands(run, home_flag, "").show)
         if terminal.as_json:
@@ -231,6 +267,7 @@ class _Commands:
         self.show = f"{PROGRAM} show {run.id}{home}"
         self.predict = f"{PROGRAM} predict {run.id}{home} {shlex.quote(example)}"
         self.retry = f"{PROGRAM} retry {run.id}{home}"
+        self.resume = f"{PROGRAM} resume {run.id}{home}"
         self.serve = f"{PROGRAM}{home}"
 
 
@@ -243,10 +280,16 @@ def show_end(terminal: Terminal, run: JobDirectory, status: JobStatus, home_flag
         for remedy in remedies_of(run):
             command = f"{commands.retry} --remedy {remedy.code}"
             terminal.say("cli.next.retry", remedy=remedy_text(terminal.words, remedy), command=command)
+        if status.state.is_resumable:
+            terminal.say("cli.next.resume", command=commands.resume)
         terminal.say("cli.next.show", command=commands.show)
+        return
+    if status.state is JobState.CANCELLED:
+        terminal.say("cli.cancelled", run=run.name)
         return
     if status.state is JobState.STOPPED:
         terminal.show(words("cli.stopped"), kept_text(status.kept, words) if status.kept else words("cli.kept_nothing"))
+        terminal.show(words("cli.next.resume", command=commands.resume))
     if report.get("metrics"):
         terminal.show("", metrics_table(report, words), "")
     if (run.path / "model" / "config.json").exists():

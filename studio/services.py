@@ -37,6 +37,10 @@ class Services:
         self.store.start(again, environ={"HF_TOKEN": self.hub_token} if self.hub_token else None)
         return again
 
+    def resume(self, run_id: str, step: int | None = None) -> JobDirectory:
+        """Attempt the run again (`RunStore.resume`)."""
+        return self.store.resume(run_id, step, environ={"HF_TOKEN": self.hub_token} if self.hub_token else None)
+
     def job(self, job_id: str) -> JobDirectory:
         """An import or an upload by its id.
 

@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from backend.errors import (
+    CheckpointMissing,
     CombinationImpossible,
     CombinationUnknown,
     DataError,
@@ -27,6 +28,8 @@ from backend.errors import (
     RunAmbiguous,
     RunMissing,
     RunNotFinished,
+    RunNotQueued,
+    RunNotResumable,
     ServerError,
     SharingError,
     SpecError,
@@ -46,6 +49,7 @@ STATUS_OF_STATE = {
     JobState.FAILED: FAILED,
     JobState.STOPPED: STOPPED,
     JobState.INTERRUPTED: INTERRUPTED,
+    JobState.CANCELLED: STOPPED,
 }
 _REFUSALS = (
     DataError,
@@ -59,6 +63,9 @@ _REFUSALS = (
     CombinationImpossible,
     RunActive,
     RunNotFinished,
+    RunNotQueued,
+    RunNotResumable,
+    CheckpointMissing,
     NameInvalid,
     TextMissing,
     OutputUnknown,

@@ -29,6 +29,14 @@ Object.assign(Studio, (() => {
     const lossBox = make("div", { class: "chart loss" }), metricBox = make("div", { class: "chart metrics" });
     const data = { loss: { x: [], y: [], smooth: [] }, validation: { x: [], y: [] }, accuracy: { x: [], y: [] }, f1: { x: [], y: [] }, f1_macro: { x: [], y: [] } };
     const baselines = {};
+    /** What an earlier attempt told of later steps is done again. */
+    function supersede(step) {
+      for (const series of Object.values(data)) {
+        let kept = 0;
+        while (kept < series.x.length && series.x[kept] <= step) kept += 1;
+        for (const values of Object.values(series)) values.length = kept;
+      }
+    }
     let drawn = false, stale = false, log = false, revision = 0;
 
     function take(event) {
@@ -40,6 +48,7 @@ Object.assign(Studio, (() => {
         data.validation.x.push(event.step); data.validation.y.push(event.loss);
         for (const name of metrics) if (name in event.metrics) { data[name].x.push(event.step); data[name].y.push(event.metrics[name]); }
       } else if (event.type === "BaselineMeasured") baselines[event.name] = event.metrics;
+      else if (event.type === "Resumed") supersede(event.step);
       else return;
       stale = true;
     }
@@ -85,10 +94,13 @@ Object.assign(Studio, (() => {
   /** The seven phases in a row, each done, current or to come. */
   function phaseRow() {
     const node = make("ol", { class: "phases" }, ...phases.map((name) => make("li", { "data-phase": name }, make("span", { text: words[`phase.${name}`] }), make("small"))));
-    const started = {};
+    let started = {}, attempt = 1;
     return {
       node,
-      take(event) { if (event.type === "PhaseStarted" && !(event.phase in started)) started[event.phase] = event.time; },
+      take(event) {
+        if (event.attempt > attempt) { attempt = event.attempt; started = {}; }
+        if (event.type === "PhaseStarted" && !(event.phase in started)) started[event.phase] = event.time;
+      },
       draw(status, now) {
         // What was kept of a run that ended early is saved too, but it ended before.
         const kept = status.final && status.state !== "completed" && status.phase === "saving" && !("evaluating" in started);
@@ -123,35 +135,43 @@ Object.assign(Studio, (() => {
       element.append(make("section", { class: "live" },
         make("div", { class: "live-head" }, name, state, make("span", { class: "grow" }), stop), row.node,
         make("div", { class: "live-line" }, where, times), bar, facts, ending, charts.node, notes));
-      let since = 0, lost = false, stretch = { total: 0, begun: 0 };
+      let since = 0, lost = false, attempt = 1, begun = 0, stretch = { total: 0, begun: 0 };
 
       const takers = {
+        Resumed: (event) => notes.append(make("li", { text: event.step ? fill(words["train.resumed"], { step: count(event.step) }) : words["train.resumed_anew"] })),
         Noted: (event) => notes.append(make("li", { text: note(event) })),
         ModelDescribed: (event) => { facts.textContent = fill(words["train.model_facts"], { parameters: count(event.parameters), trainable: count(event.trainable), device: event.device, precision: event.precision }); },
       };
       const note = (event) => fill(words[`note.${event.code}`] ?? words[`note.${event.code}.${event.facts.count === 1 ? "one" : "other"}`] ?? event.code, event.facts);
-      function drawLine(status, now) {
+      function waits(queue) {
+        if (!queue) return words["state.queued"];
+        if (!queue.ahead.length) return words["train.waits_free"];
+        const facts = { place: queue.place, count: queue.count, ahead: queue.ahead.join(", "), running: queue.ahead[0] };
+        return fill(words[queue.place === 1 ? "train.waits_first" : "train.waits"], facts);
+      }
+      function drawLine(status, now, queue) {
         const { progress, phase } = status, share = status.state === "completed" ? 1 : progress?.total ? progress.done / progress.total : 0;
         state.className = `state ${status.state}`; state.textContent = words[`state.${status.state}`];
         document.title = `${moving(status.state) ? `${Math.round(share * 100)} % · ` : ""}Studio`;
         const parts = [];
         if (moving(status.state)) {
-          parts.push(words[`phase.${phase}`] ?? words["state.starting"]);
+          parts.push(status.state === "queued" ? waits(queue) : words[`phase.${phase}`] ?? words["state.starting"]);
           if (progress?.epochs) parts.push(fill(words["train.epoch"], { epoch: Math.min(progress.epochs, Math.floor(progress.epoch) + 1), epochs: progress.epochs }));
           if (progress?.total) parts.push(`${count(progress.done)} / ${count(progress.total)}${progress.unit ? ` ${words[`unit.${progress.unit}`] ?? progress.unit}` : ""}`);
         }
         where.textContent = parts.join(" · ");
         // The starter warms up before its steps: what is left is told from the stretch that is going on.
         if (progress && progress.total !== stretch.total) stretch = { total: progress.total, begun: stretch.total && phase === "training" ? progress.time : row.since(phase) };
-        const elapsed = (status.ended ?? now) - status.created, begun = stretch.begun, clock = [];
+        // An attempt's time counts from its beginning, not from that of the first one.
+        const elapsed = (status.ended ?? now) - (status.attempt > 1 ? begun || (status.ended ?? now) : status.created), from = stretch.begun, clock = [];
         if (status.ended || moving(status.state)) clock.push(fill(words["train.elapsed"], { time: duration(elapsed) }));
-        if (moving(status.state) && share > 0.02 && share < 1 && begun) clock.push(fill(words["train.left"], { time: duration(((progress.time - begun) * (1 - share)) / share) }));
+        if (moving(status.state) && share > 0.02 && share < 1 && from) clock.push(fill(words["train.left"], { time: duration(((progress.time - from) * (1 - share)) / share) }));
         if (moving(status.state) && progress?.rate) clock.push(fill(words["train.rate"], { rate: rate(progress.rate) }));
         times.textContent = clock.join(" · ");
         fillBar.style.width = `${share * 100}%`; bar.setAttribute("aria-valuenow", Math.round(share * 100));
         bar.className = `progress ${status.state}${moving(status.state) && !progress?.total ? " unknown" : ""}`;
         stop.hidden = !moving(status.state); stop.disabled = status.state === "stopping";
-        stop.textContent = status.state === "stopping" ? words["state.stopping"] : words["train.stop"];
+        stop.textContent = words[{ stopping: "state.stopping", queued: "train.cancel" }[status.state] ?? "train.stop"];
       }
       async function showLog(box) {
         const { lines } = await ask(`api/runs/${given.run}/log`);
@@ -162,7 +182,21 @@ Object.assign(Studio, (() => {
         try { const { run } = await ask(`api/runs/${given.run}/retry?remedy=${code}`, { method: "POST" }); Studio.go(`?run=${run}&step=train`); }
         catch (error) { button.disabled = false; ending.append(make("p", { class: "problem", role: "alert", text: `${error.what} ${error.next}` })); }
       }
-      function drawEnding(status, remedies) {
+      async function resume(button, step) {
+        button.disabled = true;
+        try { await ask(`api/runs/${given.run}/resume${step === undefined ? "" : `?step=${step}`}`, { method: "POST" }); show(); }
+        catch (error) { button.disabled = false; ending.append(make("p", { class: "problem", role: "alert", text: `${error.what} ${error.next}` })); }
+      }
+      /** Going on: from the newest checkpoint, or from another one that is chosen. */
+      function resuming(status, steps, strong) {
+        if (!["stopped", "interrupted", "failed"].includes(status.state)) return [];
+        const newest = steps.at(-1), label = newest === undefined ? words["train.resume_anew"] : fill(words["train.resume"], { step: count(newest) });
+        const button = make("button", { class: strong ? "button primary" : "button", type: "button", text: label, onclick: () => resume(button, select.value || undefined) });
+        const select = make("select", { "aria-label": words["train.resume_from"], onchange: () => { button.textContent = fill(words["train.resume"], { step: count(select.value) }); } },
+          ...[...steps].reverse().map((step) => make("option", { value: step, text: `${words["train.resume_from"]} ${count(step)}` })));
+        return steps.length > 1 ? [button, select] : [button];
+      }
+      function drawEnding(status, remedies, steps) {
         const log = make("pre", { class: "log" });
         const details = make("details", { ontoggle: (event) => { if (event.target.open) showLog(log); } }, make("summary", { text: words["train.log"] }), log);
         const link = (step, key, strong) => make("a", { class: strong ? "button primary" : "button", href: `?run=${given.run}&step=${step}`, "data-go": true, text: words[key] });
@@ -172,9 +206,13 @@ Object.assign(Studio, (() => {
           const kept = status.kept;
           box.push(make("div", { class: "banner" }, make("strong", { text: words["train.stopped"] }),
             make("span", { text: kept ? fill(words[kept.metrics?.f1 === undefined ? "train.kept_unmeasured" : "train.kept"], { step: count(kept.step), epoch: Number(kept.epoch ?? 0).toFixed(2), f1: score(kept.metrics?.f1), accuracy: score(kept.metrics?.accuracy) }) : words["train.kept_nothing"] }),
-            kept ? link("try", "train.try", true) : null));
+            kept ? link("try", "train.try", true) : null, ...resuming(status, steps, !kept)));
+        } else if (status.state === "cancelled") {
+          box.push(make("div", { class: "banner" }, make("strong", { text: words["train.cancelled"] })));
+          details.hidden = true;
         } else box.push(make("div", { class: "banner bad", role: "alert" }, make("strong", { text: status.error?.what ?? words[`train.${status.state}`] }), make("span", { text: status.error?.next ?? words["train.interrupted_next"] }),
-          ...remedies.map((remedy, place) => make("button", { class: place ? "button" : "button primary", type: "button", text: remedy.text, onclick: (event) => retry(event.target, remedy.code) })),
+          ...resuming(status, steps, !remedies.length || status.state === "interrupted"),
+          ...remedies.map((remedy, place) => make("button", { class: place || status.state === "interrupted" ? "button" : "button primary", type: "button", text: remedy.text, onclick: (event) => retry(event.target, remedy.code) })),
           ["best", "last"].includes(status.error?.kept) ? link("try", "train.try") : null));
         ending.replaceChildren(...box, details);
       }
@@ -189,12 +227,15 @@ Object.assign(Studio, (() => {
         if (lost) { lost = false; ending.replaceChildren(); }
         since += news.events.length;
         name.textContent = news.name;
-        for (const event of news.events) { row.take(event); charts.take(event); takers[event.type]?.(event); }
+        for (const event of news.events) {
+          if (event.attempt > attempt) { attempt = event.attempt; begun = event.time; notes.replaceChildren(); }
+          row.take(event); charts.take(event); takers[event.type]?.(event);
+        }
         row.draw(news.status, news.now);
-        drawLine(news.status, news.now);
+        drawLine(news.status, news.now, news.queue);
         charts.draw();
         if (!news.status.final) return undefined;
-        drawEnding(news.status, news.remedies);
+        drawEnding(news.status, news.remedies, news.resumable);
         return false;
       });
     }

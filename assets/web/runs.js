@@ -3,7 +3,7 @@
 
 Object.assign(Studio, (() => {
   const { words, make, ask, repeat, fill, score, duration, moving } = Studio;
-  const marks = { starting: "●", running: "●", stopping: "●", completed: "✓", stopped: "■", failed: "!", interrupted: "!" };
+  const marks = { queued: "○", cancelled: "–", starting: "●", running: "●", stopping: "●", completed: "✓", stopped: "■", failed: "!", interrupted: "!" };
 
   const openRun = () => new URLSearchParams(location.search).get("run");
   const address = (run) => `?run=${run.id}&step=${run.state === "completed" ? "results" : "train"}`;
@@ -11,14 +11,14 @@ Object.assign(Studio, (() => {
   function line(run) {
     const status = run.state === "completed" && run.metrics.f1 !== undefined
       ? `${words["metric.f1"]} ${score(run.metrics.f1)}`
-      : moving(run.state)
+      : moving(run.state) && run.state !== "queued"
         ? `${words[`phase.${run.phase}`] ?? words["state.starting"]} · ${Math.round(run.share_done * 100)} %`
         : words[`state.${run.state}`];
     const entry = make("a", { href: address(run), "data-go": true, class: `run-line ${run.state}${run.id === openRun() ? " open" : ""}`, title: run.name },
       make("span", { class: "mark", text: marks[run.state], "aria-hidden": "true" }),
       make("span", { class: "name", text: run.name }),
       make("span", { class: "status", text: status }));
-    if (moving(run.state)) entry.append(make("span", { class: "bar" }, make("i", { style: `width:${Math.round(run.share_done * 100)}%` })));
+    if (moving(run.state) && run.state !== "queued") entry.append(make("span", { class: "bar" }, make("i", { style: `width:${Math.round(run.share_done * 100)}%` })));
     return entry;
   }
 
@@ -44,7 +44,7 @@ Object.assign(Studio, (() => {
       list.replaceChildren(
         ...(runs.length ? runs.slice(0, 12).map((run) => line(run)) : [make("p", { class: "muted", text: words["nav.no_runs"] })]),
         ...(runs.length ? [make("a", { href: "?step=runs", "data-go": true, class: "all", text: fill(words["nav.all_runs"], { count: runs.length }) })] : []));
-      const active = runs.filter((run) => moving(run.state)).length;
+      const active = runs.filter((run) => moving(run.state) && run.state !== "queued").length;
       for (const chip of document.querySelectorAll("[data-running]")) {
         chip.textContent = active ? fill(words["header.running"], { count: active }) : "";
         chip.hidden = !active;
@@ -84,6 +84,9 @@ Object.assign(Studio, (() => {
     function row(run, now) {
       const actions = make("td", { class: "actions" }), name = make("td", { class: "name" });
       name.append(make("a", { href: address(run), "data-go": true, text: run.name }));
+      if (run.state === "queued") actions.append(
+        make("button", { class: "small", text: words["runs.first"], onclick: () => change(`api/runs/${run.id}/queue?to=0`, { method: "POST" }) }),
+        make("button", { class: "small", text: words["train.cancel"], onclick: () => change(`api/runs/${run.id}/stop`, { method: "POST" }) }));
       actions.append(
         make("button", { class: "small", text: words["runs.rename"], onclick: () => rename(run, name) }),
         make("button", { class: "small", text: words["runs.delete"], disabled: moving(run.state), title: moving(run.state) ? words["runs.delete_running"] : null, onclick: () => remove(run, actions) }));

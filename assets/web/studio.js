@@ -161,7 +161,7 @@ const Studio = (() => {
   }).observe(document.documentElement, { childList: true, subtree: true });
 
   /** Names of states that are still moving. */
-  const moving = (state) => ["starting", "running", "stopping"].includes(state);
+  const moving = (state) => ["queued", "starting", "running", "stopping"].includes(state);
 
   return { language, words, make, parsed, fill, duration, count, score, rate, ask, repeat, go, router, ready, step, moving };
 })();

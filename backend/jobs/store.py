@@ -40,6 +40,7 @@ from backend.specs import STARTER, RunSpec
 logger = logging.getLogger(__name__)
 WORKER_MODULE = "backend.worker"
 NAME_LENGTH = 120
+AT_WORK = (JobState.STARTING, JobState.RUNNING, JobState.STOPPING)
 LEAVING_S = 5.0
 """How long the processes of a run that has ended may take to be gone."""
 
@@ -97,6 +98,7 @@ class RunStore:
             run.discard()
             raise
         self._index(summarise(run))
+        self.revive(environ=environ)
 
     def resume(self, run_id: str, step: int | None = None, *, environ: Mapping[str, str] | None = None) -> JobDirectory:
         """Attempt a run again that was stopped, interrupted or failed, from its newest whole checkpoint or this one.
@@ -134,12 +136,12 @@ class RunStore:
         if step is not None and step not in steps:
             raise CheckpointMissing(run=run.name or run.id, step=step, steps=steps)
 
-    def revive(self) -> None:
+    def revive(self, *, environ: Mapping[str, str] | None = None) -> None:
         """Have every run wait again whose supervisor was lost while it waited: after the machine was restarted."""
         for run in queue.waiting(self.home.runs):
             if not run.is_alive:
                 with suppress(BlockingIOError):  # another studio has just done it
-                    launch(run)
+                    launch(run, environ=environ)
 
     def move(self, run_id: str, position: int) -> None:
         """Put a waiting run at this position of the queue, from 0.
@@ -304,6 +306,17 @@ class RunStore:
 def resumable_steps(run: JobDirectory) -> list[int]:
     """The steps of the run's checkpoints from which training can go on, the oldest first."""
     return [checkpoint.step for checkpoint in list_checkpoints(run.path) if checkpoint.complete]
+
+
+def names_ahead(store: RunStore, run: JobDirectory) -> list[str]:
+    """What a run waits for: the names of those that are at work and of those before it; empty if it does not wait."""
+    if run.place is None:
+        return []
+    waiting = store.queued()
+    ids = [each.id for each in waiting]
+    before = waiting[: ids.index(run.id)] if run.id in ids else []
+    at_work = [summary.name for summary in reversed(store.summaries()) if summary.state in AT_WORK]
+    return at_work + [each.name for each in before]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ class ModelView:
     problem: gr.HTML
     summary: gr.HTML
     start: gr.Button
+    request: gr.Textbox
+    """Unseen: what this page's click on Train is known by, so that a double click starts one run."""
 
     def model_fields(self) -> list[Component]:
         """The fields that name the model, in the order of `chosen_model`."""
@@ -67,7 +70,7 @@ class ModelView:
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
         plain = [self.nothing, self.options, *self.model_fields(), self.check, self.facts, self.tokens, self.name]
-        told = [self.decisions, self.command, self.yaml, self.problem, self.summary]
+        told = [self.decisions, self.command, self.yaml, self.problem, self.summary, self.request]
         return [*plain, *self.form.fields, *self.lab.outputs(), *told]
 
 
@@ -105,6 +108,7 @@ def layout(t: Words) -> ModelView:
             start = gr.Button(
                 t("model.train"), variant="primary", elem_id=f"train-{t.language}", scale=0, min_width=160
             )
+        request = gr.Textbox(visible=False)
     return ModelView(
         nothing,
         options,
@@ -124,6 +128,7 @@ def layout(t: Words) -> ModelView:
         trouble,
         summary,
         start,
+        request,
     )
 
 
@@ -152,6 +157,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
         view.tokens: "",
         view.name: "",
         view.problem: "",
+        view.request: secrets.token_hex(16),
         **view.form.updates(spec),
     }
     if opened.choices:
@@ -249,8 +255,8 @@ def build_run_spec(
     )
 
 
-def start_run(services: Services, spec: RunSpec) -> str:
-    """Start the run in a process of its own; leads to it.
+def start_run(services: Services, spec: RunSpec, request: str) -> str:
+    """Start the run in a process of its own, or find the one that this request has started; leads to it.
 
     Raises:
         DataError: the report on the chosen columns says that training on them cannot begin.
@@ -264,8 +270,9 @@ def start_run(services: Services, spec: RunSpec) -> str:
     elif spec.model.base != STARTER:
         revision = spec.model.revision or None
         look_up(spec.model.base, token=services.hub_token, timeout_s=HUB_TIMEOUT_S, revision=revision)
-    run = services.store.create(spec)
-    services.store.start(run, environ={"HF_TOKEN": services.hub_token} if services.hub_token else None)
+    environ = {"HF_TOKEN": services.hub_token} if services.hub_token else None
+    # The same click with other settings, after what was wrong with them was mended, is another request.
+    run = services.store.start_new(spec, f"{request} {spec.model_dump_json()}", environ=environ)
     return goto(run=run.id, step="train")
 
 
@@ -363,11 +370,11 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         else:
             yield from model_tokens.token_lines(services, t, spec)
 
-    def started(address: str, *values: Any) -> dict[Any, Any]:
+    def started(request: str, address: str, *values: Any) -> dict[Any, Any]:
         try:
             _, spec = spec_of(address, *values)
             check_label_names(services, spec.choices)
-            return {site.router: start_run(services, spec), view.problem: ""}
+            return {site.router: start_run(services, spec, request), view.problem: ""}
         except StudioError as error:
             return {view.problem: problem(t, error)}
 
@@ -396,7 +403,7 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         site.on(asking, counted, everything, [view.tokens], trigger_mode="always_last")
     filled = lab_page.wire(view.lab, view.form, site, everything, lambda *fields: spec_of(*fields)[1])
     site.on(filled.then, described, everything, told)
-    site.on(view.start.click, started, everything, [site.router, view.problem])
+    site.on(view.start.click, started, [view.request, *everything], [site.router, view.problem])
 
 
 def _training_updates(form: Form, spec: RunSpec) -> dict[Any, Any]:

@@ -49,12 +49,12 @@ def test_labels_that_cannot_be_learned_are_refused_at_train(
     if load_report(services.home, spec.choices) is None:
         wait(start_report(services.home, spec.choices), timeout_s=60)
     with pytest.raises(error):
-        start_run(services, spec)
+        start_run(services, spec, "one")
     assert services.store.summaries() == []
 
 
 def test_a_folder_without_a_model_is_refused_at_train(services: Services, tmp_path: Path) -> None:
     spec = imported(services.home, tmp_path, FEW)
     with pytest.raises(NotAModelFolder):
-        start_run(services, spec.model_copy(update={"model": ModelSpec(base=str(tmp_path))}))
+        start_run(services, spec.model_copy(update={"model": ModelSpec(base=str(tmp_path))}), "two")
     assert services.store.summaries() == []

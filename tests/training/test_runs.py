@@ -12,6 +12,7 @@ from transformers import pipeline
 from backend.errors import ProcessKilled
 from backend.evaluation.metrics import compute
 from backend.jobs import phases
+from backend.jobs.checkpoints import list_checkpoints
 from backend.jobs.directory import JobState
 from backend.jobs.events import (
     BaselineMeasured,
@@ -145,7 +146,11 @@ def test_stopped_run_keeps_its_best_weights_and_says_which(runs: BackgroundRuns)
     report = read_report(runs.stopped)
     assert (report["state"], report["metrics"], report["kept"]) == ("stopped", None, status.kept)
     assert pipeline("text-classification", model=str(runs.stopped.path / "model"))("tasty and hot")
-    assert not (runs.stopped.path / "checkpoints").exists()
+    newest = list_checkpoints(runs.stopped.path)[-1]
+    assert newest.complete
+    assert newest.damage() == []
+    assert newest.step >= best.step
+    assert not (runs.completed.path / "checkpoints").exists()
 
 
 def test_run_stopped_before_training_keeps_nothing(runs: BackgroundRuns) -> None:
