@@ -67,7 +67,8 @@ def train(context: JobContext) -> dict[str, Any]:
     with context.phase(phases.SPLITTING):
         labelled, splits = divide(context, rows, labelled, spec)
     with context.phase(phases.BASELINES):
-        resumed = checkpoint_of(context, labelled, splits)
+        data = learned_from(labelled, splits)
+        resumed = checkpoint_of(context, data)
         measured = known_baselines(context) if context.rank.leads else {}
         if not measured and context.rank.leads:
             measured = measure_baselines(context, labelled, splits)
@@ -77,7 +78,7 @@ def train(context: JobContext) -> dict[str, Any]:
         if "before" not in measured and context.rank.leads:
             measured["before"] = measure_before(context, spec.model.base, prepared, labelled.task)
     with context.phase(phases.TRAINING):
-        outcome = fine_tune(context, spec, prepared, labelled.task, learned_from(labelled, splits), resumed)
+        outcome = fine_tune(context, spec, prepared, labelled.task, data, resumed)
         leave_others(context)
         if not context.rank.leads:  # what remains is the first process's to do
             return {}
@@ -152,7 +153,7 @@ def learned_from(labelled: LabelledTexts, splits: Splits) -> dict[str, Any]:
     return {"labels": list(labelled.labels), "rows": counts, "texts": digest.hexdigest()}
 
 
-def checkpoint_of(context: JobContext, labelled: LabelledTexts, splits: Splits) -> Checkpoint | None:
+def checkpoint_of(context: JobContext, data: dict[str, Any]) -> Checkpoint | None:
     """The checkpoint that a further attempt goes on from; None begins anew. Says which, and what was passed over.
 
     Raises:
@@ -162,10 +163,9 @@ def checkpoint_of(context: JobContext, labelled: LabelledTexts, splits: Splits) 
         return None
     found, damaged = checkpoints.to_resume(context.path, context.job.resumed_from)
     if found:
-        before, now = found.data, learned_from(labelled, splits)
-        for name in ("labels", "rows", "texts"):
-            if before[name] != now[name]:
-                raise ResumeRefused(changed=name, before=_shown(before[name]), now=_shown(now[name]))
+        for name, now in data.items():
+            if (before := found.data[name]) != now:
+                raise ResumeRefused(changed=name, before=_shown(before), now=_shown(now))
     context.emit(Resumed(step=found.step if found else 0, damaged=damaged))
     if damaged:
         context.emit(Noted("checkpoints_damaged", {"steps": damaged, "used": found.step if found else 0}))

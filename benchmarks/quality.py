@@ -49,7 +49,7 @@ TABLES = {
 }
 PLAIN_RATE = 2e-5
 """What is written in most scripts."""
-METRICS = {"anime": ("f1", "jaccard")}
+METRICS = {"anime": ("f1", "jaccard", "roc_auc")}
 """Of the others: accuracy and macro F1. ``f1`` of several labels at once is micro F1."""
 
 

@@ -25,6 +25,7 @@ from backend.jobs.events import (
     Noted,
     PhaseStarted,
     Progressed,
+    Resumed,
 )
 from backend.jobs.phases import TRAINING
 from studio.cli_follow import Watcher
@@ -76,6 +77,8 @@ def phase_text(phase: str, words: Words) -> str:
 def _note_text(event: Event, words: Words) -> str:
     if isinstance(event, Noted) and words.has(f"note.{event.code}"):
         return words(f"note.{event.code}", **event.facts)
+    if isinstance(event, Resumed):
+        return words("train.resumed", step=event.step) if event.step else words("train.resumed_anew")
     return ""
 
 

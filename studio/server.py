@@ -49,7 +49,7 @@ def build_server(home: Home, *, hosts: tuple[str, ...] = LOCAL_HOSTS) -> FastAPI
         hub_token_source=found.source if found else "",
     )
     # What waited for its turn when the machine was shut down waits again.
-    services.store.revive(environ={"HF_TOKEN": services.hub_token} if services.hub_token else None)
+    services.store.revive(environ=services.secrets)
     app = FastAPI(title="Studio", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.services = services
     app.include_router(build_router(services))

@@ -25,6 +25,11 @@ class Services:
     """Found at the start (environment, ``.env``, login); never shown, never written."""
     hub_token_source: str = ""
 
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What the processes of a job are told by their environment only."""
+        return {"HF_TOKEN": self.hub_token} if self.hub_token else {}
+
     def retry(self, run_id: str, code: str) -> JobDirectory:
         """A new run, started, like a failed one but for what its remedy of this code changes.
 
@@ -34,12 +39,12 @@ class Services:
         """
         run = self.store.get(run_id)
         again = self.store.create(changed(RunSpec(**run.spec), remedy_of(run, code)))
-        self.store.start(again, environ={"HF_TOKEN": self.hub_token} if self.hub_token else None)
+        self.store.start(again, environ=self.secrets)
         return again
 
     def resume(self, run_id: str, step: int | None = None) -> JobDirectory:
         """Attempt the run again (`RunStore.resume`)."""
-        return self.store.resume(run_id, step, environ={"HF_TOKEN": self.hub_token} if self.hub_token else None)
+        return self.store.resume(run_id, step, environ=self.secrets)
 
     def job(self, job_id: str) -> JobDirectory:
         """An import or an upload by its id.

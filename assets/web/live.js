@@ -2,7 +2,7 @@
 "use strict";
 
 Object.assign(Studio, (() => {
-  const { words, make, ask, repeat, parsed, fill, score, duration, count, rate, moving } = Studio;
+  const { words, make, ask, repeat, parsed, fill, score, duration, count, rate, moving, working } = Studio;
   const phases = ["reading", "splitting", "baselines", "tokenising", "training", "evaluating", "saving"];
   const metrics = ["accuracy", "f1", "f1_macro"];
   const smoothing = 0.9;
@@ -152,7 +152,7 @@ Object.assign(Studio, (() => {
       function drawLine(status, now, queue) {
         const { progress, phase } = status, share = status.state === "completed" ? 1 : progress?.total ? progress.done / progress.total : 0;
         state.className = `state ${status.state}`; state.textContent = words[`state.${status.state}`];
-        document.title = `${moving(status.state) ? `${Math.round(share * 100)} % · ` : ""}Studio`;
+        document.title = `${working(status.state) ? `${Math.round(share * 100)} % · ` : ""}Studio`;
         const parts = [];
         if (moving(status.state)) {
           parts.push(status.state === "queued" ? waits(queue) : words[`phase.${phase}`] ?? words["state.starting"]);
@@ -164,12 +164,13 @@ Object.assign(Studio, (() => {
         if (progress && progress.total !== stretch.total) stretch = { total: progress.total, begun: stretch.total && phase === "training" ? progress.time : row.since(phase) };
         // An attempt's time counts from its beginning, not from that of the first one.
         const elapsed = (status.ended ?? now) - (status.attempt > 1 ? begun || (status.ended ?? now) : status.created), from = stretch.begun, clock = [];
-        if (status.ended || moving(status.state)) clock.push(fill(words["train.elapsed"], { time: duration(elapsed) }));
+        if (status.ended || working(status.state)) clock.push(fill(words["train.elapsed"], { time: duration(elapsed) }));
         if (moving(status.state) && share > 0.02 && share < 1 && from) clock.push(fill(words["train.left"], { time: duration(((progress.time - from) * (1 - share)) / share) }));
         if (moving(status.state) && progress?.rate) clock.push(fill(words["train.rate"], { rate: rate(progress.rate) }));
         times.textContent = clock.join(" · ");
         fillBar.style.width = `${share * 100}%`; bar.setAttribute("aria-valuenow", Math.round(share * 100));
         bar.className = `progress ${status.state}${moving(status.state) && !progress?.total ? " unknown" : ""}`;
+        bar.hidden = status.state === "queued"; // there is nothing to be seen yet
         stop.hidden = !moving(status.state); stop.disabled = status.state === "stopping";
         stop.textContent = words[{ stopping: "state.stopping", queued: "train.cancel" }[status.state] ?? "train.stop"];
       }
@@ -188,8 +189,7 @@ Object.assign(Studio, (() => {
         catch (error) { button.disabled = false; ending.append(make("p", { class: "problem", role: "alert", text: `${error.what} ${error.next}` })); }
       }
       /** Going on: from the newest checkpoint, or from another one that is chosen. */
-      function resuming(status, steps, strong) {
-        if (!["stopped", "interrupted", "failed"].includes(status.state)) return [];
+      function resuming(steps, strong) {
         const newest = steps.at(-1), label = newest === undefined ? words["train.resume_anew"] : fill(words["train.resume"], { step: count(newest) });
         const button = make("button", { class: strong ? "button primary" : "button", type: "button", text: label, onclick: () => resume(button, select.value || undefined) });
         const select = make("select", { "aria-label": words["train.resume_from"], onchange: () => { button.textContent = fill(words["train.resume"], { step: count(select.value) }); } },
@@ -200,19 +200,20 @@ Object.assign(Studio, (() => {
         const log = make("pre", { class: "log" });
         const details = make("details", { ontoggle: (event) => { if (event.target.open) showLog(log); } }, make("summary", { text: words["train.log"] }), log);
         const link = (step, key, strong) => make("a", { class: strong ? "button primary" : "button", href: `?run=${given.run}&step=${step}`, "data-go": true, text: words[key] });
-        const box = [];
+        const box = [], strong = !remedies.length || status.state === "interrupted";
         if (status.state === "completed") box.push(make("div", { class: "banner good" }, make("strong", { text: words["train.completed"] }), link("results", "train.see_results", true), link("try", "train.try")));
         else if (status.state === "stopped") {
           const kept = status.kept;
           box.push(make("div", { class: "banner" }, make("strong", { text: words["train.stopped"] }),
             make("span", { text: kept ? fill(words[kept.metrics?.f1 === undefined ? "train.kept_unmeasured" : "train.kept"], { step: count(kept.step), epoch: Number(kept.epoch ?? 0).toFixed(2), f1: score(kept.metrics?.f1), accuracy: score(kept.metrics?.accuracy) }) : words["train.kept_nothing"] }),
-            kept ? link("try", "train.try", true) : null, ...resuming(status, steps, !kept)));
+            kept ? link("try", "train.try", true) : null, ...resuming(steps, !kept)));
         } else if (status.state === "cancelled") {
           box.push(make("div", { class: "banner" }, make("strong", { text: words["train.cancelled"] })));
           details.hidden = true;
         } else box.push(make("div", { class: "banner bad", role: "alert" }, make("strong", { text: status.error?.what ?? words[`train.${status.state}`] }), make("span", { text: status.error?.next ?? words["train.interrupted_next"] }),
-          ...resuming(status, steps, !remedies.length || status.state === "interrupted"),
-          ...remedies.map((remedy, place) => make("button", { class: place || status.state === "interrupted" ? "button" : "button primary", type: "button", text: remedy.text, onclick: (event) => retry(event.target, remedy.code) })),
+          // Without a checkpoint it would begin anew: a remedy does that with what may help.
+          ...(steps.length || !remedies.length ? resuming(steps, strong) : []),
+          ...remedies.map((remedy, place) => make("button", { class: place || (strong && steps.length) ? "button" : "button primary", type: "button", text: remedy.text, onclick: (event) => retry(event.target, remedy.code) })),
           ["best", "last"].includes(status.error?.kept) ? link("try", "train.try") : null));
         ending.replaceChildren(...box, details);
       }

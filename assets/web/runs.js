@@ -2,7 +2,7 @@
 "use strict";
 
 Object.assign(Studio, (() => {
-  const { words, make, ask, repeat, fill, score, duration, moving } = Studio;
+  const { words, make, ask, repeat, fill, score, duration, moving, working } = Studio;
   const marks = { queued: "○", cancelled: "–", starting: "●", running: "●", stopping: "●", completed: "✓", stopped: "■", failed: "!", interrupted: "!" };
 
   const openRun = () => new URLSearchParams(location.search).get("run");
@@ -11,14 +11,14 @@ Object.assign(Studio, (() => {
   function line(run) {
     const status = run.state === "completed" && run.metrics.f1 !== undefined
       ? `${words["metric.f1"]} ${score(run.metrics.f1)}`
-      : moving(run.state) && run.state !== "queued"
+      : working(run.state)
         ? `${words[`phase.${run.phase}`] ?? words["state.starting"]} · ${Math.round(run.share_done * 100)} %`
         : words[`state.${run.state}`];
     const entry = make("a", { href: address(run), "data-go": true, class: `run-line ${run.state}${run.id === openRun() ? " open" : ""}`, title: run.name },
       make("span", { class: "mark", text: marks[run.state], "aria-hidden": "true" }),
       make("span", { class: "name", text: run.name }),
       make("span", { class: "status", text: status }));
-    if (moving(run.state) && run.state !== "queued") entry.append(make("span", { class: "bar" }, make("i", { style: `width:${Math.round(run.share_done * 100)}%` })));
+    if (working(run.state)) entry.append(make("span", { class: "bar" }, make("i", { style: `width:${Math.round(run.share_done * 100)}%` })));
     return entry;
   }
 
@@ -44,7 +44,7 @@ Object.assign(Studio, (() => {
       list.replaceChildren(
         ...(runs.length ? runs.slice(0, 12).map((run) => line(run)) : [make("p", { class: "muted", text: words["nav.no_runs"] })]),
         ...(runs.length ? [make("a", { href: "?step=runs", "data-go": true, class: "all", text: fill(words["nav.all_runs"], { count: runs.length }) })] : []));
-      const active = runs.filter((run) => moving(run.state) && run.state !== "queued").length;
+      const active = runs.filter((run) => working(run.state)).length;
       for (const chip of document.querySelectorAll("[data-running]")) {
         chip.textContent = active ? fill(words["header.running"], { count: active }) : "";
         chip.hidden = !active;

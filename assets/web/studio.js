@@ -161,7 +161,8 @@ const Studio = (() => {
   }).observe(document.documentElement, { childList: true, subtree: true });
 
   /** Names of states that are still moving. */
-  const moving = (state) => ["queued", "starting", "running", "stopping"].includes(state);
+  const working = (state) => ["starting", "running", "stopping"].includes(state);
+  const moving = (state) => state === "queued" || working(state);
 
-  return { language, words, make, parsed, fill, duration, count, score, rate, ask, repeat, go, router, ready, step, moving };
+  return { language, words, make, parsed, fill, duration, count, score, rate, ask, repeat, go, router, ready, step, moving, working };
 })();

@@ -42,7 +42,8 @@ def compute(task: str, logits: Array, truth: Array, score: Callable[..., float] 
     """All metrics of logits (n, k) against the truth: class numbers (n,), for multi-label 0 and 1 (n, k).
 
     ``f1``, ``precision``, ``recall``: binary, of the second label; multi-class, weighted; multi-label, micro.
-    ``roc_auc`` is left out where a class is missing from the truth, since it is not defined there. ``score`` is
+    ``roc_auc`` is left out where a class is missing from the truth, since it is not defined there; of several labels
+    at once it is the mean over those that some rows have and some have not. ``score`` is
     `measures.measured`, quick, or `modules.evaluated`, through the ``evaluate`` package.
     """
     rows = "lists" if task == "multilabel" else "numbers"
@@ -50,8 +51,11 @@ def compute(task: str, logits: Array, truth: Array, score: Callable[..., float] 
     result = {**compare(task, predicted, truth, classes, score), "loss": mean_loss(task, logits, truth)}
     if task == "multilabel":
         result["jaccard"] = score("jaccard", rows, predictions=predicted, references=truth)
-    if _every_class_is_there(task, truth, classes):
+    told = _labels_told_apart(task, truth, classes)
+    if told.any():
         chances = probabilities(task, logits)
+        if task == "multilabel":
+            chances, truth = chances[:, told], truth[:, told]
         scores = chances[:, 1] if task == "binary" else chances
         kind = "classes" if task == "multiclass" else rows
         result["roc_auc"] = score("roc_auc", kind, prediction_scores=scores, references=truth)
@@ -75,8 +79,9 @@ def compare(
     }
 
 
-def _every_class_is_there(task: str, truth: Array, classes: int) -> bool:
+def _labels_told_apart(task: str, truth: Array, classes: int) -> Array:
+    """(k,) whether an area under a curve is defined for each label: for classes for all of them or for none."""
     if task == "multilabel":
         positive = truth.sum(axis=0)
-        return bool(((positive > 0) & (positive < len(truth))).all())
-    return len(np.unique(truth)) == classes
+        return np.asarray((positive > 0) & (positive < len(truth)))
+    return np.full(classes, len(np.unique(truth)) == classes)

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.jobs.files import read_json, sync_folder, write_json
+from backend.jobs.files import read_json, sync, write_json
 
-FOLDER, STAGING, MANIFEST = "checkpoints", "saving", "manifest.json"
+FOLDER, STAGING, REMOVED, MANIFEST = "checkpoints", "saving", "removed", "manifest.json"
 NEWEST_KEPT = 2
 _PREFIX = "step-"
 _BLOCK = 1 << 20
@@ -53,7 +53,7 @@ class Checkpoint:
 def list_checkpoints(run: Path) -> list[Checkpoint]:
     """The checkpoints of a run's folder whose manifests can be read, the oldest step first."""
     found = []
-    for path in (run / FOLDER).glob(f"{_PREFIX}*"):
+    for path in _folders(run).values():
         try:
             document = read_json(path / MANIFEST)
             if document["sha256"] != _digest(document["told"]):
@@ -81,9 +81,8 @@ def to_resume(run: Path, step: int | None = None) -> tuple[Checkpoint | None, li
 
 def unreadable(run: Path) -> list[int]:
     """The steps whose checkpoints cannot be told at all, because their manifests are damaged."""
-    known = {checkpoint.path.name for checkpoint in list_checkpoints(run)}
-    names = [path.name for path in (run / FOLDER).glob(f"{_PREFIX}*") if path.name not in known]
-    return sorted(int(digits) for name in names if (digits := name.removeprefix(_PREFIX)).isdigit())
+    known = {checkpoint.step for checkpoint in list_checkpoints(run)}
+    return sorted(step for step in _folders(run) if step not in known)
 
 
 def staging(run: Path) -> Path:
@@ -98,16 +97,16 @@ def seal(folder: Path, **told: Any) -> Checkpoint:
     """Make what lies in the staging ``folder`` the checkpoint of its step; ``told`` are the manifest's other fields."""
     files: dict[str, dict[str, Any]] = {}
     for file in sorted(folder.iterdir()):
-        _sync(file)
+        sync(file)
         files[file.name] = _described(file) or {}
     path = folder.with_name(f"{_PREFIX}{told['step']:07d}")
     checkpoint = Checkpoint(path=path, files=files, **told)
     manifest = {name: value for name, value in asdict(checkpoint).items() if name != "path"}
     write_json(folder / MANIFEST, {"sha256": _digest(manifest), "told": manifest})
     if path.exists():  # an earlier attempt came here, too
-        shutil.rmtree(path)
+        remove(path)
     os.rename(folder, path)
-    sync_folder(path.parent)
+    sync(path.parent)
     return checkpoint
 
 
@@ -121,21 +120,29 @@ def prune(run: Path, best: int | None) -> None:
 
 
 def remove_after(run: Path, step: int) -> None:
-    """Remove the checkpoints of later steps: they are superseded by an attempt that goes on from ``step``."""
-    for checkpoint in list_checkpoints(run):
-        if checkpoint.step > step:
-            remove(checkpoint.path)
+    """Remove the checkpoints of later steps, the damaged too: an attempt that goes on from ``step`` supersedes them."""
+    for found, path in _folders(run).items():
+        if found > step:
+            remove(path)
 
 
 def remove(path: Path) -> None:
-    """Remove a checkpoint; its manifest first, so that half of one is never taken for a whole."""
-    (path / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
+    """Remove a checkpoint; renamed first, so that half of one is never taken for a whole or a damaged one."""
+    doomed = path.with_name(REMOVED)
+    shutil.rmtree(doomed, ignore_errors=True)
+    path.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def clear(run: Path) -> None:
     """Remove all of them."""
     shutil.rmtree(run / FOLDER, ignore_errors=True)
+
+
+def _folders(run: Path) -> dict[int, Path]:
+    """The folders of checkpoints, whole or not, by step."""
+    named = ((path.name.removeprefix(_PREFIX), path) for path in (run / FOLDER).glob(f"{_PREFIX}*"))
+    return {int(digits): path for digits, path in named if digits.isdigit()}
 
 
 def _digest(document: Any) -> str:
@@ -151,11 +158,3 @@ def _described(file: Path) -> dict[str, Any] | None:
             return {"bytes": stream.tell(), "sha256": digest.hexdigest()}
     except OSError:
         return None
-
-
-def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -35,7 +35,7 @@ from typing import Any
 
 from backend.errors import StudioError
 from backend.jobs.events import Ended, Event, EventReader, JobFailed, JobStopped, PhaseStarted, Progressed
-from backend.jobs.files import read_json, sync_folder, write_bytes, write_json
+from backend.jobs.files import read_json, sync, write_bytes, write_json
 
 RESERVE_BYTES = 64 << 10
 RANK_ERROR = "rank-"
@@ -211,6 +211,8 @@ class JobDirectory:
     @property
     def place(self) -> float | None:
         """Its place in the queue, the least first; None if it does not wait."""
+        if self._file("exit", ".json").exists():  # cancelled, and ended before its place was given up
+            return None
         try:
             return float(self._file("queued").read_text("ascii"))
         except (FileNotFoundError, ValueError):
@@ -223,7 +225,7 @@ class JobDirectory:
     def leave_queue(self) -> None:
         """Wait no longer: it begins, or was cancelled."""
         self._file("queued").unlink(missing_ok=True)
-        sync_folder(self.path)
+        sync(self.path)
 
     # -- stopping
 

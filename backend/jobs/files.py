@@ -1,10 +1,16 @@
-"""Durable writing: after a crash at any moment a file holds its old content or its new, never a mix."""
+"""Durable writing: after a crash at any moment a file holds its old content or its new, never a mix.
+
+And a lock among all processes, for what more than one of them may change.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +27,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -35,10 +41,21 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-def sync_folder(folder: Path) -> None:
-    """Have the folder's own entries on the disk: what was made, renamed and removed in it."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Have a file on the disk, or a folder's own entries: what was made, renamed and removed in it."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Nobody else is in such a block with this ``lock`` meanwhile, in whatever process; a crash gives it back."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)

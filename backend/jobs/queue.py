@@ -11,11 +11,12 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from backend.jobs.directory import JobDirectory, is_job_id
+from backend.jobs.files import alone
 
 AT_ONCE_VARIABLE = "STUDIO_RUNS_AT_ONCE"
 LOOK_S = 0.3
@@ -39,14 +40,14 @@ def waiting(runs: Path) -> list[JobDirectory]:
 
 def enter(job: JobDirectory) -> None:
     """Wait behind all that wait already."""
-    with _changing(job.path.parent):
+    with _changing(job):
         places = [each.place or 0.0 for each in waiting(job.path.parent)]
         job.take_place(max(places, default=0.0) + 1)
 
 
 def move(job: JobDirectory, position: int) -> None:
     """Put a waiting run at this position of the queue, from 0; one that has begun meanwhile stays begun."""
-    with _changing(job.path.parent):
+    with _changing(job):
         others = [each for each in waiting(job.path.parent) if each.id != job.id]
         if job.place is None:
             return
@@ -58,6 +59,11 @@ def move(job: JobDirectory, position: int) -> None:
         else:
             place = before + 1 if after is None else (before + after) / 2
         job.take_place(place)
+
+
+def _changing(job: JobDirectory) -> AbstractContextManager[None]:
+    """Nobody else changes the order meanwhile."""
+    return alone(job.path.parents[1] / "queue.lock")
 
 
 def await_turn(job: JobDirectory, environ: Mapping[str, str], given_up: Callable[[], bool]) -> int | None:
@@ -93,14 +99,3 @@ def _free_slot(home: Path, slots: int) -> int | None:
             continue
         return descriptor
     return None
-
-
-@contextmanager
-def _changing(runs: Path) -> Iterator[None]:
-    """Nobody else changes the order meanwhile."""
-    descriptor = os.open(runs.parent / "queue.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -10,8 +9,8 @@ import secrets
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from backend.jobs.catalogue import Catalogue, RunSummary
 from backend.jobs.checkpoints import list_checkpoints
 from backend.jobs.directory import JobDirectory, JobState, is_job_id
 from backend.jobs.events import Evaluated
-from backend.jobs.files import read_json, write_bytes
+from backend.jobs.files import alone, read_json, write_bytes
 from backend.jobs.launch import launch
 from backend.jobs.supervisor import cancel
 from backend.recipes import with_recipe
@@ -63,7 +62,7 @@ class RunStore:
             DatasetMissing: as `create`.
         """
         known = self.home.path / "requests" / hashlib.sha256(request.encode()).hexdigest()
-        with _alone(self.home.path / "requests.lock"):
+        with alone(self.home.path / "requests.lock"):
             if known.exists() and (self.home.runs / (run_id := known.read_text("ascii"))).exists():
                 return self.get(run_id)
             run = self.create(spec)
@@ -91,9 +90,15 @@ class RunStore:
         return self._remember(run)
 
     def start(self, run: JobDirectory, *, environ: Mapping[str, str] | None = None) -> None:
-        """Start the run in the background, when it is its turn. ``environ`` carries secrets such as ``HF_TOKEN``."""
+        """Start the run in the background, when it is its turn. ``environ`` carries secrets such as ``HF_TOKEN``.
+
+        Raises:
+            RunActive: it was started before.
+        """
         try:
             launch(run, environ=environ, first=lambda: queue.enter(run))
+        except BlockingIOError:  # it is alive already: nothing of it is to be thrown away
+            raise RunActive(run=run.name or run.id) from None
         except OSError:
             run.discard()
             raise
@@ -317,17 +322,6 @@ def names_ahead(store: RunStore, run: JobDirectory) -> list[str]:
     before = waiting[: ids.index(run.id)] if run.id in ids else []
     at_work = [summary.name for summary in reversed(store.summaries()) if summary.state in AT_WORK]
     return at_work + [each.name for each in before]
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Nobody else is in here meanwhile, in whatever process."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def read_report(run: JobDirectory) -> dict[str, Any] | None:

@@ -57,6 +57,8 @@ def supervise(job: JobDirectory, lock_descriptor: int) -> None:
             return
         held.append(slot)
     begun.set()
+    if ended.is_set():  # asked for just as its turn came
+        job.request_stop()
     adopt_orphans()
     worker = subprocess.Popen(
         [sys.executable, "-m", job.description["module"], str(job.path)],

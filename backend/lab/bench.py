@@ -30,10 +30,10 @@ from backend.recipes import LONGEST_FIT
 from backend.specs import STARTER, RunSpec
 from backend.training.arguments import arguments_of
 from backend.training.losses import ClassificationLoss
-from backend.training.memory import peak_bytes
+from backend.training.memory import peak_bytes, room_for_tokens
 from backend.training.rows import Rows
 from backend.training.setup import fit_length, folder_of, place
-from backend.training.trainer import ClassificationTrainer, room_for_tokens
+from backend.training.trainer import ClassificationTrainer
 
 ENOUGH_S = 60.0
 """Time after which no further step is begun, once there are two to measure by."""

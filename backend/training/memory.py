@@ -12,9 +12,13 @@ from typing import Any
 
 import psutil
 import torch
+from transformers import TrainingArguments
 
+from backend.jobs.events import Noted
+from backend.jobs.process import JobContext
 from backend.models import shape
 from backend.training.layers import body_of, layer_stacks
+from backend.training.rows import Rows
 
 USED_SHARE = 0.8
 """Of the free memory; the rest is for what the estimate does not know."""
@@ -66,3 +70,15 @@ def fitting_tokens(model: Any, longest: int, device: torch.device, *, short: boo
     """Padded tokens that a training step has room for at one time; at least one text of the ``longest`` length."""
     room = USED_SHARE * free_bytes(device) - training_bytes(model)
     return max(longest, int(room / token_bytes(model, longest, short=short, checkpointing=checkpointing)))
+
+
+def room_for_tokens(context: JobContext, model: Any, train: Rows, arguments: TrainingArguments) -> int | None:
+    """Padded tokens that memory has room for at one time; None where any batch fits. Says if batches are divided."""
+    longest = train.pad_to or int(train.texts.lengths.max())
+    short, checkpointing = arguments.bf16 or arguments.fp16, bool(arguments.activation_checkpointing)
+    most = fitting_tokens(model, longest, arguments.device, short=short, checkpointing=checkpointing)
+    rows = min(arguments.train_batch_size, len(train))
+    if rows * longest <= most:
+        return None
+    context.emit(Noted("batch_divided_ahead", {"rows": most // longest, "batch": rows, "tokens": longest}))
+    return most

@@ -5,6 +5,7 @@ Every order is a function of the seed and the epoch alone, so that a later epoch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, Sampler
+from transformers import TrainingArguments
 from transformers.trainer_pt_utils import BatchRebalanceSampler
 
 from backend.models.encoding import PAD_TO_MULTIPLE, EncodedTexts
@@ -174,3 +176,37 @@ class TokenBudgetBatches(BatchRebalanceSampler):
             else:
                 batches += [whole[: len(whole) // 2], whole[len(whole) // 2 :]]
         return [batches[i] for i in random.permutation(len(batches))]
+
+
+Order = RandomOrder | TokenBudgetBatches | DividedBatches
+
+
+def build_order(lengths: npt.NDArray[Any], batching: str, arguments: TrainingArguments) -> Order:
+    """The order in which rows of these lengths are drawn: ``random``, ``length_grouped`` or ``token_budget``."""
+    if batching == "token_budget":
+        return TokenBudgetBatches(
+            lengths,
+            token_budget(lengths, arguments.train_batch_size),
+            arguments.seed,
+            processes=arguments.world_size,
+            process=arguments.process_index,
+            accumulation=arguments.gradient_accumulation_steps,
+        )
+    kind = RandomOrder if batching == "random" else LengthGroupedOrder
+    processes, batch_size = arguments.world_size, arguments.train_batch_size * arguments.world_size
+    order = kind(lengths, batch_size, arguments.seed)
+    if processes == 1:
+        return order
+    return DividedBatches(order, batch_size, processes=processes, process=arguments.process_index)
+
+
+def steps_an_epoch(order: Order, arguments: TrainingArguments) -> int:
+    """Optimizer steps in each epoch, of all processes together."""
+    whole = isinstance(order, TokenBudgetBatches | DividedBatches)
+    batches = len(order) if whole else math.ceil(len(order) / arguments.train_batch_size)
+    return max(1, math.ceil(batches / arguments.gradient_accumulation_steps))
+
+
+def token_budget(lengths: npt.NDArray[Any], batch_size: int) -> int:
+    """The padded tokens of a batch of ``batch_size`` texts of mean length, but room for the longest text."""
+    return max(round(float(lengths.mean()) * batch_size), int(lengths.max()))

@@ -127,7 +127,9 @@ def prepare_training(
         tell_limits(context, loaded, texts["train"], spec.training.max_length)
         loaded, length = fit_length(loaded, texts["train"], spec.training.max_length)
     context.check_stop()
-    check_disk(context.path, 4 * weights_bytes(loaded.model))  # two checkpoints, the model before and the finished one
+    check_disk(
+        context.path, 4 * weights_bytes(loaded.model)
+    )  # two sets of trained weights, the model before, the finished one
     if context.rank.leads:
         base, task = spec.model.base, labelled.task
         save_before(context.path, loaded, base=base, source=source, task=task, labels=labelled.labels)

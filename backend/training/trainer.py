@@ -29,12 +29,11 @@ from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling
 from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, are_finite, load_weights
 from backend.training.errors import translate
 from backend.training.layers import depths
-from backend.training.memory import fitting_tokens
-from backend.training.rows import DividedBatches, LengthGroupedOrder, RandomOrder, Rows, TokenBudgetBatches
+from backend.training.memory import room_for_tokens
+from backend.training.rows import Order, Rows, build_order, steps_an_epoch
 
 ROWS_ASKED = 32
 Loss = Callable[..., torch.Tensor]
-Order = RandomOrder | TokenBudgetBatches | DividedBatches
 WarmUp = Callable[[Callable[[BagStep], None]], None]
 
 
@@ -100,7 +99,7 @@ class ClassificationTrainer(Trainer):
         # accumulated batch. They do not, and the loss would be multiplied by the accumulation.
         self.model_accepts_loss_kwargs = False
         self._task, self._train, self._validation, self._check_stop = task, train, validation, check_stop
-        self._batching, self._layer_decay = batching, layer_decay
+        self._layer_decay = layer_decay
         self._tell, self._steps_before = tell, steps_before
         self._keeping, self._order = keeping, build_order(train.texts.lengths, batching, args)
         self.most_tokens = most_tokens
@@ -266,37 +265,6 @@ def ask_together(model: Any, texts: EncodedTexts, check_stop: Callable[[], None]
     return logits
 
 
-def build_order(lengths: npt.NDArray[Any], batching: str, arguments: TrainingArguments) -> Order:
-    """The order in which rows of these lengths are drawn: ``random``, ``length_grouped`` or ``token_budget``."""
-    if batching == "token_budget":
-        return TokenBudgetBatches(
-            lengths,
-            token_budget(lengths, arguments.train_batch_size),
-            arguments.seed,
-            processes=arguments.world_size,
-            process=arguments.process_index,
-            accumulation=arguments.gradient_accumulation_steps,
-        )
-    kind = RandomOrder if batching == "random" else LengthGroupedOrder
-    processes, batch_size = arguments.world_size, arguments.train_batch_size * arguments.world_size
-    order = kind(lengths, batch_size, arguments.seed)
-    if processes == 1:
-        return order
-    return DividedBatches(order, batch_size, processes=processes, process=arguments.process_index)
-
-
-def steps_an_epoch(order: Order, arguments: TrainingArguments) -> int:
-    """Optimizer steps in each epoch, of all processes together."""
-    whole = isinstance(order, TokenBudgetBatches | DividedBatches)
-    batches = len(order) if whole else math.ceil(len(order) / arguments.train_batch_size)
-    return max(1, math.ceil(batches / arguments.gradient_accumulation_steps))
-
-
-def token_budget(lengths: npt.NDArray[Any], batch_size: int) -> int:
-    """The padded tokens of a batch of ``batch_size`` texts of mean length, but room for the longest text."""
-    return max(round(float(lengths.mean()) * batch_size), int(lengths.max()))
-
-
 def measure(task: str, logits: npt.NDArray[np.float32], truth: npt.NDArray[Any]) -> dict[str, float]:
     """All metrics; for logits that are not finite only ``loss``, as NaN, since nothing else has a meaning."""
     if not np.isfinite(logits).all():
@@ -414,18 +382,6 @@ def _fewest(tokens: int | None, resumed: Checkpoint | None) -> int | None:
     """Of what memory has room for now and what it had when the checkpoint was written, the less."""
     known = [each for each in (tokens, resumed.position["most_tokens"] if resumed else None) if each is not None]
     return min(known, default=None)
-
-
-def room_for_tokens(context: JobContext, model: Any, train: Rows, arguments: TrainingArguments) -> int | None:
-    """Padded tokens that memory has room for at one time; None where any batch fits. Says if batches are divided."""
-    longest = train.pad_to or int(train.texts.lengths.max())
-    short, checkpointing = arguments.bf16 or arguments.fp16, bool(arguments.activation_checkpointing)
-    most = fitting_tokens(model, longest, arguments.device, short=short, checkpointing=checkpointing)
-    rows = min(arguments.train_batch_size, len(train))
-    if rows * longest <= most:
-        return None
-    context.emit(Noted("batch_divided_ahead", {"rows": most // longest, "batch": rows, "tokens": longest}))
-    return most
 
 
 def answers_are_finite(model: Any, rows: Rows) -> bool:

@@ -82,8 +82,7 @@ def start(services: Services, spec: RunSpec, codes: Sequence[str], steps: int) -
     report = load_report(services.home, spec.choices)
     if report and (refusal := refusal_of(report, spec.data.label_names)):
         raise refusal
-    environ = {"HF_TOKEN": services.hub_token} if services.hub_token else None
-    return json.dumps({"job": start_lab(services.home, spec, codes, steps=max(2, steps), environ=environ).id})
+    return json.dumps({"job": start_lab(services.home, spec, codes, steps=max(2, steps), environ=services.secrets).id})
 
 
 def applied(services: Services, form: Form, spec: RunSpec, clicked: str) -> dict[Any, Any]:

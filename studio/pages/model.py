@@ -108,7 +108,7 @@ def layout(t: Words) -> ModelView:
             start = gr.Button(
                 t("model.train"), variant="primary", elem_id=f"train-{t.language}", scale=0, min_width=160
             )
-        request = gr.Textbox(visible=False)
+        request = gr.Textbox(visible="hidden")
     return ModelView(
         nothing,
         options,
@@ -270,9 +270,8 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
     elif spec.model.base != STARTER:
         revision = spec.model.revision or None
         look_up(spec.model.base, token=services.hub_token, timeout_s=HUB_TIMEOUT_S, revision=revision)
-    environ = {"HF_TOKEN": services.hub_token} if services.hub_token else None
     # The same click with other settings, after what was wrong with them was mended, is another request.
-    run = services.store.start_new(spec, f"{request} {spec.model_dump_json()}", environ=environ)
+    run = services.store.start_new(spec, f"{request} {spec.model_dump_json()}", environ=services.secrets)
     return goto(run=run.id, step="train")
 
 
@@ -374,7 +373,9 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         try:
             _, spec = spec_of(address, *values)
             check_label_names(services, spec.choices)
-            return {site.router: start_run(services, spec, request), view.problem: ""}
+            # What is clicked after this answer is another wish; what was clicked before it is the same one.
+            fresh = {view.problem: "", view.request: secrets.token_hex(16)}
+            return {site.router: start_run(services, spec, request), **fresh}
         except StudioError as error:
             return {view.problem: problem(t, error)}
 
@@ -403,7 +404,7 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         site.on(asking, counted, everything, [view.tokens], trigger_mode="always_last")
     filled = lab_page.wire(view.lab, view.form, site, everything, lambda *fields: spec_of(*fields)[1])
     site.on(filled.then, described, everything, told)
-    site.on(view.start.click, started, [view.request, *everything], [site.router, view.problem])
+    site.on(view.start.click, started, [view.request, *everything], [site.router, view.problem, view.request])
 
 
 def _training_updates(form: Form, spec: RunSpec) -> dict[Any, Any]:

@@ -84,6 +84,13 @@ def test_roc_auc_is_left_out_where_it_is_not_defined() -> None:
     assert 0 <= found["f1_macro"] <= 1
 
 
+def test_roc_auc_of_several_labels_is_over_those_that_some_rows_have() -> None:
+    truth = np.array([[1, 0, 0], [0, 0, 1], [1, 0, 0], [0, 0, 1]])
+    logits = np.array([[2.0, 1.0, -1.0], [-1.0, 1.0, 2.0], [1.0, 1.0, 0.5], [-2.0, 1.0, 0.1]])
+    assert compute("multilabel", logits, truth)["roc_auc"] == pytest.approx((1.0 + 0.75) / 2)
+    assert "roc_auc" not in compute("multilabel", logits, np.zeros_like(truth))
+
+
 def test_macro_f1_counts_labels_that_the_test_split_lacks() -> None:
     right = np.eye(3)[[0, 1, 0]] * 9
     assert compute("multiclass", right, np.array([0, 1, 0]))["f1_macro"] == pytest.approx(2 / 3)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 
 from backend.data.choices import first_choices
@@ -58,6 +58,14 @@ def states(runs: list[JobDirectory]) -> list[str]:
     return [str(run.status().state) for run in runs]
 
 
+def lose_waiter(run: JobDirectory, how: signal.Signals = signal.SIGKILL) -> None:
+    """End the process in which a run waits."""
+    await_that(lambda: bool(processes_of(run, "backend.jobs.supervisor")), "the waiter")
+    for process in processes_of(run, "backend.jobs.supervisor"):
+        process.send_signal(how)
+        process.wait(5)
+
+
 def test_runs_wait_for_their_turn_and_can_be_moved_and_cancelled(store: RunStore, spec: RunSpec) -> None:
     runs = started(store, spec, 4)
     first, second, third, fourth = runs
@@ -88,10 +96,7 @@ def test_runs_wait_for_their_turn_and_can_be_moved_and_cancelled(store: RunStore
 
 def test_a_lost_waiter_keeps_its_place_and_waits_again(store: RunStore, spec: RunSpec) -> None:
     first, second, third = started(store, spec, 3)
-    await_that(lambda: bool(processes_of(second, "backend.jobs.supervisor")), "the waiter")
-    for process in processes_of(second, "backend.jobs.supervisor"):
-        process.kill()
-        process.wait(5)
+    lose_waiter(second)
     assert second.status().state is JobState.QUEUED, "an accepted run is not lost"
     fresh = RunStore(store.home)
     fresh.revive()
@@ -104,10 +109,7 @@ def test_a_lost_waiter_keeps_its_place_and_waits_again(store: RunStore, spec: Ru
 
 def test_a_dead_waiter_holds_up_nobody_and_is_cancelled_at_once(store: RunStore, spec: RunSpec) -> None:
     first, second, third = started(store, spec, 3)
-    await_that(lambda: bool(processes_of(second, "backend.jobs.supervisor")), "the waiter")
-    for process in processes_of(second, "backend.jobs.supervisor"):
-        process.kill()
-        process.wait(5)
+    lose_waiter(second)
     store.stop(first.id)
     await_that(lambda: third.status().state is not JobState.QUEUED, "the turn of the one behind it")
     store.stop(second.id)
@@ -116,11 +118,8 @@ def test_a_dead_waiter_holds_up_nobody_and_is_cancelled_at_once(store: RunStore,
 
 def test_the_system_ending_a_waiter_does_not_cancel_the_run(store: RunStore, spec: RunSpec) -> None:
     _first, second = started(store, spec, 2)
-    await_that(lambda: bool(processes_of(second, "backend.jobs.supervisor")), "the waiter")
     time.sleep(1.0)  # until it listens
-    for process in processes_of(second, "backend.jobs.supervisor"):
-        process.send_signal(psutil.signal.SIGTERM)
-        process.wait(5)
+    lose_waiter(second, signal.SIGTERM)
     assert second.status().state is JobState.QUEUED
 
 

@@ -1,0 +1,66 @@
+"""Runs that wait, are stopped and resumed, in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from backend.jobs.checkpoints import list_checkpoints
+from backend.jobs.directory import JobState
+from backend.jobs.queue import AT_ONCE_VARIABLE
+from backend.jobs.store import RunStore
+from backend.settings import Home
+from studio.i18n import words
+from tests.browser.studio_process import StudioProcess
+from tests.browser.test_story import drop, open_step
+from tests.faults.conftest import await_that, start_run
+from tests.training.conftest import write_table
+
+pytestmark = pytest.mark.browser
+
+
+def test_double_click_starts_one_run_and_a_later_click_another(
+    open_page: Callable[..., Page], studio: StudioProcess, tmp_path: Path
+) -> None:
+    page = open_page()
+    drop(page, write_table(tmp_path / "reviews.csv", 150))
+    open_step(page, "model")
+    page.locator("#train-en").dblclick()
+    page.wait_for_url("**run=*")
+    await_that(lambda: bool(studio.runs()) and studio.runs()[0]["state"] == "completed", "the run's end")
+    assert len(studio.runs()) == 1, "one double click, one run"
+    open_step(page, "model")
+    page.locator("#train-en").click()
+    await_that(lambda: len(studio.runs()) == 2, "the same settings once more")
+
+
+def test_waiting_run_is_cancelled_and_a_stopped_one_goes_on(
+    open_page: Callable[..., Page], studio: StudioProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(AT_ONCE_VARIABLE, "1")
+    t, home = words("en"), Home(studio.home)
+    await_that(lambda: all(run["state"] == "completed" for run in studio.runs()), "an idle studio")
+    first, second = start_run(home), start_run(home)
+    waiting = open_page(f"/zh?run={second.id}&step=train", width=390, height=844)
+    expect(waiting.locator(".live .state")).to_have_text(words("zh-CN")("state.queued"))
+    expect(waiting.locator(".live-line .where")).to_contain_text(first.name)
+    expect(waiting.locator(".live .progress")).to_be_hidden()
+    assert waiting.evaluate("document.documentElement.scrollWidth") <= 390
+    waiting.locator(".live button.stop").click()
+    expect(waiting.locator(".ending .banner")).to_contain_text(words("zh-CN")("train.cancelled"))
+
+    page = open_page(f"/?run={first.id}&step=train")
+    await_that(lambda: len(list_checkpoints(first.path)) > 1, "checkpoints")
+    page.locator(".live button.stop").click()
+    expect(page.locator(".live .state")).to_have_text(t("state.stopped"), timeout=60_000)
+    steps = [checkpoint.step for checkpoint in list_checkpoints(first.path) if checkpoint.complete]
+    page.get_by_label(t("train.resume_from")).select_option(str(steps[0]))
+    page.get_by_role("button", name=t("train.resume", step=f"{steps[0]:,}")).click()
+    expect(page.locator(".live ul.notes")).to_contain_text(t("train.resumed", step=f"{steps[0]:,}"), timeout=60_000)
+    expect(page.locator(".live .state")).to_have_text(t("state.running"))
+    RunStore(home).stop(first.id)
+    await_that(lambda: first.status().state is JobState.STOPPED, "the second stop")
+    assert first.attempt == 2

@@ -1,0 +1,61 @@
+"""``resume`` and ``queue`` in the terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from backend.jobs.checkpoints import list_checkpoints
+from backend.jobs.directory import JobDirectory, JobState
+from studio.terminal import REFUSED, STOPPED
+from tests.cli.conftest import Studio, wait_for, write_reviews
+
+FLAGS = ("--epochs", "40", "--batch-size", "16", "--evaluations", "2")
+
+
+def begun(studio: Studio, process_count: int) -> list[JobDirectory]:
+    """So many runs, oldest first, when they are there."""
+
+    def found() -> list[JobDirectory]:
+        runs = [studio.store.get(summary.id) for summary in studio.store.summaries()]
+        return runs if len(runs) == process_count else []
+
+    return sorted(wait_for(found), key=lambda run: float(run.description["created"]))
+
+
+def test_a_stopped_run_is_resumed_and_what_waits_is_listed_moved_and_cancelled(studio: Studio, tmp_path: Path) -> None:
+    table = write_reviews(tmp_path / "reviews.csv")
+    first = studio.start("train", str(table), *FLAGS, "--name", "first")
+    (run,) = begun(studio, 1)
+    assert wait_for(lambda: len(list_checkpoints(run.path)) > 1)
+
+    second = studio.start("train", str(table), *FLAGS, "--name", "second")
+    waits = begun(studio, 2)[1]
+    third = studio.start("train", str(table), *FLAGS, "--name", "third")
+    begun(studio, 3)
+    assert wait_for(lambda: len(studio.store.queued()) == 2)
+    assert [each["name"] for each in studio.document("queue")] == ["second", "third"]
+    assert [each["name"] for each in studio.document("queue", "third")] == ["third", "second"]
+    assert "second" in studio.run("queue", "third", "--to", "2", "--lang", "zh-CN").stdout
+    assert studio.run("queue", "first").returncode == REFUSED
+
+    assert studio.document("stop", "third")["run"]
+    assert third.wait(60) == STOPPED
+    assert "first" in second.stderr.readline() + second.stderr.readline() + second.stderr.readline()  # type: ignore[union-attr]
+    studio.run("stop", "first")
+    assert first.wait(120) == STOPPED
+    assert f"resume {run.id}" in first.stdout.read()  # type: ignore[union-attr]
+    studio.run("stop", waits.id)
+    assert second.wait(120) == STOPPED
+
+    known = [c.step for c in list_checkpoints(run.path) if c.complete]
+    missing = studio.run("resume", run.id, "--from", "999999", "--json")
+    assert missing.returncode == REFUSED
+    assert json.loads(missing.stdout)["error"]["facts"]["steps"] == known
+    resumed = studio.run("resume", run.id, "--from", str(known[0]))
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"Resumed from step {known[0]}." in resumed.stderr
+    assert run.status().state is JobState.COMPLETED
+    refused = studio.run("resume", run.id, "--lang", "zh-CN")
+    assert refused.returncode == REFUSED
+    assert "已完成" in refused.stderr
