@@ -48,7 +48,9 @@ def layout(t: Words) -> ResultsView:
 
 def show(services: Services, t: Words, view: ResultsView, opened: Opened) -> dict[Any, Any]:
     """What the page shows for an address."""
-    report = opened.report
+    # What an earlier attempt came to is not how the run stands now.
+    current = opened.run and opened.report and opened.report["state"] == opened.run.status().state
+    report = opened.report if current else None
     if opened.run is None:
         body = empty_state(t("results.nothing"), t("results.nothing_next"), link("?step=data", t("step.data")))
     elif report is None:
