@@ -164,13 +164,13 @@ Object.assign(Studio, (() => {
         if (progress && progress.total !== stretch.total) stretch = { total: progress.total, begun: stretch.total && phase === "training" ? progress.time : row.since(phase) };
         // An attempt's time counts from its beginning, not from that of the first one.
         const elapsed = (status.ended ?? now) - (status.attempt > 1 ? begun || (status.ended ?? now) : status.created), from = stretch.begun, clock = [];
-        if (status.ended || working(status.state)) clock.push(fill(words["train.elapsed"], { time: duration(elapsed) }));
+        if (working(status.state) || (status.ended && status.state !== "cancelled")) clock.push(fill(words["train.elapsed"], { time: duration(elapsed) }));
         if (moving(status.state) && share > 0.02 && share < 1 && from) clock.push(fill(words["train.left"], { time: duration(((progress.time - from) * (1 - share)) / share) }));
         if (moving(status.state) && progress?.rate) clock.push(fill(words["train.rate"], { rate: rate(progress.rate) }));
         times.textContent = clock.join(" · ");
         fillBar.style.width = `${share * 100}%`; bar.setAttribute("aria-valuenow", Math.round(share * 100));
         bar.className = `progress ${status.state}${moving(status.state) && !progress?.total ? " unknown" : ""}`;
-        bar.hidden = status.state === "queued"; // there is nothing to be seen yet
+        bar.hidden = ["queued", "cancelled"].includes(status.state); // it has not begun
         stop.hidden = !moving(status.state); stop.disabled = status.state === "stopping";
         stop.textContent = words[{ stopping: "state.stopping", queued: "train.cancel" }[status.state] ?? "train.stop"];
       }
