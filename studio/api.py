@@ -27,7 +27,7 @@ from backend.settings import Home
 from backend.sharing.package import package_name, stream_zip
 from studio import lab
 from studio.i18n import language_of, words
-from studio.remedies import remedies_of, remedy_text
+from studio.remedies import remedies_of, remedy_text, resuming_helps
 from studio.services import Services
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def build_router(services: Services) -> APIRouter:
         return {
             **_news(run, since, lang),
             "remedies": _remedies(run, lang),
-            "resumable": resumable_steps(run) if status.state.is_resumable else [],
+            "resumable": resumable_steps(run) if resuming_helps(run) else [],
             "queue": _queue(store, run) if status.state is JobState.QUEUED else None,
         }
 

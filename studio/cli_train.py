@@ -22,7 +22,7 @@ from studio.cli_folds import check_folds, folds_document, show_folds, train_fold
 from studio.cli_follow import Interrupts, Left, follow
 from studio.cli_progress import build_watcher
 from studio.cli_runs import error_of, find_run, kept_text
-from studio.remedies import remedies_of, remedy_of, remedy_text
+from studio.remedies import remedies_of, remedy_of, remedy_text, resuming_helps
 from studio.terminal import LEFT, STATUS_OF_STATE, STOPPED, Terminal, error_document, metrics_table
 
 PROGRAM = "python -m studio"
@@ -280,7 +280,7 @@ def show_end(terminal: Terminal, run: JobDirectory, status: JobStatus, home_flag
         for remedy in remedies_of(run):
             command = f"{commands.retry} --remedy {remedy.code}"
             terminal.say("cli.next.retry", remedy=remedy_text(terminal.words, remedy), command=command)
-        if status.state.is_resumable:
+        if resuming_helps(run):
             terminal.say("cli.next.resume", command=commands.resume)
         terminal.say("cli.next.show", command=commands.show)
         return

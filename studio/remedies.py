@@ -28,6 +28,11 @@ def remedy_of(run: JobDirectory, code: str | None = None) -> Remedy:
     return chosen
 
 
+def resuming_helps(run: JobDirectory) -> bool:
+    """Whether to go on with the same settings is worth it: not where they are what the run could not go on with."""
+    return run.status().state.is_resumable and not any(remedy.changes for remedy in remedies_of(run))
+
+
 def remedy_text(t: Words, remedy: Remedy) -> str:
     """What starting again this way means: ``Again with learning rate 2e-06``."""
     facts = {path.rpartition(".")[2]: value for path, value in remedy.changes.items()}
