@@ -31,6 +31,8 @@ from studio.remedies import remedies_of, remedy_text, resuming_helps
 from studio.services import Services
 
 logger = logging.getLogger(__name__)
+MOST_POINTS = 2000
+"""Points of a loss curve that a page is given at one time: more than it has pixels."""
 STATUSES: dict[type[StudioError], int] = {RunMissing: 404, RunActive: 409, DiskFull: 507, Unexpected: 500}
 
 
@@ -175,7 +177,7 @@ def _news(job: JobDirectory, since: int, lang: str) -> dict[str, Any]:
         "name": job.name,
         "now": time.time(),
         "status": _status(status, lang),
-        "events": job.documents(max(0, since)),
+        "events": job.documents(max(0, since), MOST_POINTS),
     }
 
 

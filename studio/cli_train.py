@@ -101,7 +101,7 @@ def resume(
     token = hub_token(store.home, environ)
     run = find_run(store, given)
     with Interrupts() as interrupts:
-        seen = len(run.documents())
+        seen = run.next_seq
         store.resume(run.id, step, environ={"HF_TOKEN": token} if token else None)
         terminal.say("cli.resumed", run=run.name, attempt=run.attempt)
         return _follow(terminal, store, run, interrupts, home_flag, seen)

@@ -25,7 +25,7 @@ Object.assign(Studio, (() => {
         let news;
         try { news = await ask(`api/jobs/${given.job}/events?since=${since}`); }
         catch (error) { if (error.what) { ending.replaceChildren(make("p", { class: "problem", text: `${error.what} ${error.next}` })); return false; } return undefined; }
-        since += news.events.length;
+        since = news.events.length ? news.events.at(-1).seq + 1 : since;
         const { state, progress, error, created, ended } = news.status;
         // The job's last word may come a tick before its process is gone.
         result = news.events.findLast((event) => event.type === "JobCompleted")?.result ?? result;

@@ -226,7 +226,7 @@ Object.assign(Studio, (() => {
           return undefined; // the studio is away: keep asking, the run goes on without it
         }
         if (lost) { lost = false; ending.replaceChildren(); }
-        since += news.events.length;
+        since = news.events.length ? news.events.at(-1).seq + 1 : since; // a long curve comes thinned
         name.textContent = news.name;
         for (const event of news.events) {
           if (event.attempt > attempt) { attempt = event.attempt; begun = event.time; notes.replaceChildren(); }

@@ -34,7 +34,17 @@ from pathlib import Path
 from typing import Any
 
 from backend.errors import StudioError
-from backend.jobs.events import Ended, Event, EventReader, JobFailed, JobStopped, PhaseStarted, Progressed
+from backend.jobs.event_reader import EventReader
+from backend.jobs.events import (
+    Ended,
+    Event,
+    JobCompleted,
+    JobFailed,
+    JobStopped,
+    PhaseStarted,
+    Progressed,
+    event_from_dict,
+)
 from backend.jobs.files import read_json, sync, write_bytes, write_json
 
 RESERVE_BYTES = 64 << 10
@@ -194,17 +204,28 @@ class JobDirectory:
         """Call it ``name``."""
         write_bytes(self.path / "name.txt", name.encode())
 
-    def documents(self, since: int = 0) -> list[dict[str, Any]]:
-        """Events from sequence number ``since`` on, as JSON documents."""
-        return self._reader.documents(since)
+    def documents(self, since: int = 0, most_points: int | None = None) -> list[dict[str, Any]]:
+        """Events from sequence number ``since`` on, as JSON documents; see `EventReader.documents`."""
+        return self._reader.documents(since, most_points)
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence number that the next event will have."""
+        return self._reader.next_seq
 
     def events(self, since: int = 0) -> Iterator[Event]:
         """Events from sequence number ``since`` on, of all attempts."""
         return self._reader.events(since)
 
-    def current_events(self) -> Iterator[Event]:
-        """The events of the current attempt."""
-        return self._reader.events(attempt=self.attempt)
+    def last_event(self, *kinds: type[Event], attempt: int | None = None) -> Event | None:
+        """The latest event of one of these types in the current attempt, or another one."""
+        document = self._reader.last(attempt or self.attempt, *kinds)
+        return event_from_dict(document) if document else None
+
+    @property
+    def longest_pause_s(self) -> float:
+        """The longest time between two events of the current attempt."""
+        return self._reader.longest_pause_s(self.attempt)
 
     # -- waiting for its turn
 
@@ -291,10 +312,8 @@ class JobDirectory:
 
     def ended_event(self) -> Ended | None:
         """The event that closed the current attempt, if its worker came that far."""
-        last = None
-        for event in self.current_events():
-            if isinstance(event, Ended):
-                last = event
+        last = self.last_event(JobCompleted, JobStopped, JobFailed)
+        assert last is None or isinstance(last, Ended)
         return last
 
     def status(self) -> JobStatus:
@@ -302,12 +321,10 @@ class JobDirectory:
         # Life first: if it is found dead, its exit and its last events are already on disk.
         alive = self.is_alive
         closing = self.read_exit()
-        phase, progress = "", None
-        for event in self.current_events():
-            if isinstance(event, PhaseStarted):
-                phase, progress = event.phase, None
-            elif isinstance(event, Progressed):
-                progress = event
+        entered = self._reader.last(self.attempt, PhaseStarted, Progressed)
+        phase = entered["phase"] if entered else ""
+        progress = self.last_event(Progressed) if entered and entered["type"] == Progressed.__name__ else None
+        assert progress is None or isinstance(progress, Progressed)
         state, error, kept, ended = self._end(alive, closing, phase)
         return JobStatus(state, self.description["created"], phase, progress, error, kept, ended, self.attempt)
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -212,51 +210,3 @@ class EventLog:
     def close(self) -> None:
         """Release the file."""
         os.close(self._descriptor)
-
-
-class EventReader:
-    """The reading end: remembers how far it read, so each call costs only what is new.
-
-    Args:
-        path_of: the file of an attempt, counted from 1.
-    """
-
-    def __init__(self, path_of: Callable[[int], Path]) -> None:
-        self._path_of = path_of
-        self._attempt, self._offset = 1, 0
-        self._lines: list[dict[str, Any]] = []
-        self._lock = threading.Lock()
-
-    def documents(self, since: int = 0) -> list[dict[str, Any]]:
-        """All events from sequence number ``since`` on, as their JSON documents with ``seq`` and ``attempt``."""
-        with self._lock:
-            self._read_on()
-            return self._lines[since:]
-
-    def events(self, since: int = 0, attempt: int | None = None) -> Iterator[Event]:
-        """All events from sequence number ``since`` on, or those of one attempt; unknown types are left out."""
-        for document in self.documents(since):
-            event = event_from_dict(document) if attempt in (None, document["attempt"]) else None
-            if event is not None:
-                yield event
-
-    def _read_on(self) -> None:
-        while True:
-            # Looked for first: once the next attempt writes, this one's file is all that it will be.
-            following = self._path_of(self._attempt + 1).exists()
-            self._read_file()
-            if not following:
-                return
-            self._attempt, self._offset = self._attempt + 1, 0
-
-    def _read_file(self) -> None:
-        try:
-            with open(self._path_of(self._attempt), "rb") as stream:
-                stream.seek(self._offset)
-                block = stream.read()
-        except FileNotFoundError:
-            return
-        whole = block.rfind(b"\n") + 1
-        for line in block[:whole].splitlines():
-            self._lines.append({"seq": len(self._lines), "attempt": self._attempt, **json.loads(line)})
-        self._offset += whole

@@ -341,7 +341,9 @@ def summarise(run: JobDirectory) -> RunSummary:
     if not metrics and status.state is JobState.STOPPED and status.kept:
         metrics = status.kept.get("metrics") or {}
     if not metrics and not status.state.is_final:
-        metrics = next((e.metrics for e in reversed(list(run.events())) if isinstance(e, Evaluated)), {})
+        latest = (run.last_event(Evaluated, attempt=number) for number in range(status.attempt, 0, -1))
+        evaluated = next(filter(None, latest), None)
+        metrics = evaluated.metrics if isinstance(evaluated, Evaluated) else {}
     progress = status.progress
     return RunSummary(
         id=run.id,

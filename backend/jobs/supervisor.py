@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +132,7 @@ def patience_s(job: JobDirectory) -> float:
     """How long after a stop a worker may go on: longer where it saves, or where its steps take long."""
     if job.status().phase == SAVING:
         return LONGEST_STOP_S
-    times = [event.time for event in job.current_events()]
-    slowest = max((after - before for before, after in pairwise(times)), default=0.0)
-    return min(max(STOP_S, STEPS_AFTER_STOP * slowest), LONGEST_STOP_S)
+    return min(max(STOP_S, STEPS_AFTER_STOP * job.longest_pause_s), LONGEST_STOP_S)
 
 
 def describe_end(job: JobDirectory, exit_code: int, watched: Watched | None = None) -> dict[str, Any]:

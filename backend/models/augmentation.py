@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backend.models.scripts import UNSPACED
 from backend.models.teacher import Floats, Integers
 
 SPLICED_SHARE = 0.5
@@ -19,8 +20,6 @@ KEPT_WHEN_SPLICED, KEPT_WHEN_DROPPED = 0.6, 0.7
 """Chance of a clause to stay."""
 BREAKS = 0.12
 """Chance of a break after a character of a script without spaces. Breaking words of others cost four points on trec."""
-TEXTS_LOOKED_AT = 2000
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 _MARKS = r"，。！？!?,.;；、~…"
 _CLAUSE = re.compile(rf"(?:[^{_MARKS}\s]|\s(?=[a-zA-Z0-9'\"(]))+[{_MARKS}\s]*")
 """Words up to a mark. A space before a Latin word is within a clause; before a Chinese one it stands for a comma."""
@@ -75,16 +74,7 @@ def broken_up(texts: Sequence[str], seed: int) -> list[str]:
     as BPE-dropout (Provilkov, Emelianenko, Voita 2020, arXiv:1910.13267), which cannot be seeded in `tokenizers`.
     """
     chance = random.Random(seed)
-    return [_UNSPACED.sub(lambda found: found[0] + " " * (chance.random() < BREAKS), text) for text in texts]
-
-
-def mostly_unspaced(texts: Sequence[str]) -> bool:
-    """Whether most letters are of scripts without spaces between words, such as Chinese."""
-    unspaced = letters = 0
-    for text in texts[:: max(1, len(texts) // TEXTS_LOOKED_AT)]:
-        unspaced += len(_UNSPACED.findall(text))
-        letters += sum(map(str.isalpha, text))
-    return 2 * unspaced > letters
+    return [UNSPACED.sub(lambda found: found[0] + " " * (chance.random() < BREAKS), text) for text in texts]
 
 
 def _apart(part: str) -> str:

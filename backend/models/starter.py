@@ -18,9 +18,10 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from backend.models.augmentation import broken_up, make_up, mostly_unspaced
+from backend.models.augmentation import broken_up, make_up
 from backend.models.encoding import EncodedTexts
-from backend.models.teacher import Floats, Teacher, number_of_folds
+from backend.models.scripts import mostly_unspaced
+from backend.models.teacher import Floats, Teacher, plan_lessons
 from backend.models.warm_start import BagStep, begin_as_bag, train_bag
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -120,10 +121,11 @@ def soften(
     real = len(texts)
     fewest, most = (times * real for times in MADE_UP_FOR_EACH)
     number = min(MOST_MADE_UP, max(fewest, min(most, ENOUGH_TEXTS - real), LEAST_TEXTS - real))
-    if number_of_folds(texts, hard.shape[1], multilabel) == 0:
+    lessons = plan_lessons(texts, hard.shape[1], multilabel)
+    if lessons is None:
         made = make_up(texts, hard, np.zeros(len(texts), dtype=np.int64), max(0, LEAST_TEXTS - real), seed)
         return made.texts, np.concatenate([hard, made.targets])
-    teacher = Teacher(texts, hard, multilabel=multilabel, seed=seed, step=step)
+    teacher = Teacher(texts, hard, lessons, multilabel=multilabel, seed=seed, step=step)
     made = make_up(texts, hard, teacher.fold, number, seed)
     trust = real / (real + TEXTS_FOR_HALF_TRUST)
     share = TEACHER_SHARE * trust

@@ -2,13 +2,15 @@
 
 Knowledge distillation (Hinton, Vinyals, Dean 2015, arXiv:1503.02531) with a teacher that is cheap and strong on short
 texts: the mean of two logistic regressions, one on TF-IDF, one on TF-IDF weighted by naive Bayes log-count ratios
-(Wang, Manning 2012, "Baselines and Bigrams"). It is cross-fitted: no target comes from a teacher that knew the text.
+(Wang, Manning 2012, "Baselines and Bigrams"). Where much text has many labels, one regression on single words, some
+fifty times cheaper, has to do. It is cross-fitted: no target comes from a teacher that knew the text.
 Knows nothing of torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,25 +21,38 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion
 from sklearn.preprocessing import normalize
 
+from backend.models.scripts import mostly_unspaced
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 FOLDS = 5
-MOST_WORK = 3_000_000
-"""Characters times regressions up to which all folds are fitted, in about half a minute; up to two and a half times
-as much there are fewer folds, and beyond that there is no teacher: that many texts teach enough by themselves."""
+MOST_WORK, MOST_THRIFTY_WORK = 3_000_000, 300_000_000
+"""Characters times regressions up to which all folds are fitted, in about half a minute, by a teacher of pairs and by
+a thrifty one; up to two and a half times as much there are fewer folds. Beyond that there is no teacher: that many
+texts teach enough by themselves."""
 TEXTS_TO_BE_CHOOSY = 500
 """From so many texts on, n-grams of characters that are in one text only are left out."""
 REGULARISATION = (4.0, 2.0)
 """Inverse strength for the plain and for the naive-Bayes-weighted regression."""
 
 
+@dataclass(frozen=True)
+class Lessons:
+    """What a teacher has time for."""
+
+    folds: int
+    thrifty: bool
+    """Whether a regression on single words has to do."""
+
+
 class Teacher:
-    """Linear models, one pair a fold, each of which has not seen the texts of its own fold.
+    """Linear models, a pair or a thrifty one for each fold, which have not seen the texts of their own fold.
 
     Args:
         texts: (n) training texts.
         targets: (n, k) zeros and ones.
+        lessons: what `plan_lessons` says of these texts.
         multilabel: whether a text may have several labels; otherwise what is believed of a text sums to 1.
         step: called between two fits: the place to raise for a stop.
     """
@@ -46,44 +61,64 @@ class Teacher:
         self,
         texts: Sequence[str],
         targets: Floats,
+        lessons: Lessons,
         *,
         multilabel: bool,
         seed: int,
         step: Callable[[], None] = lambda: None,
     ) -> None:
         self._multilabel = multilabel
-        rarest = 2 if len(texts) >= TEXTS_TO_BE_CHOOSY else 1
-        self._wide = FeatureUnion([("characters", _characters(5, rarest)), ("words", _words())])
-        self._narrow = _characters(3, rarest)
-        wide, narrow = self._wide.fit_transform(texts).tocsr(), self._narrow.fit_transform(texts)
-        folds = number_of_folds(texts, targets.shape[1], multilabel)
-        self.fold = assign_folds(targets, folds, seed)
+        self._kinds = _kinds_of(texts, lessons)
+        features = [kind.vectors.fit_transform(texts).tocsr() for kind in self._kinds]
+        self.fold = assign_folds(targets, lessons.folds, seed)
         """(n,) number of the fold that each text is in."""
         self.believed = np.empty_like(targets, dtype=np.float64)
         """(n, k) probabilities of the training texts, each by the models that have not seen it."""
-        self._models: list[tuple[_Regression, _Regression]] = []
-        for fold in range(folds):
+        self._models: list[list[_Regression]] = []
+        for fold in range(lessons.folds):
             step()
             known, unknown = self.fold != fold, self.fold == fold
-            pair = (
-                _Regression(wide[known], targets[known], multilabel, REGULARISATION[0], weighted=False),
-                _Regression(narrow[known], targets[known], multilabel, REGULARISATION[1], weighted=True),
-            )
-            self._models.append(pair)
-            self.believed[unknown] = self._believe(pair, wide[unknown], narrow[unknown])
+            models = [
+                _Regression(seen[known], targets[known], multilabel, kind.c, weighted=kind.weighted)
+                for kind, seen in zip(self._kinds, features, strict=True)
+            ]
+            self._models.append(models)
+            self.believed[unknown] = self._believe(models, [seen[unknown] for seen in features])
 
     def label(self, texts: Sequence[str], folds: Integers) -> Floats:
         """(m, k) probabilities of other texts, made of training texts of the folds given for each of them."""
         believed = np.empty((len(texts), self.believed.shape[1]))
-        wide, narrow = self._wide.transform(texts).tocsr(), self._narrow.transform(texts)
-        for fold, pair in enumerate(self._models):
+        features = [kind.vectors.transform(texts).tocsr() for kind in self._kinds]
+        for fold, models in enumerate(self._models):
             if (mine := folds == fold).any():
-                believed[mine] = self._believe(pair, wide[mine], narrow[mine])
+                believed[mine] = self._believe(models, [seen[mine] for seen in features])
         return believed
 
-    def _believe(self, pair: tuple[_Regression, _Regression], wide: Any, narrow: Any) -> Floats:
-        believed: Floats = (pair[0].predict(wide) + pair[1].predict(narrow)) / 2
+    def _believe(self, models: Sequence[_Regression], features: Sequence[Any]) -> Floats:
+        each = [model.predict(seen) for model, seen in zip(models, features, strict=True)]
+        believed: Floats = np.mean(each, axis=0)
         return believed if self._multilabel else believed / believed.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A regression's features, its inverse regularisation, and whether naive Bayes weights them."""
+
+    vectors: Any
+    c: float
+    weighted: bool
+
+
+def _kinds_of(texts: Sequence[str], lessons: Lessons) -> list[_Kind]:
+    rarest = 2 if len(texts) >= TEXTS_TO_BE_CHOOSY else 1
+    if lessons.thrifty:
+        terms = _characters(2, rarest) if mostly_unspaced(texts) else _words(1, rarest)
+        return [_Kind(terms, REGULARISATION[0], weighted=False)]
+    wide = FeatureUnion([("characters", _characters(5, rarest)), ("words", _words(2))])
+    return [
+        _Kind(wide, REGULARISATION[0], weighted=False),
+        _Kind(_characters(3, rarest), REGULARISATION[1], weighted=True),
+    ]
 
 
 class _Regression:
@@ -117,12 +152,15 @@ class _Regression:
         return believed
 
 
-def number_of_folds(texts: Sequence[str], labels: int, multilabel: bool) -> int:
-    """How many folds the work allows: fewer for much text with many labels, and 0 where a teacher is too dear."""
+def plan_lessons(texts: Sequence[str], labels: int, multilabel: bool) -> Lessons | None:
+    """How many folds of which teacher the work allows; None where any teacher is too dear."""
     regressions = 1 if labels == 2 and not multilabel else labels
     work = sum(map(len, texts)) * regressions
-    allowed = min(len(texts) // 2, int(FOLDS * MOST_WORK / max(work, MOST_WORK)))
-    return allowed if allowed >= 2 else 0
+    for thrifty, most in ((False, MOST_WORK), (True, MOST_THRIFTY_WORK)):
+        folds = min(len(texts) // 2, int(FOLDS * most / max(work, most)))
+        if folds >= 2:
+            return Lessons(folds, thrifty)
+    return None
 
 
 def assign_folds(targets: Floats, folds: int, seed: int) -> Integers:
@@ -139,9 +177,15 @@ def _characters(longest: int, rarest: int) -> TfidfVectorizer:
     )
 
 
-def _words() -> TfidfVectorizer:
+def _words(longest: int, rarest: int = 1) -> TfidfVectorizer:
     # One-letter words count too; a token pattern without them would find no word in "a b c".
-    return TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\w+|[^\w\s]", sublinear_tf=True, dtype=np.float32)
+    return TfidfVectorizer(
+        ngram_range=(1, longest),
+        token_pattern=r"(?u)\w+|[^\w\s]",
+        min_df=rarest,
+        sublinear_tf=True,
+        dtype=np.float32,
+    )
 
 
 def _log_count_ratio(features: Any, column: Floats) -> Floats:

@@ -31,7 +31,12 @@ OFFSETS = (-1, 1, -2, 2, 0, -3, 3, 0)
 SHARPNESS = 6.0
 """Attention logit of a head for the very position it looks at."""
 
-BATCH_SIZE, LEARNING_RATE, EPOCHS, LEAST_STEPS, MOST_STEPS = 64, 2e-3, 4, 300, 4000
+BATCH_SIZE, EPOCHS, LEAST_STEPS, MOST_STEPS = 64, 4, 300, 4000
+LEARNING_RATE, LEARNING_RATE_OF_SEVERAL = 2e-3, 5e-3
+"""Where a text has one label, and where it may have several: of 41 genres of 6,892 synopses ROC AUC came to 0.84 with
+the second, to 0.81 with twice as many steps at the first."""
+RAREST_SHARE = 1e-3
+"""Of texts with a label, as far as the head begins by knowing how rare labels are."""
 DROPOUT, HIDDEN_PIECES = 0.2, 0.1
 
 
@@ -133,9 +138,12 @@ def train_bag(
         tell: called after each step: the place to raise for a stop, which leaves the model a bag learned so far.
     """
     bert: Any = model.bert
+    if multilabel:
+        expect_shares(model, targets)
     learned = [bert.embeddings.word_embeddings.weight, *bert.pooler.parameters(), *model.classifier.parameters()]
     steps = min(MOST_STEPS, max(LEAST_STEPS, EPOCHS * math.ceil(len(texts) / BATCH_SIZE)))
-    optimizer = torch.optim.AdamW(learned, lr=LEARNING_RATE, weight_decay=0.0, fused=True)
+    rate = LEARNING_RATE_OF_SEVERAL if multilabel else LEARNING_RATE
+    optimizer = torch.optim.AdamW(learned, lr=rate, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: min(10 * done / steps, 1 - done / steps))
     loss_of = functional.binary_cross_entropy_with_logits if multilabel else functional.cross_entropy
     soft = torch.from_numpy(targets).float()
@@ -151,11 +159,22 @@ def train_bag(
         loss: Any = loss_of(logits, soft[rows].to(device))
         loss.backward()
         norm = nn.utils.clip_grad_norm_(learned, 1.0)
-        rate = float(optimizer.param_groups[0]["lr"])
+        rate_now = float(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        tell(BagStep(done, steps, loss.item(), rate, norm.item()))
+        tell(BagStep(done, steps, loss.item(), rate_now, norm.item()))
+
+
+@torch.no_grad()
+def expect_shares(model: BertForSequenceClassification, targets: npt.NDArray[np.float64]) -> None:
+    """Have the head answer each label as often as it stands in the (n, k) targets, whatever the text.
+
+    Otherwise the first steps go into learning that most of many labels are rare (Lin et al. 2017, "Focal Loss", begin
+    with such a bias for the same reason).
+    """
+    shares = targets.mean(axis=0).clip(RAREST_SHARE, 1 - RAREST_SHARE)
+    model.classifier.bias.copy_(torch.from_numpy(np.log(shares / (1 - shares))))
 
 
 def _batches_without_end(lengths: npt.NDArray[np.int64], random: np.random.Generator) -> Iterator[list[int]]:

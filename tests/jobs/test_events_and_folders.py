@@ -13,7 +13,8 @@ import pytest
 
 from backend.errors import MemoryFull, NameInvalid, RunActive, RunMissing, RunNotFinished
 from backend.jobs.directory import JobDirectory, JobState
-from backend.jobs.events import EventLog, EventReader, JobCompleted, JobFailed, JobStopped, LossLogged, PhaseStarted
+from backend.jobs.event_reader import EventReader
+from backend.jobs.events import EventLog, JobCompleted, JobFailed, JobStopped, LossLogged, PhaseStarted
 from backend.jobs.process import JobContext, StopRequested
 from backend.jobs.store import RunStore
 from backend.settings import Home
