@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from backend.errors import LossNotFinite, MemoryFull, ProcessKilled, ProcessOverdue, RunLost, StudioError
+from backend.errors import LossNotFinite, MemoryFull, MemoryKilled, ProcessKilled, ProcessOverdue, RunLost, StudioError
 from backend.recipes import LONGEST_FIT, recipe_for
 from backend.specs import STARTER, RunSpec, conflicts, value_at
 
@@ -40,9 +40,9 @@ def remedies(error: StudioError, spec: RunSpec) -> list[Remedy]:
     """What to try against the error, the likeliest first; empty where the settings are not to blame."""
     if isinstance(error, LossNotFinite):
         found = _against_nan(error, spec)
-    elif isinstance(error, MemoryFull):
+    elif isinstance(error, MemoryFull | MemoryKilled):
         found = _against_full_memory(spec)
-    elif isinstance(error, (ProcessKilled, ProcessOverdue, RunLost)):
+    elif isinstance(error, ProcessKilled | ProcessOverdue | RunLost):
         found = [Remedy("again", {})]
     else:
         found = []

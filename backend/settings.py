@@ -31,6 +31,11 @@ class Home:
         return self.path / "runs"
 
     @property
+    def trash(self) -> Path:
+        """Runs that were deleted, until it is emptied."""
+        return self.path / "trash"
+
+    @property
     def jobs(self) -> Path:
         """Other background work: imports and uploads, one folder each."""
         return self.path / "jobs"

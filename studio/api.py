@@ -21,11 +21,12 @@ from backend.data.exporting import exported_archive
 from backend.errors import DiskFull, RunActive, RunMissing, StudioError, Unexpected, typed_error
 from backend.inference.table_predicting import predicted_name, written_predictions
 from backend.jobs.directory import JobDirectory, JobState, JobStatus
-from backend.jobs.store import RunStore, names_ahead, resumable_steps
+from backend.jobs.remarks import read_remarks
+from backend.jobs.store import AT_WORK, RunStore, names_ahead, resumable_steps
 from backend.jobs.supervisor import last_lines
 from backend.settings import Home
 from backend.sharing.package import package_name, stream_zip
-from studio import lab
+from studio import comparing, lab
 from studio.i18n import language_of, words
 from studio.remedies import remedies_of, remedy_text, resuming_helps
 from studio.services import Services
@@ -42,9 +43,39 @@ def build_router(services: Services) -> APIRouter:
     store = services.store
 
     @router.get("/runs")
-    def list_runs() -> dict[str, Any]:
-        """Every run's line in the list, newest first."""
-        return {"runs": [asdict(summary) for summary in store.summaries()], "now": time.time()}
+    def list_runs(newest: int | None = None) -> dict[str, Any]:
+        """The newest runs' lines in the list, or all of them; how many there are, and how many are at work."""
+        found = store.summaries()
+        at_work = sum(summary.state in AT_WORK for summary in found)
+        lines = [asdict(summary) for summary in found[:newest]]
+        return {"runs": lines, "count": len(found), "at_work": at_work, "now": time.time()}
+
+    @router.get("/compare")
+    def compare_runs(request: Request, lang: str = "en") -> dict[str, Any]:
+        """The runs named by ``run=…&run=…`` beside each other."""
+        return comparing.told(
+            words(language_of(lang)), [store.get(each) for each in request.query_params.getlist("run")]
+        )
+
+    @router.get("/trash")
+    def list_trash() -> dict[str, Any]:
+        """The runs in the trash, newest first."""
+        return {"runs": [asdict(summary) for summary in store.trashed()]}
+
+    @router.delete("/trash")
+    def empty_trash() -> dict[str, int]:
+        """Remove all that is in the trash for good."""
+        return {"freed_bytes": store.empty_trash()}
+
+    @router.delete("/trash/{run_id}")
+    def remove_run(run_id: str) -> dict[str, int]:
+        """Remove one run of the trash for good."""
+        return {"freed_bytes": store.empty_trash(run_id)}
+
+    @router.post("/trash/{run_id}/restore")
+    def restore_run(run_id: str) -> dict[str, str]:
+        """Put a run of the trash back into the list."""
+        return {"run": store.restore(run_id).id}
 
     @router.get("/runs/{run_id}/events")
     def run_events(run_id: str, since: int = 0, lang: str = "en") -> dict[str, Any]:
@@ -62,6 +93,11 @@ def build_router(services: Services) -> APIRouter:
     def run_log(run_id: str) -> dict[str, Any]:
         """The end of the run's log."""
         return {"lines": last_lines(store.get(run_id).log_path, 200)}
+
+    @router.get("/runs/{run_id}/stacks")
+    def run_stacks(run_id: str) -> dict[str, str]:
+        """Where the threads of a run are that has not told anything for long."""
+        return {"stacks": store.get(run_id).stacks}
 
     @router.post("/runs/{run_id}/stop")
     def stop_run(run_id: str) -> dict[str, str]:
@@ -88,12 +124,21 @@ def build_router(services: Services) -> APIRouter:
     @router.post("/runs/{run_id}/name")
     async def rename_run(run_id: str, request: Request) -> dict[str, str]:
         """Call the run what the body's ``name`` says."""
-        store.rename(run_id, _name_in(await request.body()))
+        name = _document_in(await request.body()).get("name")
+        store.rename(run_id, name if isinstance(name, str) else "")
         return {"name": store.get(run_id).name}
+
+    @router.post("/runs/{run_id}/remarks")
+    async def remark_run(run_id: str, request: Request) -> dict[str, Any]:
+        """Note the body's ``tags`` and ``notes`` about the run."""
+        document = _document_in(await request.body())
+        tags, notes = document.get("tags"), document.get("notes")
+        store.remark(run_id, map(str, tags) if isinstance(tags, list) else [], notes if isinstance(notes, str) else "")
+        return asdict(read_remarks(store.get(run_id)))
 
     @router.delete("/runs/{run_id}")
     def delete_run(run_id: str) -> dict[str, str]:
-        """Remove the run and its files."""
+        """Put the run and its files into the trash."""
         store.delete(run_id)
         services.predictors.forget(run_id)
         return {"deleted": run_id}
@@ -161,13 +206,13 @@ def word_errors(app: FastAPI, home: Home) -> None:
         return worded(request, typed_error(error, home.path) or Unexpected(detail=f"{type(error).__name__}: {error}"))
 
 
-def _name_in(body: bytes) -> str:
+def _document_in(body: bytes) -> dict[str, Any]:
+    """The JSON object of a request; an empty one where it is none."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        return ""
-    name = document.get("name") if isinstance(document, dict) else None
-    return name if isinstance(name, str) else ""
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _news(job: JobDirectory, since: int, lang: str) -> dict[str, Any]:

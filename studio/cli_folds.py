@@ -15,7 +15,7 @@ from backend.specs import RunSpec
 from studio.cli_follow import Interrupts, Left, follow
 from studio.cli_progress import build_watcher
 from studio.cli_runs import error_of
-from studio.terminal import LEFT, METRICS_SHOWN, STATUS_OF_STATE, STOPPED, Terminal, build_table, metric_text
+from studio.terminal import LEFT, METRICS_SHOWN, STOPPED, Terminal, build_table, metric_text, status_of_end
 
 ALL = "all"
 FOLD = "split__fold"
@@ -56,7 +56,7 @@ def train_folds(
             return [*ended, (run, run.status())], LEFT
         ended.append((run, status))
         if status.state is not JobState.COMPLETED:
-            return ended, STATUS_OF_STATE[status.state]
+            return ended, status_of_end(status.state, error_of(run, status))
         if interrupts.count and fold < folds:  # the stop came when this one was as good as over
             return ended, STOPPED
     return ended, 0

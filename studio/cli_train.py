@@ -23,7 +23,7 @@ from studio.cli_follow import Interrupts, Left, follow
 from studio.cli_progress import build_watcher
 from studio.cli_runs import error_of, find_run, kept_text
 from studio.remedies import remedies_of, remedy_of, remedy_text, resuming_helps
-from studio.terminal import LEFT, STATUS_OF_STATE, STOPPED, Terminal, error_document, metrics_table
+from studio.terminal import LEFT, STOPPED, Terminal, error_document, metrics_table, status_of_end
 
 PROGRAM = "python -m studio"
 YAML_ENDINGS = (".yaml", ".yml")
@@ -143,7 +143,7 @@ def _follow(
         terminal.document(train_document(terminal, run, status))
     else:
         show_end(terminal, run, status, home_flag)
-    return STATUS_OF_STATE[status.state]
+    return status_of_end(status.state, error_of(run, status))
 
 
 def _train_folds(

@@ -18,12 +18,24 @@ from backend.errors import (
     CheckpointMissing,
     CombinationImpossible,
     CombinationUnknown,
+    ComparisonInvalid,
     DataError,
+    DiskFull,
+    HubDataUnreachable,
+    HubUnreachable,
+    LossNotFinite,
+    MemoryFull,
+    MemoryKilled,
     ModelError,
     NameInvalid,
     OutputTaken,
     OutputUnknown,
+    ProcessCrashed,
+    ProcessesLost,
+    ProcessOverdue,
+    RemarksInvalid,
     RemedyMissing,
+    ResumeRefused,
     RunActive,
     RunAmbiguous,
     RunMissing,
@@ -43,6 +55,22 @@ from studio.i18n import Words
 FAILED, REFUSED, STOPPED, INTERRUPTED, LEFT = 1, 2, 3, 4, 130
 """Exit statuses besides 0: the run (or the studio) failed; the command line or the input does not hold, so nothing
 was started; the user stopped the run; its process was ended from outside; Ctrl-C before an end was known."""
+
+STATUS_OF_ERROR: tuple[tuple[type[StudioError], int], ...] = (
+    (MemoryFull, 5),
+    (MemoryKilled, 5),
+    (DiskFull, 6),
+    (LossNotFinite, 7),
+    (HubUnreachable, 8),
+    (HubDataUnreachable, 8),
+    (DataError, 9),
+    (ModelError, 10),
+    (ProcessCrashed, 11),
+    (ProcessesLost, 11),
+    (ProcessOverdue, 12),
+    (ResumeRefused, 13),
+)
+"""What ended a run that was started, the first that fits; any other failure is a mistake of the studio: 1."""
 
 STATUS_OF_STATE = {
     JobState.COMPLETED: 0,
@@ -67,6 +95,8 @@ _REFUSALS = (
     RunNotResumable,
     CheckpointMissing,
     NameInvalid,
+    RemarksInvalid,
+    ComparisonInvalid,
     TextMissing,
     OutputUnknown,
     OutputTaken,
@@ -76,6 +106,14 @@ _REFUSALS = (
 PIPE_WIDTH = 120
 """Columns of a table where standard output is no terminal."""
 METRICS_SHOWN = ("accuracy", "f1", "f1_macro", "mcc")
+
+
+def status_of_end(state: JobState, error: StudioError | None) -> int:
+    """The exit status of a command whose run ended so."""
+    for kind, status in STATUS_OF_ERROR:
+        if isinstance(error, kind):
+            return status
+    return STATUS_OF_STATE[state]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import gradio as gr
 SCRIPTS = (
     "studio.js",
     "runs.js",
+    "compare.js",
+    "history.js",
     "jobs.js",
     "lab.js",
     "labels.js",

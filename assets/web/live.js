@@ -131,10 +131,14 @@ Object.assign(Studio, (() => {
         stop.disabled = true;
         try { await ask(`api/runs/${given.run}/stop`, { method: "POST" }); } catch (error) { ending.replaceChildren(make("p", { class: "problem", text: `${error.what} ${error.next}` })); stop.disabled = false; }
       } });
-      const row = phaseRow(), charts = curves();
+      const row = phaseRow(), charts = curves(), notify = Studio.notifySwitch();
+      const stacks = make("pre", { class: "log" }), silentWords = make("span");
+      const silent = make("div", { class: "banner warn", role: "status", hidden: true }, silentWords, make("details", { ontoggle: async (event) => {
+        if (event.target.open) stacks.textContent = (await ask(`api/runs/${given.run}/stacks`)).stacks || words["train.stacks_none"];
+      } }, make("summary", { text: words["train.stacks"] }), stacks));
       element.append(make("section", { class: "live" },
-        make("div", { class: "live-head" }, name, state, make("span", { class: "grow" }), stop), row.node,
-        make("div", { class: "live-line" }, where, times), bar, facts, ending, charts.node, notes));
+        make("div", { class: "live-head" }, name, state, make("span", { class: "grow" }), notify, stop), row.node,
+        make("div", { class: "live-line" }, where, times), bar, silent, facts, ending, charts.node, notes));
       let since = 0, lost = false, attempt = 1, begun = 0, stretch = { total: 0, begun: 0 };
 
       const takers = {
@@ -152,7 +156,7 @@ Object.assign(Studio, (() => {
       function drawLine(status, now, queue) {
         const { progress, phase } = status, share = status.state === "completed" ? 1 : progress?.total ? progress.done / progress.total : 0;
         state.className = `state ${status.state}`; state.textContent = words[`state.${status.state}`];
-        document.title = `${working(status.state) ? `${Math.round(share * 100)} % · ` : ""}Studio`;
+        Studio.title(working(status.state) ? share : null);
         const parts = [];
         if (moving(status.state)) {
           parts.push(status.state === "queued" ? waits(queue) : words[`phase.${phase}`] ?? words["state.starting"]);
@@ -171,6 +175,9 @@ Object.assign(Studio, (() => {
         fillBar.style.width = `${share * 100}%`; bar.setAttribute("aria-valuenow", Math.round(share * 100));
         bar.className = `progress ${status.state}${moving(status.state) && !progress?.total ? " unknown" : ""}`;
         bar.hidden = ["queued", "cancelled"].includes(status.state); // it has not begun
+        if (notify) notify.hidden = !moving(status.state);
+        silent.hidden = !status.silent_s;
+        if (status.silent_s) silentWords.textContent = fill(words["train.silent"], { time: duration(status.silent_s) });
         stop.hidden = !moving(status.state); stop.disabled = status.state === "stopping";
         stop.textContent = words[{ stopping: "state.stopping", queued: "train.cancel" }[status.state] ?? "train.stop"];
       }
@@ -244,5 +251,5 @@ Object.assign(Studio, (() => {
     show();
   }
 
-  return { liveRun };
+  return { liveRun, chartLayout, chartOptions: options };
 })());

@@ -1,12 +1,11 @@
-/* The list of runs: short beside every page, whole on its own page. */
+/* The newest runs beside every page: where each stands, what the window's title says, and word of one that has ended. */
 "use strict";
 
 Object.assign(Studio, (() => {
-  const { words, make, ask, repeat, fill, score, duration, moving, working } = Studio;
-  const marks = { queued: "○", cancelled: "–", starting: "●", running: "●", stopping: "●", completed: "✓", stopped: "■", failed: "!", interrupted: "!" };
+  const { words, make, ask, repeat, fill, score, working, moving, marks, address } = Studio;
+  const NEWEST = 12, HIDDEN_EVERY = 5;
 
   const openRun = () => new URLSearchParams(location.search).get("run");
-  const address = (run) => `?run=${run.id}&step=${run.state === "completed" ? "results" : "train"}`;
 
   function line(run) {
     const status = run.state === "completed" && run.metrics.f1 !== undefined
@@ -22,11 +21,6 @@ Object.assign(Studio, (() => {
     return entry;
   }
 
-  function started(seconds) {
-    const when = new Date(seconds * 1000), short = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" };
-    return make("td", { class: "number", title: when.toLocaleString(Studio.language()), text: when.toLocaleString(Studio.language(), short) });
-  }
-
   /** The newest runs beside the page. */
   function sidebar(element) {
     const list = make("nav", { class: "run-list", "aria-label": words["nav.runs"] });
@@ -34,83 +28,68 @@ Object.assign(Studio, (() => {
     const drawer = element.closest(".runs-sidebar");
     // On a narrow window the list is a drawer: it starts closed, so that the page is seen first.
     if (drawer && window.innerWidth < 768) requestAnimationFrame(() => drawer.classList.contains("open") && drawer.querySelector(".toggle-button")?.click());
-    let shown = "";
+    let shown = "", hiddenTicks = 0;
     repeat(element, 2000, async () => {
-      const { runs } = await ask("api/runs").catch(() => ({ runs: null }));
+      // A tab that is not seen still has a title, and may have been asked to tell of an end.
+      if (document.hidden && hiddenTicks++ % HIDDEN_EVERY) return;
+      const { runs, count, at_work: atWork } = await ask(`api/runs?newest=${NEWEST}`).catch(() => ({ runs: null }));
       if (!runs) return;
-      const now = JSON.stringify([runs.slice(0, 12), openRun()]);
+      Studio.heard(runs);
+      const open = runs.find((run) => run.id === openRun());
+      if (open) Studio.title(working(open.state) ? open.share_done : null);
+      const now = JSON.stringify([runs, count, openRun()]);
       if (now === shown) return;
       shown = now;
       list.replaceChildren(
-        ...(runs.length ? runs.slice(0, 12).map((run) => line(run)) : [make("p", { class: "muted", text: words["nav.no_runs"] })]),
-        ...(runs.length ? [make("a", { href: "?step=runs", "data-go": true, class: "all", text: fill(words["nav.all_runs"], { count: runs.length }) })] : []));
-      const active = runs.filter((run) => working(run.state)).length;
+        ...(runs.length ? runs.map((run) => line(run)) : [make("p", { class: "muted", text: words["nav.no_runs"] })]),
+        ...(runs.length ? [make("a", { href: "?step=runs", "data-go": true, class: "all", text: fill(words["nav.all_runs"], { count }) })] : []));
       for (const chip of document.querySelectorAll("[data-running]")) {
-        chip.textContent = active ? fill(words["header.running"], { count: active }) : "";
-        chip.hidden = !active;
+        chip.textContent = atWork ? fill(words["header.running"], { count: atWork }) : "";
+        chip.hidden = !atWork;
       }
-    });
+    }, { hidden: true });
   }
 
-  /** The page with every run: open, rename, delete. */
-  function runsTable(element) {
-    const body = make("tbody"), problem = make("p", { class: "problem", role: "alert", hidden: true }), empty = make("p", { class: "empty", text: words["nav.no_runs"], hidden: true });
-    const heads = ["state", "name", "data", "model", "metric", "duration", "created", "actions"];
-    const table = make("table", { class: "figures runs" }, make("thead", {}, make("tr", {}, ...heads.map((h) => make("th", { text: words[`runs.${h}`], scope: "col" })))), body);
-    element.replaceChildren(problem, empty, make("div", { class: "scroll" }, table));
-    let shown = "", editing = false;
+  // -- word of an end, where the browser may give it
 
-    const failed = (error) => { problem.textContent = `${error.what} ${error.next}`; problem.hidden = false; };
-    const change = async (path, options) => {
-      problem.hidden = true;
-      try { await ask(path, options); } catch (error) { failed(error); }
-      editing = false; shown = ""; await refresh();
-    };
-    function rename(run, cell) {
-      editing = true;
-      const field = make("input", { type: "text", value: run.name, maxlength: 120, "aria-label": words["runs.rename"] });
-      const finish = (save) => (save ? change(`api/runs/${run.id}/name`, { method: "POST", body: { name: field.value } }) : (editing = false, shown = "", refresh()));
-      field.addEventListener("keydown", (event) => { if (event.key === "Enter") finish(true); if (event.key === "Escape") finish(false); });
-      cell.replaceChildren(field, make("button", { class: "small", text: words["runs.save"], onclick: () => finish(true) }));
-      field.focus(); field.select();
+  const KEPT = "studio-notify";
+  const kept = () => { try { return localStorage.getItem(KEPT) === "yes"; } catch { return false; } };
+  const keep = (on) => { try { localStorage.setItem(KEPT, on ? "yes" : "no"); } catch { /* storage is off: asked again after a reload */ } };
+  const possible = () => "Notification" in window && window.isSecureContext;
+  const notifying = () => possible() && Notification.permission === "granted" && kept();
+  const seen = new Map();
+
+  /** Tell of each run that has ended since the last time, if that was asked for. */
+  function heard(runs) {
+    for (const run of runs) {
+      const before = seen.get(run.id);
+      seen.set(run.id, run.state);
+      if (!before || !moving(before) || moving(run.state) || !notifying()) continue;
+      const result = run.metrics.f1 === undefined ? "" : ` · ${words["metric.f1"]} ${score(run.metrics.f1)}`;
+      // By its tag, several tabs tell of it once.
+      const note = new Notification(run.name, { body: `${words[`state.${run.state}`]}${result}`, tag: run.id, icon: "/studio-assets/icon.svg" });
+      note.onclick = () => { window.focus(); Studio.go(address(run)); note.close(); };
     }
-    function remove(run, cell) {
-      editing = true;
-      cell.replaceChildren(
-        make("span", { class: "question", text: fill(words["runs.delete_question"], { name: run.name }) }),
-        make("button", { class: "small danger", text: words["runs.delete_yes"], onclick: () => change(`api/runs/${run.id}`, { method: "DELETE" }) }),
-        make("button", { class: "small", text: words["runs.delete_no"], onclick: () => { editing = false; shown = ""; refresh(); } }));
-    }
-    function row(run, now) {
-      const actions = make("td", { class: "actions" }), name = make("td", { class: "name" });
-      name.append(make("a", { href: address(run), "data-go": true, text: run.name }));
-      if (run.state === "queued") actions.append(
-        make("button", { class: "small", text: words["runs.first"], onclick: () => change(`api/runs/${run.id}/queue?to=0`, { method: "POST" }) }),
-        make("button", { class: "small", text: words["train.cancel"], onclick: () => change(`api/runs/${run.id}/stop`, { method: "POST" }) }));
-      actions.append(
-        make("button", { class: "small", text: words["runs.rename"], onclick: () => rename(run, name) }),
-        make("button", { class: "small", text: words["runs.delete"], disabled: moving(run.state), title: moving(run.state) ? words["runs.delete_running"] : null, onclick: () => remove(run, actions) }));
-      const ended = run.ended ?? (moving(run.state) ? now : null);
-      return make("tr", { "data-run": run.id },
-        make("td", {}, make("span", { class: `state ${run.state}`, text: words[`state.${run.state}`] })),
-        name, make("td", { class: "text", text: run.data }), make("td", { class: "text", text: run.model === "starter" ? words["model.starter"] : run.model }),
-        make("td", { class: "number", text: run.metrics.f1 === undefined ? "–" : `${words["metric.f1"]} ${score(run.metrics.f1)}` }),
-        make("td", { class: "number", text: ended ? duration(ended - run.created) : "–" }),
-        started(run.created),
-        actions);
-    }
-    async function refresh() {
-      if (editing) return;
-      const { runs, now } = await ask("api/runs").catch(() => ({ runs: null }));
-      if (!runs || editing) return;
-      const key = JSON.stringify([runs, runs.some((run) => moving(run.state)) ? Math.round(now) : 0]);
-      if (key === shown) return;
-      shown = key;
-      body.replaceChildren(...runs.map((run) => row(run, now)));
-      empty.hidden = runs.length > 0; table.hidden = !runs.length;
-    }
-    repeat(element, 2000, refresh);
   }
 
-  return { sidebar, runsTable };
+  /** The switch for it; null where this browser cannot. */
+  function notifySwitch() {
+    if (!possible()) return null;
+    const button = make("button", { class: "small notify", type: "button", onclick: async () => {
+      if (notifying()) keep(false);
+      else { keep(true); if (Notification.permission === "default") await Notification.requestPermission(); }
+      draw();
+    } });
+    function draw() {
+      const denied = Notification.permission === "denied";
+      button.disabled = denied;
+      button.setAttribute("aria-pressed", notifying());
+      button.textContent = words[notifying() ? "train.notify_on" : "train.notify"];
+      button.title = words[denied ? "train.notify_denied" : "train.notify_help"];
+    }
+    draw();
+    return button;
+  }
+
+  return { sidebar, heard, notifySwitch };
 })());

@@ -34,6 +34,11 @@ const Studio = (() => {
   };
   const count = (n) => Number(n).toLocaleString("en-US");
   const score = (n) => (n === null || n === undefined ? "–" : Number(n).toFixed(3));
+  /** Bytes for people: 340 MB. */
+  const size = (n) => {
+    const units = ["B", "kB", "MB", "GB", "TB"], place = n < 1 ? 0 : Math.min(4, Math.floor(Math.log10(n) / 3)), value = n / 1000 ** place;
+    return `${place && value < 10 ? value.toFixed(1) : Math.round(value)} ${units[place]}`;
+  };
   const rate = (n) => (n >= 100 ? count(Math.round(n)) : Number(n).toPrecision(3));
 
   /** Ask the server; a worded error is thrown as {what, next}. */
@@ -46,13 +51,13 @@ const Studio = (() => {
     return document;
   }
 
-  /** Repeat `task` every `everyMs` while `element` is on the page and the tab is seen. `task` returns false to end. */
-  function repeat(element, everyMs, task) {
+  /** Repeat `task` every `everyMs` while `element` is on the page and, unless `hidden`, seen. It returns false to end. */
+  function repeat(element, everyMs, task, { hidden = false } = {}) {
     let busy = false, ended = false;
     const tick = async () => {
       if (ended) return;
       if (!element.isConnected) { ended = true; clearInterval(timer); return; }
-      if (busy || document.hidden) return;
+      if (busy || (document.hidden && !hidden)) return;
       busy = true;
       try { if ((await task()) === false) { ended = true; clearInterval(timer); } }
       finally { busy = false; }
@@ -93,6 +98,16 @@ const Studio = (() => {
     history.replaceState(null, "", here(`?${query}`));
     switchLanguageLinks();
   }
+  const inQuery = (name) => new URLSearchParams(location.search).get(name);
+  /** Note in the address what a page shows: {name: value}, an empty value takes the name away. */
+  function setQuery(values) {
+    const query = new URLSearchParams(location.search);
+    for (const [name, value] of Object.entries(values)) value ? query.set(name, value) : query.delete(name);
+    history.replaceState(null, "", here(`?${query}`));
+    switchLanguageLinks();
+  }
+  /** The window's title: how far the open run is, from 0 to 1; null where none is at work. */
+  const title = (share) => { document.title = `${share === null ? "" : `${Math.round(share * 100)} % · `}Studio`; };
   function switchLanguageLinks() {
     for (const link of document.querySelectorAll("a.language"))
       link.href = `${link.dataset.path}${location.search}`;
@@ -164,5 +179,9 @@ const Studio = (() => {
   const working = (state) => ["starting", "running", "stopping"].includes(state);
   const moving = (state) => state === "queued" || working(state);
 
-  return { language, words, make, parsed, fill, duration, count, score, rate, ask, repeat, go, router, ready, step, moving, working };
+  const marks = { queued: "○", cancelled: "–", starting: "●", running: "●", stopping: "●", completed: "✓", stopped: "■", failed: "!", interrupted: "!" };
+  /** Where a click on a run leads. */
+  const address = (run) => `?run=${run.id}&step=${run.state === "completed" ? "results" : "train"}`;
+
+  return { language, words, make, parsed, fill, duration, count, score, size, rate, ask, repeat, go, router, ready, step, title, inQuery, setQuery, moving, working, marks, address };
 })();

@@ -82,6 +82,26 @@ class ResumeRefused(RunError):
 
 
 @dataclass(eq=False)
+class RemarksInvalid(RunError):
+    """Tags or notes of a run that are too many, too long, or cannot stand in a list of tags."""
+
+    code = "run.remarks_invalid"
+    most_tags: int
+    tag_length: int
+    notes_length: int
+
+
+@dataclass(eq=False)
+class ComparisonInvalid(RunError):
+    """So many runs are not put beside each other."""
+
+    code = "run.comparison_invalid"
+    given: int
+    fewest: int
+    most: int
+
+
+@dataclass(eq=False)
 class NameInvalid(RunError):
     code = "run.name_invalid"
     longest: int
@@ -91,6 +111,13 @@ class NameInvalid(RunError):
 class ProcessKilled(RunError):
     code = "run.killed"
     signal: str
+
+
+@dataclass(eq=False)
+class MemoryKilled(RunError):
+    """The system's memory was at its end, and it ended the process that had most of it."""
+
+    code = "run.memory_killed"
 
 
 @dataclass(eq=False)

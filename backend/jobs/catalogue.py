@@ -7,10 +7,11 @@ a reset bug with several writers before 3.51.3. See docs/decisions/002-catalogue
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from backend.jobs.directory import JobState
@@ -45,6 +46,10 @@ class RunSummary:
     share_done: float = 0.0
     """Of the current phase, 0 to 1."""
     attempt: int = 1
+    tags: list[str] = field(default_factory=list)
+    notes: str = ""
+    disk_bytes: int = 0
+    """Of all its files."""
 
     @property
     def headline(self) -> tuple[str, float] | None:
@@ -57,6 +62,7 @@ class Catalogue:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._known: tuple[bytes, dict[str, RunSummary]] = (b"", {})
 
     def put(self, summary: RunSummary) -> None:
         """Add or replace one run."""
@@ -70,10 +76,26 @@ class Catalogue:
             connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
     def all(self) -> dict[str, RunSummary]:
-        """Every run the index knows, by id."""
-        with self._connection() as connection:
-            rows = connection.execute("SELECT summary FROM runs").fetchall()
-        return {s.id: s for s in (_summary(text) for (text,) in rows)}
+        """Every run the index knows, by id. As long as nobody has changed it, it is read once."""
+        changes = self._changes()
+        if not changes or changes != self._known[0]:
+            with self._connection() as connection:
+                rows = connection.execute("SELECT summary FROM runs").fetchall()
+            self._known = changes, {s.id: s for s in (_summary(text) for (text,) in rows)}
+        return dict(self._known[1])
+
+    def _changes(self) -> bytes:
+        """What is another one after each change: which file it is, and the counter in its header; empty without one.
+
+        https://sqlite.org/fileformat2.html#file_change_counter
+        """
+        try:
+            with open(self._path, "rb") as stream:
+                stream.seek(24)
+                counter = stream.read(4)
+                return b"%d " % os.fstat(stream.fileno()).st_ino + counter if len(counter) == 4 else b""
+        except FileNotFoundError:
+            return b""
 
     def clear(self) -> None:
         """Forget everything, also where the file is damaged."""

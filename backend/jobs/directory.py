@@ -8,6 +8,7 @@ exit.json     how it ended, written by the supervisor
 queued        its place among those that wait for their turn; gone once it has begun (runs only)
 log.txt       everything its processes printed
 lock          held (flock) as long as the supervisor or the worker lives
+stacks.txt    where its threads were when nothing had happened for long
 rank-N.json   why process N of several failed, written by it
 reserve       room on the disk for the last word, given back when the job ends
 stop          there once the user asked it to stop
@@ -50,6 +51,9 @@ from backend.jobs.files import read_json, sync, write_bytes, write_json
 RESERVE_BYTES = 64 << 10
 RANK_ERROR = "rank-"
 LOCK_LOOK_S = 0.02
+HUNG_S = 190.0
+"""Without an event for so long a job may hang; by then it has written down where its threads are."""
+STACKS_CHARACTERS = 20_000
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
@@ -96,6 +100,8 @@ class JobStatus:
     ended: float | None
     """Seconds since 1970; None while it lives, and where no process was left to note the time."""
     attempt: int = 1
+    silent_s: float | None = None
+    """For one at work that has not told anything for long, how long; it may hang."""
 
 
 class JobDirectory:
@@ -179,6 +185,11 @@ class JobDirectory:
     def log_path(self) -> Path:
         """Everything the job's processes printed."""
         return self.path / "log.txt"
+
+    @property
+    def stacks_path(self) -> Path:
+        """Where its threads were when nothing had happened for long; empty as long as that was not so."""
+        return self.path / "stacks.txt"
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -326,7 +337,24 @@ class JobDirectory:
         progress = self.last_event(Progressed) if entered and entered["type"] == Progressed.__name__ else None
         assert progress is None or isinstance(progress, Progressed)
         state, error, kept, ended = self._end(alive, closing, phase)
-        return JobStatus(state, self.description["created"], phase, progress, error, kept, ended, self.attempt)
+        silent_s = self._silent_s() if state in (JobState.RUNNING, JobState.STOPPING) else None
+        created = self.description["created"]
+        return JobStatus(state, created, phase, progress, error, kept, ended, self.attempt, silent_s)
+
+    def _silent_s(self) -> float | None:
+        try:
+            silent_s = time.time() - self.events_path.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        return silent_s if silent_s > HUNG_S else None
+
+    @property
+    def stacks(self) -> str:
+        """Where the threads of a job are that has been silent for long, as Python tells it; else empty."""
+        try:
+            return self.stacks_path.read_text("utf-8", "replace")[-STACKS_CHARACTERS:]
+        except FileNotFoundError:
+            return ""
 
     def _end(
         self, alive: bool, closing: dict[str, Any] | None, phase: str

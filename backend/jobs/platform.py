@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -55,6 +56,15 @@ def end_descendants(group: int) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs([process for process in everyone if process.pid != group], timeout=ENDING_S)
+
+
+def memory_kills() -> int:
+    """How many processes this system has ended because its memory, or that of a group, was at its end; 0 if unknown."""
+    try:
+        lines = Path("/proc/vmstat").read_text("ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -5,6 +5,7 @@ A worker module is a function from a `JobContext` to a result, and ``sys.exit(ru
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from backend.errors import ProcessesLost, StudioError, Unexpected, typed_error
 from backend.jobs.directory import RANK_ERROR, JobDirectory
@@ -22,6 +23,8 @@ from backend.jobs.files import write_json
 from backend.jobs.platform import end_with_parent
 from backend.jobs.ranks import rank_of
 
+SILENT_S = 180.0
+"""After so long without an event a job may hang: where its threads are is written down, and nothing else happens."""
 PROGRESS_INTERVAL_S = 0.25
 LONGEST_PROGRESS_INTERVAL_S = 10.0
 OTHERS_S = 3.0
@@ -51,6 +54,7 @@ class JobContext:
         self.phase_name = ""
         self.rank = rank_of(os.environ)
         self._log = EventLog(job.events_path) if self.rank.leads else None
+        self._stacks: IO[str] | None = None
         self._terminated = False
         self._progressed_at = 0.0
         self._phase_started = time.monotonic()
@@ -59,6 +63,8 @@ class JobContext:
         """Record what happened; where several processes do the job, the first one of this machine does so."""
         if self._log is not None:
             self._log.write(event)
+        if self._stacks is not None:
+            watch_for_silence(self._stacks)
 
     @contextmanager
     def phase(self, name: str, *, hears_stop: bool = True) -> Iterator[None]:
@@ -93,6 +99,12 @@ class JobContext:
         if self.stop_requested:
             raise StopRequested
 
+    def write_stacks_when_silent(self) -> None:
+        """From now on write where every thread is into the job's folder, whenever long enough nothing has happened."""
+        path = self.job.stacks_path if self.rank.leads else self.path / f"stacks-{self.rank.number}.txt"
+        self._stacks = open(path, "w", encoding="utf-8")  # noqa: SIM115 - it stays open to the end
+        watch_for_silence(self._stacks)
+
     def hear_termination(self) -> None:
         """Let SIGTERM and SIGINT ask for a stop instead of ending the process."""
 
@@ -101,6 +113,11 @@ class JobContext:
 
         signal.signal(signal.SIGTERM, terminated)
         signal.signal(signal.SIGINT, terminated)
+
+
+def watch_for_silence(stacks: IO[str]) -> None:
+    """Start the clock anew. It is a thread of C, which needs not wait for one that holds the interpreter."""
+    faulthandler.dump_traceback_later(SILENT_S, file=stacks)
 
 
 def run_job(
@@ -113,6 +130,7 @@ def run_job(
     context = JobContext(JobDirectory(Path(sys.argv[1])))
     if context.rank.leads:
         context.hear_termination()
+    context.write_stacks_when_silent()
     end_with_parent()
     try:
         result = body(context)

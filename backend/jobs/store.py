@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import secrets
-import shutil
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,7 +29,9 @@ from backend.jobs.directory import JobDirectory, JobState, is_job_id
 from backend.jobs.events import Evaluated
 from backend.jobs.files import alone, read_json, write_bytes
 from backend.jobs.launch import launch
+from backend.jobs.remarks import build_remarks, read_remarks, write_remarks
 from backend.jobs.supervisor import cancel
+from backend.jobs.trash import Trash, disk_bytes
 from backend.recipes import with_recipe
 from backend.settings import Home
 from backend.specs import STARTER, RunSpec
@@ -50,6 +50,7 @@ class RunStore:
     def __init__(self, home: Home) -> None:
         self.home = home
         self._catalogue = Catalogue(home.catalogue)
+        self._trash = Trash(home.trash)
         self._opened: dict[str, JobDirectory] = {}
         self._lock = threading.Lock()
 
@@ -227,6 +228,17 @@ class RunStore:
         run.rename(name)
         self._index(summarise(run))
 
+    def remark(self, run_id: str, tags: Iterable[str], notes: str) -> None:
+        """Note these tags and notes about the run, in place of what was noted before.
+
+        Raises:
+            RunMissing: there is no such run.
+            RemarksInvalid: they are too many or too long.
+        """
+        run = self.get(run_id)
+        write_remarks(run, build_remarks(tags, notes))
+        self._index(summarise(run))
+
     def stop(self, run_id: str) -> None:
         """Ask the run to stop at its next step; one that waits for its turn is cancelled."""
         run = self.get(run_id)
@@ -240,7 +252,7 @@ class RunStore:
                 os.close(descriptor)
 
     def delete(self, run_id: str) -> None:
-        """Remove the run and all its files.
+        """Put the run and all its files into the trash.
 
         Raises:
             RunMissing: there is no such run.
@@ -249,17 +261,37 @@ class RunStore:
         run = self.get(run_id)
         if not run.status().state.is_final:
             raise RunActive(run=run.name or run_id)
-        # Renamed first: a half-deleted folder is never taken for a run. Meanwhile nobody can resume it.
-        doomed = run.path.with_name(f".deleted-{run_id}-{secrets.token_hex(2)}")
         try:
-            with run.locked(wait_s=LEAVING_S):
-                run.path.rename(doomed)
+            with run.locked(wait_s=LEAVING_S):  # nobody can resume it meanwhile
+                self._trash.put(run)
         except BlockingIOError:
             raise RunActive(run=run.name or run_id) from None
         with self._lock:
             self._opened.pop(run_id, None)
         self._unindex(run_id)
-        shutil.rmtree(doomed)
+
+    def trashed(self) -> list[RunSummary]:
+        """The runs in the trash, newest first."""
+        return [summarise(run) for run in self._trash.runs()]
+
+    def restore(self, run_id: str) -> JobDirectory:
+        """Put a run from the trash back into the list.
+
+        Raises:
+            RunMissing: it is not in the trash.
+        """
+        self._trash.take_out(run_id, self.home.runs)
+        run = self.get(run_id)
+        self._index(summarise(run))
+        return run
+
+    def empty_trash(self, run_id: str | None = None) -> int:
+        """Remove this run of the trash for good, or all of them; the bytes that were given back.
+
+        Raises:
+            RunMissing: this one is not in the trash.
+        """
+        return self._trash.empty(run_id)
 
     def rebuild(self) -> int:
         """Make the catalogue anew from the folders; returns the number of runs."""
@@ -344,7 +376,7 @@ def summarise(run: JobDirectory) -> RunSummary:
         latest = (run.last_event(Evaluated, attempt=number) for number in range(status.attempt, 0, -1))
         evaluated = next(filter(None, latest), None)
         metrics = evaluated.metrics if isinstance(evaluated, Evaluated) else {}
-    progress = status.progress
+    progress, remarks = status.progress, read_remarks(run)
     return RunSummary(
         id=run.id,
         name=run.name,
@@ -358,5 +390,8 @@ def summarise(run: JobDirectory) -> RunSummary:
         error=status.error.to_dict() if status.error else None,
         phase=status.phase,
         attempt=status.attempt,
+        tags=list(remarks.tags),
+        notes=remarks.notes,
+        disk_bytes=disk_bytes(run.path),
         share_done=min(1.0, progress.done / progress.total) if progress and progress.total else 0.0,
     )

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backend.errors import ProcessCrashed, ProcessKilled, ProcessOverdue
+from backend.errors import MemoryKilled, ProcessCrashed, ProcessKilled, ProcessOverdue
 from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.events import JobFailed, JobStopped
 from backend.jobs.phases import SAVING
-from backend.jobs.platform import adopt_orphans, end_descendants, wait_unreaped
+from backend.jobs.platform import adopt_orphans, end_descendants, memory_kills, wait_unreaped
 from backend.jobs.queue import await_turn
 
 LOG_LINES_KEPT = 20
@@ -65,7 +65,7 @@ def supervise(job: JobDirectory, lock_descriptor: int) -> None:
         pass_fds=held,
         process_group=0,
     )
-    watched = Watched()
+    watched = Watched(memory_kills())
     threading.Thread(target=watch, args=(JobDirectory(job.path), worker.pid, watched), daemon=True).start()
     wait_unreaped(worker.pid)
     with watched.lock:  # as long as it is not reaped, its number is nobody else's
@@ -91,6 +91,8 @@ def cancel(job: JobDirectory) -> None:
 class Watched:
     """Why a worker was ended from here, if it was."""
 
+    memory_kills_before: int = 0
+    """How many processes the system had ended for want of memory when the worker began."""
     overdue: bool = False
     """It was there after its time."""
     deaf: bool = False
@@ -159,7 +161,8 @@ def describe_end(job: JobDirectory, exit_code: int, watched: Watched | None = No
         crashed = -exit_code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
         end["state"] = JobState.FAILED if crashed else JobState.INTERRUPTED
         end["signal"] = name
-        end["error"] = ProcessKilled(signal=name).to_dict()
+        starved = -exit_code == signal.SIGKILL and memory_kills() > watched.memory_kills_before
+        end["error"] = (MemoryKilled() if starved else ProcessKilled(signal=name)).to_dict()
     else:
         end["state"] = JobState.FAILED
         end["error"] = ProcessCrashed(exit_code=exit_code, last_lines=last_lines(job.log_path)).to_dict()

@@ -88,6 +88,8 @@ class Teacher:
     def label(self, texts: Sequence[str], folds: Integers) -> Floats:
         """(m, k) probabilities of other texts, made of training texts of the folds given for each of them."""
         believed = np.empty((len(texts), self.believed.shape[1]))
+        if not texts:
+            return believed
         features = [kind.vectors.transform(texts).tocsr() for kind in self._kinds]
         for fold, models in enumerate(self._models):
             if (mine := folds == fold).any():

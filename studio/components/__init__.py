@@ -9,7 +9,7 @@ import gradio as gr
 
 SCRIPT_WORDS = (
     "nav.", "state.", "phase.", "metric.", "header.", "runs.", "model.starter", "job.", "train.", "chart.", "note.",
-    "unit.", "lab.", "data.name_for", "data.export_ready", "data.other_file", "error.title",
+    "unit.", "lab.", "compare.", "data.name_for", "data.export_ready", "data.other_file", "error.title",
 )  # fmt: skip
 """The words that scripts show: keys, or prefixes that end in a dot. Served as one script by `studio.server`."""
 

@@ -82,10 +82,9 @@ def test_curves_grow_while_the_run_goes_on(open_page: OpenPage, studio: StudioPr
     page.locator("button.stop").click()
     await_state(page, t, "stopped")
     open_step(page, "runs")
-    button = page.get_by_role("button", name=t("runs.rename")).first
-    button.click()
-    page.locator("tr[data-run] input").first.fill("a very long name " * 7)
-    page.locator("tr[data-run] input").first.press("Enter")
+    page.get_by_role("button", name=t("runs.edit")).first.click()
+    page.get_by_label(t("runs.name"), exact=True).first.fill("a very long name " * 7)
+    page.get_by_label(t("runs.name"), exact=True).first.press("Enter")
     expect(page.get_by_role("button", name=t("runs.delete")).first).to_be_in_viewport(ratio=1)
 
 
@@ -97,10 +96,12 @@ def test_an_address_of_something_gone_is_said(open_page: OpenPage, query: str) -
     expect(page.locator(".banner.bad").first).to_have_text(re.compile("没有|不存在"))
 
 
-def test_deleting_asks_with_both_answers_in_sight(open_page: OpenPage, studio: StudioProcess) -> None:
+def test_emptying_the_trash_asks_with_both_answers_in_sight(open_page: OpenPage, studio: StudioProcess) -> None:
     t = words("zh-CN")
     assert studio.runs(), "the run of the test before"
     page = open_page("/zh?step=runs")
     page.get_by_role("button", name=t("runs.delete")).first.click()
-    for answer in ("runs.delete_yes", "runs.delete_no"):
+    page.locator("details.trash summary").click()
+    page.get_by_role("button", name=t("runs.empty")).click()
+    for answer in ("runs.empty_yes", "runs.delete_no"):
         expect(page.locator(".question ~ button", has_text=t(answer))).to_be_in_viewport(ratio=1)

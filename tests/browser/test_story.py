@@ -122,7 +122,7 @@ def test_chinese_reviews_from_file_to_shared_model(
     assert [entry["id"] for entry in studio.runs()] == [run]
 
 
-def test_english_sample_is_stopped_renamed_and_deleted(open_page: OpenPage, studio: StudioProcess) -> None:
+def test_english_sample_is_stopped_renamed_deleted_and_put_back(open_page: OpenPage, studio: StudioProcess) -> None:
     t = words("en")
     page = open_page("/")
     page.locator("#sample-support_tickets-en").click()
@@ -142,16 +142,20 @@ def test_english_sample_is_stopped_renamed_and_deleted(open_page: OpenPage, stud
     expect(page.locator(".ending")).to_contain_text("best checkpoint, from step")
 
     open_step(page, "runs")
-    row.get_by_role("button", name=t("runs.rename")).click()
-    row.locator("input").fill("Tickets <b>one</b>")
-    row.locator("input").press("Enter")
+    row.get_by_role("button", name=t("runs.edit")).click()
+    row.get_by_label(t("runs.name")).fill("Tickets <b>one</b>")
+    row.get_by_label(t("runs.name")).press("Enter")
     expect(row.locator("td.name")).to_have_text("Tickets <b>one</b>")
     expect(page.locator(".run-list .name").first).to_have_text("Tickets <b>one</b>")
     row.get_by_role("button", name=t("runs.delete")).click()
-    expect(row).to_contain_text("for good?")
-    row.get_by_role("button", name=t("runs.delete_no")).click()
-    expect(row.get_by_role("button", name=t("runs.delete"))).to_be_visible()
-    row.get_by_role("button", name=t("runs.delete")).click()
-    row.get_by_role("button", name=t("runs.delete_yes")).click()
     expect(row).to_have_count(0)
+    assert run not in [entry["id"] for entry in studio.runs()]
+    page.locator(".banner").get_by_role("button", name=t("runs.undo")).click()
+    expect(row).to_have_count(1)
+    row.get_by_role("button", name=t("runs.delete")).click()
+    page.locator("details.trash summary").click()
+    page.get_by_role("button", name=t("runs.empty")).click()
+    page.get_by_role("button", name=t("runs.empty_yes")).click()
+    expect(page.locator("details.trash")).to_be_hidden()
+    assert not any((studio.home / "trash").iterdir())
     assert run not in [entry["id"] for entry in studio.runs()]

@@ -111,7 +111,9 @@ def test_stopped_lab_keeps_what_was_measured_and_leaves_no_process(workshop: Wor
     assert ended(job).status().state is JobState.STOPPED
     assert [each.code for each in tried(job)] == ["plain"]
     # The supervisor itself is there for some moments after it has noted the end.
-    until(lambda: not [each for each in psutil.process_iter(["cmdline"]) if str(job.path) in str(each.info["cmdline"])], 5)
+    until(
+        lambda: not [each for each in psutil.process_iter(["cmdline"]) if str(job.path) in str(each.info["cmdline"])], 5
+    )
 
 
 def test_what_cannot_be_tried_is_refused_before_anything_starts(workshop: Workshop) -> None:

@@ -1,0 +1,126 @@
+"""The list of runs: found, sorted, tagged, put beside each other, copied; and word of one that ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from backend.data.choices import first_choices
+from backend.data.datasets import load_profile, start_import, wait
+from backend.jobs.store import RunStore
+from backend.settings import Home
+from backend.specs import build_spec
+from studio.i18n import words
+from tests.browser.studio_process import StudioProcess
+from tests.faults.conftest import SAMPLE, await_that
+
+pytestmark = pytest.mark.browser
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def runs(studio: StudioProcess) -> list[str]:
+    """Two finished runs of one table that differ in two settings: their ids."""
+    home = Home(studio.home)
+    dataset = wait(start_import(home, SAMPLE), 120)["dataset"]
+    choices, store = first_choices(load_profile(home, dataset)), RunStore(home)
+    made = []
+    for name, training in (("first", {"epochs": 2}), ("second", {"epochs": 3, "learning_rate": 1e-3})):
+        run = store.create(build_spec({**choices.model_dump(), "name": name, "training": training}))
+        store.start(run)
+        made.append(run)
+    for run in made:
+        await_that(lambda run=run: run.status().state.is_final, "the end")  # type: ignore[misc]
+    return [run.id for run in made]
+
+
+def names(page: Page) -> list[str]:
+    """The names in the list, from top to bottom."""
+    return page.locator("tr[data-run] td.name > a").all_text_contents()
+
+
+def test_runs_are_tagged_found_and_sorted(open_page: OpenPage, runs: list[str]) -> None:
+    t = words("en")
+    page = open_page("/?step=runs")
+    row = page.locator(f'tr[data-run="{runs[0]}"]')
+    row.get_by_role("button", name=t("runs.edit")).click()
+    row.get_by_label(t("runs.tags")).fill("baseline, <i>odd</i>，baseline")
+    row.get_by_label(t("runs.notes")).fill("learning rate left open")
+    row.get_by_role("button", name=t("runs.save")).click()
+    expect(row.locator("button.tag")).to_have_text(["baseline", "<i>odd</i>"])
+    expect(row.locator(".noted")).to_have_text("learning rate left open")
+
+    assert names(page) == ["second", "first"]
+    page.get_by_role("button", name=t("runs.name"), exact=True).click()
+    expect(page.locator("tr[data-run] td.name > a")).to_have_text(["first", "second"])
+    page.get_by_role("button", name=t("runs.name"), exact=True).click()
+    expect(page.locator("tr[data-run] td.name > a")).to_have_text(["second", "first"])
+
+    page.get_by_label(t("runs.find")).fill("BASE rate")
+    expect(page.locator("tr[data-run] td.name > a")).to_have_text(["first"])
+    page.reload()
+    page.wait_for_selector("body.studio-ready .studio-header")
+    expect(page.locator("tr[data-run] td.name > a")).to_have_text(["first"])
+    page.get_by_label(t("runs.state"), exact=True).select_option("failed")
+    expect(page.get_by_text(t("runs.none_found"))).to_be_visible()
+
+    page.goto(page.url.partition("?")[0] + "?step=runs")
+    row.get_by_role("button", name=t("runs.edit")).click()
+    row.get_by_label(t("runs.tags")).fill("x" * 41)
+    row.get_by_role("button", name=t("runs.save")).click()
+    expect(page.locator(".problem")).to_contain_text("40")
+    expect(row.get_by_label(t("runs.tags"))).to_have_value("x" * 41)
+
+
+@pytest.mark.parametrize("path", ["/", "/zh"])
+def test_runs_stand_beside_each_other_with_what_differs(open_page: OpenPage, runs: list[str], path: str) -> None:
+    t = words("zh-CN" if path == "/zh" else "en")
+    page = open_page(f"{path}?step=runs")
+    button = page.locator(".tools button.button")
+    page.locator(f'tr[data-run="{runs[0]}"] input[type=checkbox]').check()
+    expect(button).to_be_disabled()
+    page.locator(f'tr[data-run="{runs[1]}"] input[type=checkbox]').check()
+    button.click()
+    shown = page.locator(".comparison")
+    expect(shown.locator("table.compared").first.locator("thead a")).to_have_text(["first", "second"])
+    settings = shown.locator("table.compared").nth(1).locator("tbody tr")
+    expect(settings.locator("th")).to_have_text(
+        [t("setting.training.epochs.name"), t("setting.training.learning_rate.name")]
+    )
+    expect(settings.first.locator("td")).to_have_text(["2", "3"])
+    expect(shown.locator(".chart .scatterlayer .trace").nth(5)).to_be_attached()
+    page.reload()
+    expect(page.locator(".comparison table.compared").first).to_be_visible()
+    page.get_by_role("button", name=t("compare.close")).click()
+    expect(page.locator(".comparison")).to_be_hidden()
+
+
+def test_a_run_is_copied_with_its_settings(open_page: OpenPage, runs: list[str]) -> None:
+    t = words("en")
+    page = open_page("/?step=runs")
+    page.locator(f'tr[data-run="{runs[1]}"]').get_by_role("link", name=t("runs.clone")).click()
+    expect(page.get_by_label(t("setting.training.epochs.name")).first).to_have_value("3")
+
+
+def test_a_run_that_ends_is_told_by_a_notification(open_page: OpenPage, studio: StudioProcess, runs: list[str]) -> None:
+    t, store = words("en"), RunStore(Home(studio.home))
+    run = store.create(build_spec({**store.get(runs[0]).spec, "name": "a third", "training": {"epochs": 500}}))
+    store.start(run)
+    page = open_page("/")
+    page.context.grant_permissions(["notifications"], origin=studio.url)
+    page.add_init_script(
+        "window.told = []; window.Notification = class extends Notification {"
+        " constructor(title, options) { super(title, options); told.push([title, options.body, options.tag]); } };"
+    )
+    page.goto(f"{studio.url}/?run={run.id}&step=train")
+    page.locator(".live").get_by_role("button", name=t("train.notify"), exact=True).click()
+    expect(page.locator(".live").get_by_role("button", name=t("train.notify_on"))).to_be_visible()
+    await_that(lambda: "Progressed" in {event["type"] for event in run.documents()}, "progress")
+    expect(page).to_have_title(re.compile(r"^\d+ % · Studio$"))
+    store.stop(run.id)
+    page.wait_for_function("window.told.length > 0", timeout=60_000)
+    assert page.evaluate("window.told") == [["a third", page.evaluate("window.told[0][1]"), run.id]]
+    assert page.evaluate("window.told[0][1]").startswith(t("state.stopped"))
