@@ -33,6 +33,7 @@ check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_durable_writes.py
 
 # A Chromium from wherever this machine has one: already there, Debian's, or playwright's own.
 browser: $(DEV)

@@ -1,9 +1,13 @@
 """The command line: ``python -m studio`` serves the pages, its commands do the same work in a terminal.
 
-Exit statuses: 0 done (for ``train``: the run completed); 1 the run, or the studio itself, failed; 2 the command line
-or the input does not hold, nothing was started; 3 the run was stopped by the user; 4 its process was ended from
-outside; 130 Ctrl-C before an end was known. ``--json`` prints one JSON document on standard output and nothing else,
-for an error ``{"error": {"code", "what", "next", "facts"}}``. Never imports torch, and Gradio only for serving.
+Exit statuses: 0 done (for ``train``: the run completed); 1 a mistake of the studio; 2 the command line or the input
+does not hold, nothing was started; 3 the run was stopped by the user; 4 its process was ended from outside. A run that
+was started has failed for want of memory (5) or of room on the disk (6), because its loss was not finite (7), the Hub
+could not be reached (8), its table (9) or its base model (10) would not do, a process crashed (11), took too long (12),
+or what it was to go on with has changed (13). 130 is Ctrl-C before an end was known.
+
+``--json`` prints one JSON document on standard output and nothing else, for an error
+``{"error": {"code", "what", "next", "facts"}}``. Never imports torch, and Gradio only for serving.
 """
 
 from __future__ import annotations
@@ -21,9 +25,10 @@ from typing import Annotated
 import typer
 
 from backend.errors import StudioError, Unexpected, typed_error
+from backend.jobs.directory import JobState
 from backend.jobs.store import RunStore
 from backend.settings import home_at
-from studio import cli_runs
+from studio import cli_history, cli_runs
 from studio.cli_flags import with_setting_flags
 from studio.cli_help import WordedCommand, WordedGroup
 from studio.cli_usage import usage_sentence
@@ -42,6 +47,7 @@ HostFlag = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="cli.se
 PortFlag = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="cli.serve.port")]
 QuietFlag = Annotated[bool, typer.Option("--no-browser", help="cli.serve.no_browser")]
 ShareFlag = Annotated[bool, typer.Option("--share", help="cli.serve.share")]
+RunsArgument = Annotated[list[str], typer.Argument(metavar="RUN...", help="cli.runs_named")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="cli.run")]
 
 
@@ -150,6 +156,23 @@ def retry(
     raise typer.Exit(retry_here(session.terminal, session.store(home), session.environ, run, remedy, home_flag))
 
 
+@app.command(cls=WordedCommand, help="cli.clone.help")
+@with_setting_flags
+def clone(
+    context: typer.Context,
+    run: RunArgument,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+    **given: str | None,
+) -> None:
+    from studio.cli_train import clone as clone_here
+
+    session = _session(context)
+    home_flag = home or session.home
+    raise typer.Exit(clone_here(session.terminal, session.store(home), session.environ, run, given, home_flag))
+
+
 @app.command(cls=WordedCommand, help="cli.check.help")
 @with_setting_flags
 def check(
@@ -234,9 +257,72 @@ def predict(
 
 
 @app.command(cls=WordedCommand, help="cli.runs.help")
-def runs(context: typer.Context, home: HomeFlag = None, as_json: JsonFlag = False, lang: LanguageFlag = None) -> None:
+def runs(
+    context: typer.Context,
+    find: Annotated[str, typer.Option("--find", metavar="WORDS", help="cli.runs.find", show_default=False)] = "",
+    state: Annotated[JobState | None, typer.Option("--state", help="cli.runs.state")] = None,
+    sort: Annotated[str, typer.Option("--sort", metavar="COLUMN", help="cli.runs.sort")] = cli_runs.NEWEST,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
     session = _session(context)
-    raise typer.Exit(cli_runs.list_runs(session.terminal, session.store(home)))
+    if sort.removeprefix("-") not in cli_runs.SORTS:
+        raise typer.BadParameter(session.terminal.words("cli.runs.sort_unknown", known=list(cli_runs.SORTS)))
+    chosen = state.value if state else ""
+    raise typer.Exit(cli_runs.list_runs(session.terminal, session.store(home), find, chosen, sort))
+
+
+@app.command(cls=WordedCommand, help="cli.compare.help")
+def compare(
+    context: typer.Context,
+    runs: RunsArgument,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
+    session = _session(context)
+    raise typer.Exit(cli_history.compare_runs(session.terminal, session.store(home), runs))
+
+
+@app.command(cls=WordedCommand, help="cli.note.help")
+def note(
+    context: typer.Context,
+    run: RunArgument,
+    name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="cli.note.name")] = None,
+    tags: Annotated[str | None, typer.Option("--tags", metavar="A,B", help="cli.note.tags")] = None,
+    notes: Annotated[str | None, typer.Option("--notes", metavar="TEXT", help="cli.note.notes")] = None,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
+    session = _session(context)
+    raise typer.Exit(cli_history.note(session.terminal, session.store(home), run, name, tags, notes))
+
+
+@app.command(cls=WordedCommand, help="cli.delete.help")
+def delete(
+    context: typer.Context,
+    runs: RunsArgument,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
+    session = _session(context)
+    raise typer.Exit(cli_history.delete(session.terminal, session.store(home), runs))
+
+
+@app.command(cls=WordedCommand, help="cli.trash.help")
+def trash(
+    context: typer.Context,
+    restore: Annotated[str | None, typer.Option("--restore", metavar="RUN", help="cli.trash.restore")] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="cli.trash.empty")] = False,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+    lang: LanguageFlag = None,
+) -> None:
+    session = _session(context)
+    raise typer.Exit(cli_history.trash(session.terminal, session.store(home), restore, empty=empty))
 
 
 @app.command(cls=WordedCommand, help="cli.show.help")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,11 +14,22 @@ from backend.jobs.directory import JobDirectory, JobState, JobStatus
 from backend.jobs.store import RunStore, read_report, summarise
 from backend.jobs.supervisor import last_lines
 from backend.specs import settings
-from studio.i18n import Words, duration
+from studio.i18n import Words, duration, size
 from studio.terminal import Terminal, build_table, error_document, metric_text, metrics_table, per_label_table
 
 LAST = "last"
 """Stands for the newest run wherever a run is named."""
+SORTS: dict[str, Callable[[RunSummary], Any]] = {
+    "created": lambda summary: summary.created,
+    "name": lambda summary: summary.name.lower(),
+    "state": lambda summary: summary.state,
+    "data": lambda summary: summary.data,
+    "model": lambda summary: summary.model,
+    "f1": lambda summary: summary.metrics.get("f1", -1.0),
+    "duration": lambda summary: summary.ended - summary.created if summary.ended else -1.0,
+    "disk": lambda summary: summary.disk_bytes,
+}
+NEWEST = "-created"
 
 
 def find_run(store: RunStore, given: str) -> JobDirectory:
@@ -44,25 +55,41 @@ def find_run(store: RunStore, given: str) -> JobDirectory:
     return store.get(found[0].id)
 
 
-def list_runs(terminal: Terminal, store: RunStore) -> int:
-    """Every run, newest first."""
-    summaries, words = store.summaries(), terminal.words
+def list_runs(terminal: Terminal, store: RunStore, find: str = "", state: str = "", sort: str = NEWEST) -> int:
+    """Every run, newest first; or those whose name, tags, data, model or notes hold all words of ``find``, in a state.
+
+    ``sort`` is one of `SORTS`, with a minus before it the other way round.
+    """
+    everything, words = store.summaries(), terminal.words
+    summaries = [summary for summary in everything if is_found(summary, find, state)]
+    key = SORTS[sort.removeprefix("-")]
+    summaries.sort(key=key, reverse=sort.startswith("-"))
     if terminal.as_json:
         terminal.document([summary_document(s) for s in summaries])
         return 0
-    if not summaries:
+    if not everything:
         terminal.say("cli.no_runs", home=str(store.home.path))
+        return 0
+    if not summaries:
+        terminal.say("runs.none_found")
         return 0
     columns = ("run", "name", "state", "data", "model")
     headers = [words(f"cli.column.{name}") for name in columns]
-    headers += [words("metric.accuracy"), words("metric.f1"), words("cli.column.duration")]
+    headers += [words("metric.accuracy"), words("metric.f1"), words("cli.column.duration"), words("cli.column.disk")]
     table = build_table(*headers, numbers_from=len(columns))
     for s in summaries:
         spent = duration(s.ended - s.created) if s.ended else "–"
-        figures = (metric_text(s.metrics, "accuracy"), metric_text(s.metrics, "f1"), spent)
-        table.add_row(Text(s.id, no_wrap=True), s.name, _state_text(s, words), s.data, s.model, *figures)
+        figures = (metric_text(s.metrics, "accuracy"), metric_text(s.metrics, "f1"), spent, size(s.disk_bytes))
+        name = f"{s.name} [{', '.join(s.tags)}]" if s.tags else s.name
+        table.add_row(Text(s.id, no_wrap=True), name, _state_text(s, words), s.data, s.model, *figures)
     terminal.show(table)
     return 0
+
+
+def is_found(summary: RunSummary, find: str, state: str) -> bool:
+    """Whether a run is in this state (any, if it is empty) and all words of ``find`` stand in what is told of it."""
+    told = "\n".join([summary.name, summary.data, summary.model, summary.notes, *summary.tags]).lower()
+    return state in ("", summary.state) and all(word in told for word in find.lower().split())
 
 
 def summary_document(summary: RunSummary) -> dict[str, Any]:
@@ -73,6 +100,9 @@ def summary_document(summary: RunSummary) -> dict[str, Any]:
         "state": summary.state,
         "created": iso_time(summary.created),
         "metrics": summary.metrics,
+        "tags": summary.tags,
+        "notes": summary.notes,
+        "disk_bytes": summary.disk_bytes,
     }
 
 
@@ -96,7 +126,10 @@ def show_run(terminal: Terminal, store: RunStore, given: str) -> int:
             }
         )
         return 0
-    terminal.show(Text(summary.name, style="bold"), _state_text(summary, words), str(run.path), "")
+    terminal.show(Text(summary.name, style="bold"), _state_text(summary, words), str(run.path))
+    if status.silent_s:
+        terminal.show(words("train.silent", time=duration(status.silent_s)), run.stacks)
+    terminal.show(*filter(None, [", ".join(summary.tags), summary.notes]), "")
     terminal.show(_settings_text(run, report, words), "")
     if report and report.get("metrics"):
         terminal.show(metrics_table(report, words), "", per_label_table(report, words), "")

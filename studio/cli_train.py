@@ -84,6 +84,31 @@ def retry(
         return _start_and_follow(terminal, store, spec, interrupts, {"HF_TOKEN": token} if token else None, home_flag)
 
 
+def clone(
+    terminal: Terminal,
+    store: RunStore,
+    environ: Mapping[str, str],
+    given_run: str,
+    given: Mapping[str, str | None],
+    home_flag: Path | None,
+) -> int:
+    """Start a run with the settings of another one on the same table, but for the flags, and follow it; exit status.
+
+    Raises:
+        RunMissing, RunAmbiguous: no one run is meant.
+        SpecError: the settings do not hold.
+    """
+    original = RunSpec(**find_run(store, given_run).spec)
+    flags = apply_flags({}, given)
+    _resolve_paths(flags, Path.cwd())
+    spec = build_spec(_merged({**original.model_dump(mode="json"), "name": ""}, flags))
+    if (spec.data.source, spec.reading) != (original.data.source, original.reading):
+        raise typer.BadParameter(terminal.words("cli.clone.other_table"))
+    token = hub_token(store.home, environ)
+    with Interrupts() as interrupts:
+        return _start_and_follow(terminal, store, spec, interrupts, {"HF_TOKEN": token} if token else None, home_flag)
+
+
 def resume(
     terminal: Terminal,
     store: RunStore,

@@ -22,14 +22,20 @@ def told(t: Words, runs: Sequence[JobDirectory]) -> dict[str, Any]:
         ComparisonInvalid: as `backend.jobs.comparison.compare`.
     """
     found = compare(runs)
+    lines = [{"path": path, "name": name, "values": texts} for path, name, texts in differences_text(t, found)]
+    return {"runs": [asdict(run) for run in found.runs], "metrics": metrics_of(found), "settings": lines}
+
+
+def differences_text(t: Words, found: Comparison) -> list[tuple[str, str, list[str]]]:
+    """The settings that differ: path, name, and the value in each of the runs."""
     lines = []
     for path, values in found.differences.items():
         texts = [value_text(t, value) for value in values]
         if path.endswith("source"):  # a file's name says it, where it is not the folder that differs
             names = [Path(text).name for text in texts]
             texts = names if len(set(names)) == len(set(texts)) else texts
-        lines.append({"path": path, "name": t(f"setting.{path}.name"), "values": texts})
-    return {"runs": [asdict(run) for run in found.runs], "metrics": metrics_of(found), "settings": lines}
+        lines.append((path, t(f"setting.{path}.name"), texts))
+    return lines
 
 
 def metrics_of(found: Comparison) -> list[str]:

@@ -103,7 +103,7 @@ _REFUSALS = (
     SharingError,
     ServerError,
 )
-PIPE_WIDTH = 120
+PIPE_WIDTH = 140
 """Columns of a table where standard output is no terminal."""
 METRICS_SHOWN = ("accuracy", "f1", "f1_macro", "mcc")
 

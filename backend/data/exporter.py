@@ -27,7 +27,7 @@ from backend.data.labelling import LabelledTexts
 from backend.data.pipeline import divide_prepared, label_prepared, needed_columns, prepare_rows, read_table
 from backend.data.rows import Indices, TextRows
 from backend.data.splitting import PARTS
-from backend.jobs.files import write_json
+from backend.jobs.files import place, write_json
 from backend.jobs.process import JobContext, run_job
 from backend.settings import Home
 from backend.specs import Choices
@@ -116,7 +116,7 @@ def _write(path: Path, names: Sequence[str], tables: Iterator[pa.Table]) -> None
             with pc.CSVWriter(stream, schema) as writer:
                 for table in tables:
                     writer.write_table(table)
-    unfinished.rename(path)
+    place(unfinished, path)
 
 
 def _pack(archive: Path, files: Sequence[Path]) -> None:
@@ -125,7 +125,7 @@ def _pack(archive: Path, files: Sequence[Path]) -> None:
         for file in files:
             target.write(file, file.name)
             file.unlink()
-    unfinished.rename(archive)
+    place(unfinished, archive)
 
 
 if __name__ == "__main__":

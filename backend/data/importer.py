@@ -37,7 +37,7 @@ from backend.data.reading import label_names_of, open_files
 from backend.data.report.rows import Tell, untold
 from backend.errors import FileMissing, OriginalGone, StudioError, TooLarge, TooSlow, Unexpected
 from backend.jobs.directory import JobDirectory
-from backend.jobs.files import read_json, write_json
+from backend.jobs.files import place, read_json, write_json
 from backend.jobs.process import JobContext, run_job
 from backend.settings import Home
 from backend.specs import ReadingSpec
@@ -269,7 +269,7 @@ def put_in_place(staging: Path, target: Path) -> None:
             if not (staging / kept.name).exists():
                 shutil.copy2(kept, staging)
         shutil.rmtree(target)
-    staging.rename(target)
+    place(staging, target)
 
 
 def _translate(error: Exception) -> StudioError:

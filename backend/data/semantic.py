@@ -121,13 +121,13 @@ def _embedded(rows: TextRows, asked: Indices, folder: Path, cache: Path | None, 
     for start in range(0, len(asked), TEXTS_AT_ONCE):
         for text in rows.text_at(asked[start : start + TEXTS_AT_ONCE]):
             digest.update(text.encode("utf-8", "replace") + b"\0")
-    with tempfile.TemporaryDirectory(prefix="studio-embeddings-") if cache is None else nullcontext(cache) as place:
-        path = Path(place) / f"{digest.hexdigest()[:32]}.npy"
+    with tempfile.TemporaryDirectory(prefix="studio-embeddings-") if cache is None else nullcontext(cache) as where:
+        path = Path(where) / f"{digest.hexdigest()[:32]}.npy"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_suffix(".part")
             _encode(rows, asked, folder, unfinished, tell)
-            unfinished.rename(path)
+            place(unfinished, path)
         yield np.load(path, mmap_mode="r", allow_pickle=False)
 
 

@@ -13,6 +13,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from backend.evaluation.metrics import Array, compute, decisions, probabilities
 from backend.evaluation.modules import evaluated
+from backend.jobs.files import place
 
 
 def test_figures(task: str, labels: Sequence[str], logits: Array, truth: Array) -> dict[str, Any]:
@@ -62,7 +63,9 @@ def write_predictions(
             "probabilities": pa.array(probabilities(task, logits).tolist(), pa.list_(pa.float32())),
         }
     )
-    pq.write_table(table, path, compression="zstd")
+    unfinished = path.with_name(f".{path.name}.part")
+    pq.write_table(table, unfinished, compression="zstd")
+    place(unfinished, path)
 
 
 def named(labels: Sequence[str], numbers: Array) -> Any:

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from backend.jobs.files import place
+
 Write = Callable[[pa.Table], None]
 
 
@@ -25,7 +27,7 @@ def written_table(path: Path, kind: str, schema: pa.Schema) -> Iterator[Write]:
     try:
         with ExitStack() as held:
             yield _opened(unfinished, kind, schema, held)
-        unfinished.rename(path)
+        place(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.jobs.files import read_json, sync, write_json
+from backend.jobs.files import move, read_json, sync, write_json
 
 FOLDER, STAGING, REMOVED, MANIFEST = "checkpoints", "saving", "removed", "manifest.json"
 NEWEST_KEPT = 2
@@ -105,8 +104,7 @@ def seal(folder: Path, **told: Any) -> Checkpoint:
     write_json(folder / MANIFEST, {"sha256": _digest(manifest), "told": manifest})
     if path.exists():  # an earlier attempt came here, too
         remove(path)
-    os.rename(folder, path)
-    sync(path.parent)
+    move(folder, path)
     return checkpoint
 
 
@@ -130,7 +128,7 @@ def remove(path: Path) -> None:
     """Remove a checkpoint; renamed first, so that half of one is never taken for a whole or a damaged one."""
     doomed = path.with_name(REMOVED)
     shutil.rmtree(doomed, ignore_errors=True)
-    path.rename(doomed)
+    move(path, doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 

@@ -46,7 +46,7 @@ from backend.jobs.events import (
     Progressed,
     event_from_dict,
 )
-from backend.jobs.files import read_json, sync, write_bytes, write_json
+from backend.jobs.files import read_json, sync, touch, write_bytes, write_json
 
 RESERVE_BYTES = 64 << 10
 RANK_ERROR = "rank-"
@@ -211,7 +211,7 @@ class JobDirectory:
         except FileNotFoundError:
             return ""
 
-    def rename(self, name: str) -> None:
+    def set_name(self, name: str) -> None:
         """Call it ``name``."""
         write_bytes(self.path / "name.txt", name.encode())
 
@@ -263,7 +263,7 @@ class JobDirectory:
 
     def request_stop(self) -> None:
         """Ask the job to stop at its next step; it hears at once, and nothing is killed."""
-        self._file("stop").touch()
+        touch(self._file("stop"))
 
     @property
     def stop_requested(self) -> bool:

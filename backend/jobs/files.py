@@ -41,6 +41,32 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
+def place(finished: Path, path: Path) -> None:
+    """Have a finished file or folder under this name: its content is on the disk before its name is."""
+    if finished.is_dir():
+        for folder, _folders, names in os.walk(finished):
+            for name in names:
+                sync(Path(folder) / name)
+            sync(Path(folder))
+    else:
+        sync(finished)
+    move(finished, path)
+
+
+def move(source: Path, path: Path) -> None:
+    """Give what lies at ``source`` another name; a file that has this name is replaced."""
+    os.replace(source, path)
+    sync(path.parent)
+    if source.parent != path.parent:
+        sync(source.parent)
+
+
+def touch(path: Path) -> None:
+    """Have an empty file there: what it says is that it is there."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+    sync(path.parent)
+
+
 def sync(path: Path) -> None:
     """Have a file on the disk, or a folder's own entries: what was made, renamed and removed in it."""
     descriptor = os.open(path, os.O_RDONLY)

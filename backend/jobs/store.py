@@ -84,7 +84,7 @@ class RunStore:
         name = spec.name or self._default_name(spec)
         run = JobDirectory.create(self.home.runs, kind="train", module=WORKER_MODULE, spec=spec.model_dump())
         try:
-            run.rename(name)
+            run.set_name(name)
         except OSError:
             run.discard()
             raise
@@ -133,9 +133,8 @@ class RunStore:
         return run
 
     def _check_resumable(self, run: JobDirectory, step: int | None) -> None:
+        self.check_ended(run)
         state = run.status().state
-        if not state.is_final:
-            raise RunActive(run=run.name or run.id)
         if not state.is_resumable:
             raise RunNotResumable(run=run.name or run.id, state=state)
         steps = resumable_steps(run)
@@ -225,7 +224,7 @@ class RunStore:
         name = name.strip()
         if not name or len(name) > NAME_LENGTH or not name.isprintable():
             raise NameInvalid(longest=NAME_LENGTH)
-        run.rename(name)
+        run.set_name(name)
         self._index(summarise(run))
 
     def remark(self, run_id: str, tags: Iterable[str], notes: str) -> None:
@@ -259,8 +258,7 @@ class RunStore:
             RunActive: it is running.
         """
         run = self.get(run_id)
-        if not run.status().state.is_final:
-            raise RunActive(run=run.name or run_id)
+        self.check_ended(run)
         try:
             with run.locked(wait_s=LEAVING_S):  # nobody can resume it meanwhile
                 self._trash.put(run)
@@ -269,6 +267,11 @@ class RunStore:
         with self._lock:
             self._opened.pop(run_id, None)
         self._unindex(run_id)
+
+    def check_ended(self, run: JobDirectory) -> None:
+        """Raise `RunActive` for a run that has not ended."""
+        if not run.status().state.is_final:
+            raise RunActive(run=run.name or run.id)
 
     def trashed(self) -> list[RunSummary]:
         """The runs in the trash, newest first."""

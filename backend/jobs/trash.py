@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backend.errors import RunMissing
 from backend.jobs.directory import JobDirectory, is_job_id
+from backend.jobs.files import move
 
 
 class Trash:
@@ -20,7 +21,7 @@ class Trash:
     def put(self, run: JobDirectory) -> None:
         """Throw the run's folder away; only for who holds its lock."""
         self.path.mkdir(exist_ok=True)
-        run.path.rename(self.path / run.id)
+        move(run.path, self.path / run.id)
 
     def runs(self) -> list[JobDirectory]:
         """What is in it, the newest run first."""
@@ -36,7 +37,7 @@ class Trash:
             RunMissing: it is not in the trash.
         """
         try:
-            self._find(run_id).rename(runs / run_id)
+            move(self._find(run_id), runs / run_id)
         except FileNotFoundError:
             raise RunMissing(run=run_id[:80]) from None
 
@@ -52,7 +53,7 @@ class Trash:
             # Renamed first: what is half removed is nothing that could be put back.
             doomed = folder.with_name(f".removed-{folder.name}-{secrets.token_hex(2)}")
             try:
-                folder.rename(doomed)
+                move(folder, doomed)
             except FileNotFoundError:  # somebody else has just taken or removed it
                 continue
             freed += disk_bytes(doomed)

@@ -6,7 +6,6 @@ compiles or leaves behind is nothing to the next. Needs no torch itself.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from backend.errors import ProcessKilled, StudioError
 from backend.jobs import phases
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import CombinationTried, JobCompleted, JobFailed
+from backend.jobs.files import write_json
 from backend.jobs.launch import child_environment
 from backend.jobs.process import JobContext, StopRequested, run_job
 from backend.lab.combinations import combinations
@@ -75,7 +75,7 @@ def write_sample(path: Path, labelled: LabelledTexts, splits: Splits, spec: RunS
         "labels": labelled.labels,
         "task": labelled.task,
     }
-    path.write_text(json.dumps(document), "utf-8")
+    write_json(path, document)
     return path
 
 

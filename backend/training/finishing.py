@@ -13,7 +13,7 @@ from backend.evaluation.metrics import Array
 from backend.evaluation.report import no_test_figures, test_figures, write_predictions
 from backend.jobs import checkpoints, phases
 from backend.jobs.events import Evaluated
-from backend.jobs.files import write_json
+from backend.jobs.files import place, write_json
 from backend.jobs.process import JobContext
 from backend.models.forward import describe_device, predict_logits
 from backend.specs import RunSpec
@@ -95,7 +95,7 @@ class TrainedRun:
             for file in unfinished.iterdir():
                 file.chmod(0o644)  # weights are written for the owner alone, but a model is made to be passed on
             shutil.rmtree(path / "model", ignore_errors=True)  # what an earlier attempt kept
-            unfinished.rename(path / "model")
+            place(unfinished, path / "model")
 
     def _save_recipe(self, folder: Path) -> None:
         """Keep, beside the model, what must be done to a text before it is asked about it."""

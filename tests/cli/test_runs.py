@@ -18,7 +18,8 @@ from tests.cli.conftest import Studio, Trained
 
 def test_the_list_has_each_run_with_its_metrics(trained: Trained) -> None:
     [found] = trained.studio.document("runs")
-    assert set(found) == {"run", "name", "state", "created", "metrics"}
+    assert set(found) == {"run", "name", "state", "created", "metrics", "tags", "notes", "disk_bytes"}
+    assert found["disk_bytes"] > 100_000
     assert (found["run"], found["name"], found["state"]) == (trained.id, "外卖评论", "completed")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found["created"])
     assert found["metrics"] == trained.document["metrics"]
@@ -65,7 +66,7 @@ def test_a_failed_run_is_shown_with_the_end_of_its_log(studio: Studio) -> None:
 def _run_that_crashed(studio: Studio) -> JobDirectory:
     runs = studio.store.home.runs
     run = JobDirectory.create(runs, kind="train", module="backend.worker", spec=RunSpec().model_dump())
-    run.rename("crashed")
+    run.set_name("crashed")
     run.log_path.write_text("one\nthe last line of the log\n")
     error = {"code": "run.crashed", "facts": {"exit_code": 7, "last_lines": ["the last line of the log"]}}
     run.write_exit({"state": "failed", "ended": 1.0, "exit_code": 7, "signal": None, "error": error, "kept": None})
@@ -84,7 +85,7 @@ def test_a_run_is_found_by_id_prefix_name_or_last_and_refused_where_several_fit(
         for _ in range(3)
     ]
     for run, name in zip(made, ("one", "twice", "twice"), strict=True):
-        run.rename(name)
+        run.set_name(name)
     store = RunStore(home)
     for run in made:
         assert find_run(store, run.id).id == run.id

@@ -125,7 +125,7 @@ def test_a_job_that_finds_no_room_at_all_leaves_no_half_folder(small_disk: Small
 def test_a_studio_on_a_full_disk_still_shows_renames_and_deletes(small_disk: SmallDisk) -> None:
     home = Home(small_disk.path / "home").prepare()
     run = JobDirectory.create(home.runs, kind="train", module="none", spec=RunSpec().model_dump())
-    run.rename("old")
+    run.set_name("old")
     studio = StudioProcess(home.path)
     try:
         small_disk.fill()

@@ -68,7 +68,7 @@ def make_run(home: Home, model: Path, *, name: str = NAME, base: str = "starter"
         }
     )
     job = JobDirectory.create(home.runs, kind="train", module="backend.worker", spec=spec.model_dump())
-    job.rename(name)
+    job.set_name(name)
     shutil.copytree(model, job.path / "model")
     (job.path / "checkpoints" / "checkpoint-4").mkdir(parents=True)
     (job.path / "checkpoints" / "checkpoint-4" / "optimizer.pt").write_bytes(b"state")

@@ -78,13 +78,13 @@ def test_run_without_a_model_is_refused_before_the_first_piece(run: JobDirectory
     ],
 )
 def test_name_is_one_that_folders_and_the_hub_take(run: JobDirectory, name: str, expected: str):
-    run.rename(name)
+    run.set_name(name)
     assert package_name(run) == expected
 
 
 @pytest.mark.parametrize("name", ["外卖评论", "2024", "", "___", "…"])
 def test_name_without_letters_falls_back_to_one_of_the_run(run: JobDirectory, name: str):
-    run.rename(name)
+    run.set_name(name)
     assert package_name(run) == f"text-classifier-{run.id[-6:]}"
 
 
@@ -94,7 +94,7 @@ def test_package_names_pass_the_rules_of_the_hub(home: Home, run: JobDirectory):
     from backend.sharing.publishing import check_repository
 
     for name in ("外卖评论", "waimai_10k · rbt3", "-.-a-.-", "a" * 59 + ".b", "a\u200bb", "weird | name * <b>.git"):
-        run.rename(name)
+        run.set_name(name)
         validate_repo_id(package_name(run))
         check_repository(package_name(run))
         check_repository(f"{package_name(run)}-demo")

@@ -110,7 +110,7 @@ def a_run(client: TestClient) -> str:
     """A run that was made and never started."""
     services = client.app.state.services  # type: ignore[attr-defined]
     run = JobDirectory.create(services.home.runs, kind="train", module="none", spec=RunSpec().model_dump())
-    run.rename("kept")
+    run.set_name("kept")
     return run.id
 
 
