@@ -21,6 +21,7 @@ from backend.data.duplicates import PAIRS, Found, Pair, firsts
 from backend.data.near_duplicates import near
 from backend.data.report.rows import Tell
 from backend.data.rows import Indices, TextRows
+from backend.jobs import files
 
 MEMORY_SHARE = 0.5
 """Of the machine's memory, for the index."""
@@ -127,7 +128,7 @@ def _embedded(rows: TextRows, asked: Indices, folder: Path, cache: Path | None, 
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_suffix(".part")
             _encode(rows, asked, folder, unfinished, tell)
-            place(unfinished, path)
+            files.place(unfinished, path)
         yield np.load(path, mmap_mode="r", allow_pickle=False)
 
 

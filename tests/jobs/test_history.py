@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Home:
 def ended_run(home: Home, name: str, **settings: object) -> JobDirectory:
     """A run that has ended, with some curves."""
     run = JobDirectory.create(home.runs, kind="train", module="none", spec=RunSpec().replaced(**settings).model_dump())
-    run.rename(name)
+    run.set_name(name)
     log = EventLog(run.events_path)
     log.write(PhaseStarted("training"))
     for step in range(1, 5):

@@ -12,8 +12,8 @@ from transformers import AutoTokenizer, pipeline
 from backend.models.augmentation import broken_up, make_up
 from backend.models.encoding import encode
 from backend.models.starter import StarterKit, build_model, learn_tokenizer, prepare_starter, soften, warm_up
-from backend.models.teacher import Teacher, number_of_folds
-from backend.models.warm_start import BagStep, bag_logits
+from backend.models.teacher import Lessons, Teacher, plan_lessons
+from backend.models.warm_start import BagStep, bag_logits, expect_shares
 
 GOOD = ["很好吃，送得快", "味道不错，量也足", "great food, quick delivery", "tasty and warm, will order again"]
 BAD = ["太难吃了，送得慢", "味道很差，还少送了", "cold food, slow delivery", "bland and late, never again"]
@@ -105,16 +105,18 @@ def test_one_character_texts_do_not_break_it(texts: list[str]) -> None:
 
 def test_label_with_one_text_does_not_break_the_teacher() -> None:
     hard = np.eye(3)[[*TARGETS[:-1], 2]]
-    teacher = Teacher(TEXTS, hard, multilabel=False, seed=0)
+    teacher = Teacher(TEXTS, hard, Lessons(5, thrifty=False), multilabel=False, seed=0)
     assert np.allclose(teacher.believed.sum(axis=1), 1)
     assert (teacher.believed[:-1].argmax(axis=1) == TARGETS[:-1]).mean() > 0.8
 
 
 def test_several_labels_are_believed_one_by_one() -> None:
     hard = np.stack([TARGETS, 1 - TARGETS, np.ones(len(TEXTS))], axis=1).astype(float)
-    teacher = Teacher(TEXTS, hard, multilabel=True, seed=0)
-    assert teacher.believed[:, 2].min() > 0.9
-    assert (teacher.believed[:, 0].round() == TARGETS).mean() > 0.8
+    for thrifty in (False, True):
+        teacher = Teacher(TEXTS, hard, Lessons(5, thrifty), multilabel=True, seed=0)
+        assert teacher.believed[:, 2].min() > 0.9
+        assert (teacher.believed[:, 0].round() == TARGETS).mean() > 0.8
+        assert teacher.label([], np.zeros(0, dtype=np.int64)).shape == (0, 3)
 
 
 def test_made_up_texts_keep_to_one_fold_and_mix_the_targets() -> None:
@@ -129,8 +131,22 @@ def test_made_up_texts_keep_to_one_fold_and_mix_the_targets() -> None:
 
 def test_teacher_is_left_out_where_it_would_take_minutes() -> None:
     long_text = "字" * 10_000
-    assert number_of_folds([long_text] * 100, 2, False) == 5
-    assert number_of_folds([long_text] * 100, 30, False) == 0
+    assert plan_lessons([long_text] * 100, 2, False) == Lessons(5, thrifty=False)
+    assert plan_lessons([long_text] * 100, 30, False) == Lessons(5, thrifty=True)
+    assert plan_lessons([long_text] * 10_000, 5, False) == Lessons(3, thrifty=True)
+    assert plan_lessons([long_text] * 10_000, 30, False) is None
+
+
+def test_several_labels_are_learned_from_real_texts_alone_and_rare_ones_are_expected_to_be_rare() -> None:
+    texts = [f"{word} {number}" for number in range(700) for word in ("red", "green", "blue")]
+    hard = np.array([["red" in text, "green" in text, number < 3] for number, text in enumerate(texts)], dtype=float)
+    made, targets = soften(texts, hard, True, 0)
+    assert made == []
+    assert targets.shape == hard.shape
+    model = build_model(20, 3, True, 32)
+    expect_shares(model, targets)
+    expected = 1 / (1 + np.exp(-model.classifier.bias.detach().numpy()))
+    assert np.allclose(expected, targets.mean(axis=0).clip(1e-3, 1), atol=1e-5)
 
 
 def test_broken_up_texts_keep_their_characters_and_are_the_same_for_a_seed() -> None:
