@@ -145,7 +145,7 @@ class Terminal:
             self.document({"error": error_document(error, self.words)})
         else:
             self.complain(error)
-        return REFUSED if isinstance(error, _REFUSALS) else FAILED
+        return REFUSED if isinstance(error, _REFUSALS) else status_of_end(JobState.FAILED, error)
 
     def refuse_usage(self, what: str) -> int:
         """Say what is wrong with the command line; returns the exit status."""

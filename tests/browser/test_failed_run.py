@@ -9,8 +9,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from backend.errors import LossNotFinite
+from backend.jobs.directory import JobState
 from studio.i18n import words
-from studio.terminal import FAILED
+from studio.terminal import status_of_end
 from tests.browser.studio_process import PROJECT, StudioProcess
 from tests.browser.test_story import await_state
 from tests.tiny_models import UNCLIPPED, make_enormous
@@ -29,7 +31,8 @@ def failed_run(studio: StudioProcess, tmp_path_factory: pytest.TempPathFactory) 
     command = [sys.executable, "-m", "studio", "train", str(table), "--model", str(base), "--home", str(studio.home)]
     command += [*flags, "--epochs=2", "--batch-size=32", "--evaluations=7"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert done.returncode == FAILED, (done.returncode, done.stdout, done.stderr)
+    expected = status_of_end(JobState.FAILED, LossNotFinite(step=1, learning_rate=1.0))
+    assert done.returncode == expected == 7, (done.returncode, done.stdout, done.stderr)
     (run,) = studio.runs()
     return str(run["id"])
 

@@ -89,7 +89,7 @@ def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio,
     asked = [s for s in SETTINGS if s.path not in ELSEWHERE]
     expected: dict[str, Any] = {s.path: fixed[s.path] if s.path in fixed else _another_value(s) for s in asked}
     arguments = [part for s in asked for part in _as_arguments(s, expected[s.path])]
-    failed = studio.document("train", *arguments, status=1)
+    failed = studio.document("train", *arguments, status=10)
     assert failed["state"] == "failed"
     assert failed["error"]["code"] == "model.tracker_unknown"
     spec = read_json(studio.newest_run().path / "spec.json")

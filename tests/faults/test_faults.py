@@ -144,5 +144,5 @@ def test_a_command_on_a_full_disk_says_so(small_disk: SmallDisk) -> None:
     small_disk.fill()
     command = [sys.executable, "-m", "studio", "train", str(SAMPLE), "--json", "--home", str(home.path)]
     ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert ended.returncode == 1
+    assert ended.returncode == 6
     assert json.loads(ended.stdout)["error"]["code"] == "run.disk_full"
