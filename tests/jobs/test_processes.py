@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from backend.errors import DiskFull, MemoryFull, ProcessCrashed, ProcessKilled, ProcessOverdue, Unexpected
+from backend.errors import DiskFull, MemoryFull, MemoryKilled, ProcessCrashed, ProcessKilled, ProcessOverdue, Unexpected
 from backend.jobs.directory import JobDirectory, JobState, JobStatus
-from backend.jobs.events import PhaseStarted
+from backend.jobs.events import EventLog, PhaseStarted
 from backend.jobs.launch import launch
 from backend.jobs.process import JobContext
 from backend.jobs.supervisor import LAST_WORD_S, LONGEST_STOP_S, STOP_S, patience_s
@@ -151,3 +152,51 @@ def test_a_worker_that_leaves_waits_for_no_thread(tmp_path: Path) -> None:
     assert status.state is JobState.COMPLETED
     assert status.ended is not None
     assert status.ended - status.created < LAST_WORD_S
+
+
+def test_a_job_that_is_silent_for_long_tells_where_its_threads_are(tmp_path: Path) -> None:
+    code = """
+import backend.jobs.process as process
+process.SILENT_S = 0.3
+context.progress(1, 2)
+time.sleep(1.5)
+"""
+    assert run_module(tmp_path, code).state is JobState.COMPLETED
+    (job,) = (JobDirectory(path) for path in tmp_path.iterdir() if (path / "job.json").exists())
+    assert "job_module.py" in job.stacks
+    assert "in body" in job.stacks
+
+
+def test_silence_is_told_of_a_job_at_work_only(tmp_path: Path) -> None:
+    job = JobDirectory.create(tmp_path, kind="test", module="none", spec={})
+    log = EventLog(job.events_path)
+    log.write(PhaseStarted("working"))
+    log.close()
+    with job.locked():
+        assert job.status().silent_s is None
+        os.utime(job.events_path, (time.time() - 400, time.time() - 400))
+        assert 399 < (job.status().silent_s or 0) < 420
+    assert job.status().silent_s is None
+    assert job.stacks == ""
+
+
+def test_a_process_that_the_system_ended_for_want_of_memory_is_told_from_one_that_somebody_ended(
+    tmp_path: Path,
+) -> None:
+    group = Path("/sys/fs/cgroup/memory") / f"studio-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(300 << 20))
+    except OSError as error:
+        pytest.skip(f"no memory limit can be set here: {error}")
+    code = f"""
+with open("{group}/cgroup.procs", "w") as tasks:
+    tasks.write(str(os.getpid()))
+hoard = [bytearray(os.urandom(1 << 20)) for _ in range(2000)]
+"""
+    try:
+        status = run_module(tmp_path, code)
+    finally:
+        group.rmdir()
+    assert status.state is JobState.INTERRUPTED
+    assert isinstance(status.error, MemoryKilled)
