@@ -38,7 +38,7 @@ Object.assign(Studio, (() => {
     const body = make("tbody"), problem = make("p", { class: "problem", role: "alert", hidden: true }), said = make("p", { class: "banner slim", role: "status", hidden: true });
     const empty = make("p", { class: "empty", text: words["nav.no_runs"], hidden: true }), none = make("p", { class: "empty", text: words["runs.none_found"], hidden: true });
     const chosen = new Set((inQuery("compare") ?? "").split(",").filter(Boolean));
-    let shown = "", editing = false, known = [];
+    let shown = "", editing = false, known = null;
 
     const order = () => inQuery("sort") ?? "-created";
     const sorters = Object.fromEntries(COLUMNS.flat().map((name) => [name, make("button", { type: "button", class: "sort", text: words[`runs.${name}`], onclick: () => {
@@ -131,7 +131,7 @@ Object.assign(Studio, (() => {
     }
 
     function draw(force = false) {
-      if (editing) return;
+      if (editing || !known) return; // a column is clicked before the list has come
       const { runs, now } = known;
       const key = JSON.stringify([runs, runs.some((run) => moving(run.state)) ? Math.round(now) : 0]);
       if (key === shown && !force) return;

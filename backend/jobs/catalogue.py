@@ -100,6 +100,7 @@ class Catalogue:
     def clear(self) -> None:
         """Forget everything, also where the file is damaged."""
         self._path.unlink(missing_ok=True)
+        self._known = (b"", {})  # the next file may have the number of this one
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
