@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import threading
 from array import array
 from bisect import bisect_left
@@ -93,11 +94,14 @@ class EventReader:
     def _read_file(self) -> None:
         try:
             with open(self._path_of(self._attempt), "rb") as stream:
-                stream.seek(self._offset)
-                while whole := (block := stream.read(BLOCK_BYTES)).rfind(b"\n") + 1:
+                # A read takes the memory that it is asked for: never more than there is to read.
+                while (there := min(BLOCK_BYTES, os.fstat(stream.fileno()).st_size - self._offset)) > 0:
+                    stream.seek(self._offset)
+                    whole = (block := stream.read(there)).rfind(b"\n") + 1
+                    if not whole:
+                        return
                     self._take_lines(block[:whole])
                     self._offset += whole
-                    stream.seek(self._offset)
         except FileNotFoundError:
             return
 

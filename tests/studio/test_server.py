@@ -126,7 +126,7 @@ def test_an_error_of_the_system_is_worded(client: TestClient, a_run: str, monkey
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(JobDirectory, "rename", full)
+    monkeypatch.setattr(JobDirectory, "set_name", full)
     answer = client.post(f"/api/runs/{a_run}/name?lang=en", json={"name": "new"})
     assert answer.status_code == 507
     assert answer.json()["error"]["code"] == "run.disk_full"

@@ -49,7 +49,8 @@ def main(base: Path, folder: Path, spare_mib: int, accumulation: int) -> None:
     )
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
     # The estimate looks at the machine's memory, which this limit is nothing to: what helps is what the system refuses.
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (spare_mib << 20),) * 2)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (spare_mib << 20), before[1]))
     outcome = trainer.fine_tune(
         context,
         loaded.model,
@@ -61,6 +62,7 @@ def main(base: Path, folder: Path, spare_mib: int, accumulation: int) -> None:
         loss=ClassificationLoss(),
         data={},
     )
+    resource.setrlimit(resource.RLIMIT_AS, before)
     told = [event for event in context.job.events() if isinstance(event, Noted) and event.code == "batch_divided"]
     failure = outcome.failure.to_dict() if outcome.failure else None
     print(json.dumps({"step": outcome.step, "failure": failure, "notes": [event.facts for event in told]}))
