@@ -50,7 +50,7 @@ def decide(spec: RunSpec, machine: Machine, width: int | None = None) -> list[De
     return [
         precision,
         _tf32(spec, machine),
-        _batching(spec),
+        _batching(spec, machine),
         _attention(spec, machine, precision.value),
         _optimizer(spec, machine),
         _compile(spec, machine),
@@ -85,11 +85,14 @@ def _tf32(spec: RunSpec, machine: Machine) -> Decision:
     return Decision("speed.tf32", asked, asked, "has_tf32" if asked else "asked")
 
 
-def _batching(spec: RunSpec) -> Decision:
-    asked = spec.speed.batching
+def _batching(spec: RunSpec, machine: Machine) -> Decision:
+    asked, speed = spec.speed.batching, spec.speed
     if asked != "auto":
         return Decision("speed.batching", asked, asked, "asked")
-    # With equal rows a batch the steps are the plain script's, only less padded: nothing is lost for the speed.
+    # On a processor a part costs little, and the steps are the plain script's: nothing is lost for the speed. A card
+    # would idle in small parts, and compiled code be made for each shape of them.
+    if machine.device == "cpu" and spec.compute.together == 1 and speed.padding == "dynamic" and not speed.compile:
+        return Decision("speed.batching", asked, "length_split", "random_and_short")
     return Decision("speed.batching", asked, "length_grouped", "pads_least")
 
 

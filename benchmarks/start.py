@@ -57,8 +57,7 @@ def seconds_to_first_loss(home: Home, table: Path) -> float:
     profile = load_profile(home, str(wait(start_import(home, table))["dataset"]))
     store = RunStore(home)
     started = time.monotonic()
-    run = store.create(RunSpec().with_choices(first_choices(profile)))
-    store.start(run)
+    run = store.start_new(RunSpec().with_choices(first_choices(profile)))
     while not any(isinstance(event, LossLogged) for event in run.events()):
         if run.status().state.is_final:
             raise RuntimeError(f"the run ended before its first loss: {run.status()}")

@@ -47,8 +47,9 @@ def train_folds(
     folds, name = spec.split.folds, spec.name or Path(spec.data.source).stem
     for fold in range(1, folds + 1):
         mark = f" · {fold}/{folds}"
-        run = store.create(spec.replaced(split__fold=fold, name=name[: NAME_LENGTH - len(mark)] + mark))
-        store.start(run, environ=environ)
+        run = store.start_new(
+            spec.replaced(split__fold=fold, name=name[: NAME_LENGTH - len(mark)] + mark), environ=environ
+        )
         terminal.say("cli.folds.started", run=run.id, fold=fold, folds=folds)
         try:
             status = follow(run, build_watcher(terminal), interrupts, lambda: terminal.say("cli.stopping"))

@@ -140,8 +140,7 @@ def _start_and_follow(
     secrets: Mapping[str, str] | None,
     home_flag: Path | None,
 ) -> int:
-    run = store.create(spec)
-    store.start(run, environ=secrets)
+    run = store.start_new(spec, environ=secrets)
     terminal.say("cli.started", run=run.id, name=run.name, text=spec.data.text_column, label=spec.data.label_column)
     return _follow(terminal, store, run, interrupts, home_flag)
 

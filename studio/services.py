@@ -38,9 +38,7 @@ class Services:
             RemedyMissing: it did not fail, or not in a way that this would help against.
         """
         run = self.store.get(run_id)
-        again = self.store.create(changed(RunSpec(**run.spec), remedy_of(run, code)))
-        self.store.start(again, environ=self.secrets)
-        return again
+        return self.store.start_new(changed(RunSpec(**run.spec), remedy_of(run, code)), environ=self.secrets)
 
     def resume(self, run_id: str, step: int | None = None) -> JobDirectory:
         """Attempt the run again (`RunStore.resume`)."""

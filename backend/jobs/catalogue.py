@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -64,10 +64,12 @@ class Catalogue:
         self._path = path
         self._known: tuple[bytes, dict[str, RunSummary]] = (b"", {})
 
-    def put(self, summary: RunSummary) -> None:
-        """Add or replace one run."""
-        row = (summary.id, summary.created, summary.state, json.dumps(asdict(summary), ensure_ascii=False))
+    def put(self, summarise: Callable[[], RunSummary]) -> None:
+        """Add or replace one run, by what is found while nobody else writes: the last to write has the latest news."""
         with self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            summary = summarise()
+            row = (summary.id, summary.created, summary.state, json.dumps(asdict(summary), ensure_ascii=False))
             connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", row)
 
     def remove(self, run_id: str) -> None:

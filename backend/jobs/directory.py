@@ -46,10 +46,11 @@ from backend.jobs.events import (
     Progressed,
     event_from_dict,
 )
-from backend.jobs.files import read_json, sync, touch, write_bytes, write_json
+from backend.jobs.files import move, read_json, sync, touch, write_bytes, write_json
 
 RESERVE_BYTES = 64 << 10
 RANK_ERROR = "rank-"
+HIDDEN = "."
 LOCK_LOOK_S = 0.02
 HUNG_S = 190.0
 """Without an event for so long a job may hang; by then it has written down where its threads are."""
@@ -114,11 +115,21 @@ class JobDirectory:
 
     @classmethod
     def create(
-        cls, parent: Path, *, kind: str, module: str, spec: dict[str, Any], time_limit_s: float | None = None
+        cls,
+        parent: Path,
+        *,
+        kind: str,
+        module: str,
+        spec: dict[str, Any],
+        time_limit_s: float | None = None,
+        hidden: bool = False,
     ) -> JobDirectory:
-        """A new folder under ``parent`` for a job that ``python -m module FOLDER`` does, at most this long."""
+        """A new folder under ``parent`` for a job that ``python -m module FOLDER`` does, at most this long.
+
+        A ``hidden`` one is found by nobody until `show`.
+        """
         now = datetime.now(UTC)
-        job = cls(parent / f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
+        job = cls(parent / f"{HIDDEN if hidden else ''}{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
         job.path.mkdir()
         try:
             write_json(job.path / "spec.json", spec)
@@ -129,6 +140,12 @@ class JobDirectory:
             job.discard()  # a full disk leaves no half job behind
             raise
         return job
+
+    def show(self) -> None:
+        """Give a hidden folder the name by which it is found."""
+        shown = self.path.with_name(self.id)
+        move(self.path, shown)
+        self.path = shown
 
     def discard(self) -> None:
         """Remove the folder of a job that could not be started."""
@@ -141,7 +158,7 @@ class JobDirectory:
     @property
     def id(self) -> str:
         """The folder's name: time-ordered and unique."""
-        return self.path.name
+        return self.path.name.removeprefix(HIDDEN)
 
     @property
     def attempt(self) -> int:
@@ -154,8 +171,9 @@ class JobDirectory:
         number = self.attempt if attempt is None else attempt
         return self.path / (f"{name}-{number}{ending}" if number > 1 else f"{name}{ending}")
 
-    def begin_attempt(self, number: int, step: int | None) -> None:
-        """Begin the attempt of this number, to go on from the checkpoint of ``step`` (None: the newest one).
+    def begin_attempt(self, number: int, step: int | None, place: float) -> None:
+        """Have the attempt of this number wait at this place, to go on from the checkpoint of ``step`` (None: the
+        newest one).
 
         Only for who holds the job's lock. Raises ``FileExistsError`` where there is one of this number.
         """
@@ -165,8 +183,9 @@ class JobDirectory:
         write_bytes(self.path / "reserve", secrets.token_bytes(RESERVE_BYTES))
         for said in self.path.glob(f"{RANK_ERROR}*.json"):
             said.unlink()
+        write_bytes(self._file("queued", attempt=number), _written(place))
         document = {"attempt": number, "from": step, "created": datetime.now(UTC).timestamp()}
-        write_json(file, document)
+        write_json(file, document)  # last: with this file the attempt is there, and it waits
 
     @property
     def resumed_from(self) -> int | None:
@@ -252,7 +271,7 @@ class JobDirectory:
 
     def take_place(self, place: float) -> None:
         """Wait at this place from now on."""
-        write_bytes(self._file("queued"), f"{place!r}".encode("ascii"))
+        write_bytes(self._file("queued"), _written(place))
 
     def leave_queue(self) -> None:
         """Wait no longer: it begins, or was cancelled."""
@@ -328,15 +347,28 @@ class JobDirectory:
         return last
 
     def status(self) -> JobStatus:
-        """Where the job stands now. Reads only what is new since the last call."""
-        # Life first: if it is found dead, its exit and its last events are already on disk.
-        alive = self.is_alive
+        """Where the job stands now. Reads only what is new since the last call.
+
+        Raises ``FileNotFoundError`` where its folder is gone.
+        """
+        while True:
+            attempt, alive = self.attempt, self.is_alive
+            found = self._look(alive)
+            (self.path / "job.json").stat()
+            # Somebody may have begun another attempt meanwhile: what was found is then partly of the one before.
+            if attempt == self.attempt and (alive or not self.is_alive):
+                return found
+
+    def _look(self, alive: bool) -> JobStatus:
+        # Life was looked for first: where none was found, the exit and the last events are already on disk. And
+        # whether it waits before how it ended: one that is cancelled gives up its place last.
+        waits = self._file("queued").exists()
         closing = self.read_exit()
         entered = self._reader.last(self.attempt, PhaseStarted, Progressed)
         phase = entered["phase"] if entered else ""
         progress = self.last_event(Progressed) if entered and entered["type"] == Progressed.__name__ else None
         assert progress is None or isinstance(progress, Progressed)
-        state, error, kept, ended = self._end(alive, closing, phase)
+        state, error, kept, ended = self._end(alive, waits, closing, phase)
         silent_s = self._silent_s() if state in (JobState.RUNNING, JobState.STOPPING) else None
         created = self.description["created"]
         return JobStatus(state, created, phase, progress, error, kept, ended, self.attempt, silent_s)
@@ -357,12 +389,12 @@ class JobDirectory:
             return ""
 
     def _end(
-        self, alive: bool, closing: dict[str, Any] | None, phase: str
+        self, alive: bool, waits: bool, closing: dict[str, Any] | None, phase: str
     ) -> tuple[JobState, StudioError | None, dict[str, Any] | None, float | None]:
         if closing is not None:
             error = StudioError.from_dict(closing["error"]) if closing.get("error") else None
             return JobState(closing["state"]), error, closing.get("kept"), closing["ended"]
-        if self.place is not None:  # if no process waits for its turn, one is started again (`backend.jobs.queue`)
+        if waits:  # if no process waits for its turn, one is started again (`backend.jobs.queue`)
             return JobState.QUEUED, None, None, None
         if alive:
             if self.stop_requested:
@@ -374,6 +406,19 @@ class JobDirectory:
         error = StudioError.from_dict(last.error) if isinstance(last, JobFailed) else None
         kept = last.kept if isinstance(last, JobStopped) else None
         return JobState(last.state), error, kept, last.time
+
+    def settle(self) -> JobStatus:
+        """Note the end of one whose processes are gone without having done so; where it stands.
+
+        From then on its end is told by what is written, also while somebody holds its lock.
+        """
+        status = self.status()
+        if status.state.is_final and self.read_exit(status.attempt) is None:
+            error = status.error.to_dict() if status.error else None
+            end = {"state": status.state, "ended": status.ended, "exit_code": None, "signal": None, "error": error}
+            self.release_reserve()
+            write_json(self._file("exit", ".json", status.attempt), {**end, "kept": status.kept})
+        return status
 
     @contextmanager
     def locked(self, wait_s: float = 0.0) -> Iterator[int]:
@@ -390,3 +435,7 @@ class JobDirectory:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _written(place: float) -> bytes:
+    return f"{place!r}".encode("ascii")

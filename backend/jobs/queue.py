@@ -38,11 +38,11 @@ def waiting(runs: Path) -> list[JobDirectory]:
     return [job for _place, _id, job in sorted(found, key=lambda each: each[:2])]
 
 
-def enter(job: JobDirectory) -> None:
-    """Wait behind all that wait already."""
+def enter(job: JobDirectory, take: Callable[[float], None]) -> None:
+    """Wait behind all that wait already: ``take`` is called with the place."""
     with _changing(job):
         places = [each.place or 0.0 for each in waiting(job.path.parent)]
-        job.take_place(max(places, default=0.0) + 1)
+        take(max(places, default=0.0) + 1)
 
 
 def move(job: JobDirectory, position: int) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from backend.errors import (
 from backend.jobs import queue
 from backend.jobs.catalogue import Catalogue, RunSummary
 from backend.jobs.checkpoints import list_checkpoints
-from backend.jobs.directory import JobDirectory, JobState, is_job_id
+from backend.jobs.directory import JobDirectory, JobState, JobStatus, is_job_id
 from backend.jobs.events import Evaluated
 from backend.jobs.files import alone, read_json, write_bytes
 from backend.jobs.launch import launch
@@ -54,57 +53,70 @@ class RunStore:
         self._opened: dict[str, JobDirectory] = {}
         self._lock = threading.Lock()
 
-    def start_new(self, spec: RunSpec, request: str, *, environ: Mapping[str, str] | None = None) -> JobDirectory:
-        """A new run for an imported dataset, started; for a ``request`` that was made before, the run of that time.
+    def start_new(self, spec: RunSpec, request: str = "", *, environ: Mapping[str, str] | None = None) -> JobDirectory:
+        """A new run for an imported dataset, started in the background when it is its turn.
 
-        So a double click, or asking again where an answer was lost, makes one run.
+        For a ``request`` that was made before, the run of that time: a double click, or asking again where an answer
+        was lost, makes one run. ``environ`` carries secrets such as ``HF_TOKEN``.
 
         Raises:
             DatasetMissing: as `create`.
         """
+        if not request:
+            return self._start(spec, environ)
         known = self.home.path / "requests" / hashlib.sha256(request.encode()).hexdigest()
         with alone(self.home.path / "requests.lock"):
             if known.exists() and (self.home.runs / (run_id := known.read_text("ascii"))).exists():
                 return self.get(run_id)
-            run = self.create(spec)
             known.parent.mkdir(exist_ok=True)
-            write_bytes(known, run.id.encode("ascii"))
-            self.start(run, environ=environ)
-        return run
+            return self._start(spec, environ, lambda run: write_bytes(known, run.id.encode("ascii")))
 
     def create(self, spec: RunSpec) -> JobDirectory:
-        """A new run for an imported dataset, not yet started, with every open setting filled in.
+        """A new run for an imported dataset, with every open setting filled in, for who does it in this process.
 
         Raises:
             DatasetMissing: ``spec.data.dataset`` names no imported dataset.
         """
+        run = self._make(spec)
+        run.show()
+        return self._remember(run)
+
+    def _make(self, spec: RunSpec) -> JobDirectory:
         if not spec.data.dataset or not (self.home.datasets / Path(spec.data.dataset).name / "profile.json").exists():
             raise DatasetMissing(dataset=spec.data.dataset)
         spec = with_recipe(spec)
         name = spec.name or self._default_name(spec)
-        run = JobDirectory.create(self.home.runs, kind="train", module=WORKER_MODULE, spec=spec.model_dump())
+        asked = spec.model_dump()
+        run = JobDirectory.create(self.home.runs, kind="train", module=WORKER_MODULE, spec=asked, hidden=True)
         try:
             run.set_name(name)
         except OSError:
             run.discard()
             raise
-        return self._remember(run)
+        return run
 
-    def start(self, run: JobDirectory, *, environ: Mapping[str, str] | None = None) -> None:
-        """Start the run in the background, when it is its turn. ``environ`` carries secrets such as ``HF_TOKEN``.
+    def _start(
+        self,
+        spec: RunSpec,
+        environ: Mapping[str, str] | None,
+        first: Callable[[JobDirectory], None] = lambda _run: None,
+    ) -> JobDirectory:
+        run = self._make(spec)
 
-        Raises:
-            RunActive: it was started before.
-        """
+        def accept() -> None:
+            first(run)
+            queue.enter(run, run.take_place)
+            run.show()  # whoever finds it finds it waiting, and alive
+
         try:
-            launch(run, environ=environ, first=lambda: queue.enter(run))
-        except BlockingIOError:  # it is alive already: nothing of it is to be thrown away
-            raise RunActive(run=run.name or run.id) from None
+            launch(run, environ=environ, first=accept)
         except OSError:
             run.discard()
             raise
-        self._index(summarise(run))
+        self._remember(run)
+        self._index(run)
         self.revive(environ=environ)
+        return run
 
     def resume(self, run_id: str, step: int | None = None, *, environ: Mapping[str, str] | None = None) -> JobDirectory:
         """Attempt a run again that was stopped, interrupted or failed, from its newest whole checkpoint or this one.
@@ -118,28 +130,28 @@ class RunStore:
             CheckpointMissing: it has none of this step from which training can go on.
         """
         run = self.get(run_id)
-        attempt = run.attempt
-        self._check_resumable(run, step)
+        attempt = self._check_resumable(run, step)
 
         def begin() -> None:
-            run.begin_attempt(attempt + 1, step)
-            queue.enter(run)
+            queue.enter(run, lambda place: run.begin_attempt(attempt + 1, step, place))
 
         try:
             launch(run, environ=environ, first=begin, wait_s=LEAVING_S)
         except (BlockingIOError, FileExistsError):
             raise RunActive(run=run.name or run_id) from None
-        self._index(summarise(run))
+        except FileNotFoundError:  # somebody has just deleted it
+            raise RunMissing(run=run_id) from None
+        self._index(run)
         return run
 
-    def _check_resumable(self, run: JobDirectory, step: int | None) -> None:
-        self.check_ended(run)
-        state = run.status().state
-        if not state.is_resumable:
-            raise RunNotResumable(run=run.name or run.id, state=state)
+    def _check_resumable(self, run: JobDirectory, step: int | None) -> int:
+        status = self.check_ended(run)
+        if not status.state.is_resumable:
+            raise RunNotResumable(run=run.name or run.id, state=status.state)
         steps = resumable_steps(run)
         if step is not None and step not in steps:
             raise CheckpointMissing(run=run.name or run.id, step=step, steps=steps)
+        return status.attempt
 
     def revive(self, *, environ: Mapping[str, str] | None = None) -> None:
         """Have every run wait again whose supervisor was lost while it waited: after the machine was restarted."""
@@ -195,15 +207,15 @@ class RunStore:
         found = []
         for run_id in sorted(present, reverse=True):
             summary = known.get(run_id)
-            # "Interrupted" may also be what was told of a run between being made and being started.
-            if summary is None or summary.state is JobState.INTERRUPTED or self._may_have_moved(summary):
-                try:
-                    fresh = summarise(self.get(run_id))
-                except RunMissing:  # deleted, or not fully made, at this moment
-                    continue
-                if summary is None or fresh.state != summary.state:
-                    self._index(fresh)
-                summary = fresh
+            try:
+                if summary is None or self._may_have_moved(summary):
+                    run = self.get(run_id)
+                    fresh = summarise(run)
+                    if summary is None or fresh.state != summary.state:
+                        self._index(run)
+                    summary = fresh
+            except (RunMissing, FileNotFoundError):  # deleted at this moment
+                continue
             found.append(summary)
         return found
 
@@ -225,7 +237,7 @@ class RunStore:
         if not name or len(name) > NAME_LENGTH or not name.isprintable():
             raise NameInvalid(longest=NAME_LENGTH)
         run.set_name(name)
-        self._index(summarise(run))
+        self._index(run)
 
     def remark(self, run_id: str, tags: Iterable[str], notes: str) -> None:
         """Note these tags and notes about the run, in place of what was noted before.
@@ -236,7 +248,7 @@ class RunStore:
         """
         run = self.get(run_id)
         write_remarks(run, build_remarks(tags, notes))
-        self._index(summarise(run))
+        self._index(run)
 
     def stop(self, run_id: str) -> None:
         """Ask the run to stop at its next step; one that waits for its turn is cancelled."""
@@ -244,11 +256,9 @@ class RunStore:
         if run.status().state.is_final:
             return
         run.request_stop()
-        if run.place is not None and (descriptor := run.lock()) is not None:  # nobody is there to hear it
-            try:
+        if run.place is not None and not run.is_alive:  # nobody is there to hear it
+            with suppress(BlockingIOError), run.locked(wait_s=LEAVING_S):  # unless somebody has just revived it
                 cancel(run)
-            finally:
-                os.close(descriptor)
 
     def delete(self, run_id: str) -> None:
         """Put the run and all its files into the trash.
@@ -258,20 +268,26 @@ class RunStore:
             RunActive: it is running.
         """
         run = self.get(run_id)
-        self.check_ended(run)
+        attempt = self.check_ended(run).attempt
         try:
-            with run.locked(wait_s=LEAVING_S):  # nobody can resume it meanwhile
+            with run.locked(wait_s=LEAVING_S):  # nobody can resume it from now on; has somebody just done so?
+                if run.attempt != attempt:
+                    raise RunActive(run=run.name or run_id)
                 self._trash.put(run)
         except BlockingIOError:
             raise RunActive(run=run.name or run_id) from None
+        except FileNotFoundError:  # somebody has just deleted it
+            raise RunMissing(run=run_id) from None
         with self._lock:
             self._opened.pop(run_id, None)
         self._unindex(run_id)
 
-    def check_ended(self, run: JobDirectory) -> None:
-        """Raise `RunActive` for a run that has not ended."""
-        if not run.status().state.is_final:
+    def check_ended(self, run: JobDirectory) -> JobStatus:
+        """How the run has ended; raises `RunActive` for one that has not."""
+        status = run.settle()
+        if not status.state.is_final:
             raise RunActive(run=run.name or run.id)
+        return status
 
     def trashed(self) -> list[RunSummary]:
         """The runs in the trash, newest first."""
@@ -285,7 +301,7 @@ class RunStore:
         """
         self._trash.take_out(run_id, self.home.runs)
         run = self.get(run_id)
-        self._index(summarise(run))
+        self._index(run)
         return run
 
     def empty_trash(self, run_id: str | None = None) -> int:
@@ -317,9 +333,11 @@ class RunStore:
     # The catalogue is only an index: a full disk must not keep anybody from starting, renaming or deleting a run. One
     # that cannot be written would tell old tales, so it is dropped; the folders make it anew.
 
-    def _index(self, summary: RunSummary) -> None:
+    def _index(self, run: JobDirectory) -> None:
         try:
-            self._catalogue.put(summary)
+            self._catalogue.put(lambda: summarise(run))
+        except FileNotFoundError:  # it was deleted at this moment
+            return
         except sqlite3.OperationalError as error:
             logger.warning("the catalogue cannot be written and is dropped: %s", error)
             self._catalogue.clear()

@@ -107,8 +107,9 @@ class CountingTrainer(ClassificationTrainer):
         """As it is, counted."""
         if len(self.learned) == len(self._clock.ends):
             self.learned.append(Learned())
-        step, (rows, length) = self.learned[-1], inputs["input_ids"].shape
-        step.rows, step.padded = step.rows + rows, step.padded + rows * length
+        step = self.learned[-1]
+        step.rows += len(inputs["input_ids"])
+        step.padded += sum(part["input_ids"].numel() for part in self.parts_of(inputs))
         step.tokens += int(inputs["attention_mask"].sum())
         return super().training_step(model, inputs, num_items_in_batch)
 

@@ -60,6 +60,7 @@ def combinations(spec: RunSpec, machine: Machine) -> list[Combination]:
         "plain": PLAIN,
         "dynamic_padding": PLAIN | {"speed.padding": "dynamic"},
         "length_grouped": _GROUPED,
+        "length_split": _GROUPED | {"speed.batching": "length_split"},
         "mixed_precision": mixed,
         "accumulation": mixed | divided,
         "checkpointing": mixed | {"speed.activation_checkpointing": True},
@@ -71,7 +72,7 @@ def combinations(spec: RunSpec, machine: Machine) -> list[Combination]:
     }
     found = []
     for code, changes in ways.items():
-        slow = machine.device == "cpu" and code in ("compile", "optimizer_8bit")
+        slow = code in (("compile", "optimizer_8bit") if machine.device == "cpu" else ("length_split",))
         found.append(Combination(code, changes, hindrance_of(changes, spec, machine), asked_for=not slow))
     return found
 

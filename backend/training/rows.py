@@ -182,7 +182,10 @@ Order = RandomOrder | TokenBudgetBatches | DividedBatches
 
 
 def build_order(lengths: npt.NDArray[Any], batching: str, arguments: TrainingArguments) -> Order:
-    """The order in which rows of these lengths are drawn: ``random``, ``length_grouped`` or ``token_budget``."""
+    """The order in which rows of these lengths are drawn: ``random``, ``length_grouped`` or ``token_budget``.
+
+    ``length_split`` is random too: its batches are cut later (`backend.training.parts`).
+    """
     if batching == "token_budget":
         return TokenBudgetBatches(
             lengths,
@@ -192,7 +195,7 @@ def build_order(lengths: npt.NDArray[Any], batching: str, arguments: TrainingArg
             process=arguments.process_index,
             accumulation=arguments.gradient_accumulation_steps,
         )
-    kind = RandomOrder if batching == "random" else LengthGroupedOrder
+    kind = LengthGroupedOrder if batching == "length_grouped" else RandomOrder
     processes, batch_size = arguments.world_size, arguments.train_batch_size * arguments.world_size
     order = kind(lengths, batch_size, arguments.seed)
     if processes == 1:

@@ -30,6 +30,7 @@ from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, are_f
 from backend.training.errors import translate
 from backend.training.layers import depths
 from backend.training.memory import room_for_tokens
+from backend.training.parts import cost_of_a_part, fitting, split_by_length
 from backend.training.rows import Order, Rows, build_order, steps_an_epoch
 
 ROWS_ASKED = 32
@@ -102,6 +103,7 @@ class ClassificationTrainer(Trainer):
         self._layer_decay = layer_decay
         self._tell, self._steps_before = tell, steps_before
         self._keeping, self._order = keeping, build_order(train.texts.lengths, batching, args)
+        self._cost_of_a_part = cost_of_a_part(model) if batching == "length_split" else None
         self.most_tokens = most_tokens
         """Padded tokens that memory has room for at one time; None: any batch fits."""
         self._done_in_step: list[dict[str, torch.Tensor]] = []
@@ -146,12 +148,13 @@ class ClassificationTrainer(Trainer):
         self._order.set_epoch(told["epoch"])
         super()._run_epoch(**told)  # type: ignore[no-untyped-call]
 
-    # -- a batch in parts that memory has room for
+    # -- a batch in parts: of texts of like length, and as large as memory has room for
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """The loss of one batch, with its gradients; computed part by part where memory is too small for the whole.
+        """The loss of one batch, with its gradients; computed part by part where that is quicker, or where memory is
+        too small for the whole.
 
         Raises:
             MemoryFull: there is no room for a single text.
@@ -175,7 +178,7 @@ class ClassificationTrainer(Trainer):
         step = super().training_step
         try:
             for batch in batches:
-                loss = torch.stack([step(model, part, count) for part in self._parts(batch)]).sum()
+                loss = torch.stack([step(model, part, count) for part in self.parts_of(batch)]).sum()
             return loss
         except (RuntimeError, MemoryError) as error:
             # Other processes wait for this one's gradients: it cannot begin a step again on its own.
@@ -184,19 +187,20 @@ class ClassificationTrainer(Trainer):
         release_memory()  # here, where the error no longer holds what was computed
         return None
 
-    def _parts(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
-        rows, length = batch["input_ids"].shape
-        if self.most_tokens is None or rows * length <= self.most_tokens:
-            return [batch]
-        size = max(1, self.most_tokens // length)
-        return [{name: values[i : i + size] for name, values in batch.items()} for i in range(0, rows, size)]
+    def parts_of(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
+        """What the batch is computed in, one after the other: together they hold each of its rows once."""
+        whole = [batch] if self._cost_of_a_part is None else split_by_length(batch, self._cost_of_a_part)
+        return (
+            whole if self.most_tokens is None else [part for each in whole for part in fitting(each, self.most_tokens)]
+        )
 
     def _halve(self, batch: dict[str, Any]) -> None:
-        rows, length = batch["input_ids"].shape
-        at_once = len(self._parts(batch)[0]["input_ids"])
+        largest = max((part["input_ids"] for part in self.parts_of(batch)), key=torch.numel)
+        at_once, length = largest.shape
         if at_once == 1:
             raise MemoryFull(device=self.args.device.type)
         self.most_tokens = length * (at_once // 2)
+        rows = len(batch["input_ids"])
         self._tell(Noted("batch_divided", {"rows": at_once // 2, "batch": rows, "tokens": length}))
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:

@@ -29,8 +29,7 @@ def runs(studio: StudioProcess) -> list[str]:
     choices, store = first_choices(load_profile(home, dataset)), RunStore(home)
     made = []
     for name, training in (("first", {"epochs": 2}), ("second", {"epochs": 3, "learning_rate": 1e-3})):
-        run = store.create(build_spec({**choices.model_dump(), "name": name, "training": training}))
-        store.start(run)
+        run = store.start_new(build_spec({**choices.model_dump(), "name": name, "training": training}))
         made.append(run)
     for run in made:
         await_that(lambda run=run: run.status().state.is_final, "the end")  # type: ignore[misc]
@@ -107,8 +106,7 @@ def test_a_run_is_copied_with_its_settings(open_page: OpenPage, runs: list[str])
 
 def test_a_run_that_ends_is_told_by_a_notification(open_page: OpenPage, studio: StudioProcess, runs: list[str]) -> None:
     t, store = words("en"), RunStore(Home(studio.home))
-    run = store.create(build_spec({**store.get(runs[0]).spec, "name": "a third", "training": {"epochs": 500}}))
-    store.start(run)
+    run = store.start_new(build_spec({**store.get(runs[0]).spec, "name": "a third", "training": {"epochs": 500}}))
     page = open_page("/")
     page.context.grant_permissions(["notifications"], origin=studio.url)
     page.add_init_script(

@@ -61,9 +61,7 @@ def start_run(home: Home, epochs: int = 500) -> JobDirectory:
     dataset = wait(start_import(home, SAMPLE), PATIENCE_S)["dataset"]
     choices = first_choices(load_profile(home, dataset))
     store = RunStore(home)
-    run = store.create(build_spec({**choices.model_dump(), "training": {"epochs": epochs}}))
-    store.start(run)
-    return run
+    return store.start_new(build_spec({**choices.model_dump(), "training": {"epochs": epochs}}))
 
 
 def await_that(found: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:

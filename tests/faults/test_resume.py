@@ -100,8 +100,7 @@ def kill_worker(run: JobDirectory, draw: random.Random, *, in_a_save: bool) -> N
 def killed_until_done(store: RunStore, spec: RunSpec, kills: int) -> tuple[JobDirectory, int]:
     """A run whose worker is killed so often, a quarter of it in a save, and resumed; with how often it was."""
     draw, done = random.Random(3), 0
-    run = store.create(spec)
-    store.start(run, environ=ONE_THREAD)
+    run = store.start_new(spec, environ=ONE_THREAD)
     while done < kills:
         kill_worker(run, draw, in_a_save=done % 4 == 0)
         if run.status().state is JobState.COMPLETED:
@@ -115,8 +114,7 @@ def killed_until_done(store: RunStore, spec: RunSpec, kills: int) -> tuple[JobDi
 def check_kills(shop: tuple[RunStore, RunSpec], kills: int) -> None:
     """Killed ``kills`` times in all, runs come to what one comes to that nobody touches."""
     store, spec = shop
-    untouched = store.create(spec)
-    store.start(untouched, environ=ONE_THREAD)
+    untouched = store.start_new(spec, environ=ONE_THREAD)
     ended(untouched)
     done = 0
     while done < kills:
@@ -151,9 +149,7 @@ def test_many_killed_workers_lose_nothing(shop: tuple[RunStore, RunSpec]) -> Non
 )
 def test_stop_and_resume_change_nothing(shop: tuple[RunStore, RunSpec], values: dict[str, Any]) -> None:
     store, spec = shop
-    runs = [store.create(spec.replaced(**values)) for _ in range(2)]
-    for run in runs:
-        store.start(run, environ=ONE_THREAD)
+    runs = [store.start_new(spec.replaced(**values), environ=ONE_THREAD) for _ in range(2)]
     stopped, untouched = runs
     await_that(lambda: len([e for e in stopped.events() if isinstance(e, LossLogged)]) > 8, "some steps")
     store.stop(stopped.id)
@@ -171,8 +167,7 @@ def test_stop_and_resume_change_nothing(shop: tuple[RunStore, RunSpec], values: 
 def halted(shop: tuple[RunStore, RunSpec]) -> JobDirectory:
     """A stopped run with three checkpoints."""
     store, spec = shop
-    run = store.create(spec)
-    store.start(run, environ=ONE_THREAD)
+    run = store.start_new(spec, environ=ONE_THREAD)
     await_that(lambda: len([e for e in run.events() if isinstance(e, CheckpointSaved)]) > 4, "checkpoints")
     store.stop(run.id)
     return ended(run)
@@ -207,8 +202,7 @@ def test_every_damage_of_a_checkpoint_is_seen_and_the_one_before_taken(copied: P
 
 def test_a_damaged_checkpoint_is_named_and_the_run_goes_on_from_the_one_before(shop: tuple[RunStore, RunSpec]) -> None:
     store, spec = shop
-    run = store.create(spec)
-    store.start(run)
+    run = store.start_new(spec)
     await_that(lambda: len([e for e in run.events() if isinstance(e, CheckpointSaved)]) > 3, "checkpoints")
     store.stop(run.id)
     ended(run)
@@ -223,8 +217,7 @@ def test_a_damaged_checkpoint_is_named_and_the_run_goes_on_from_the_one_before(s
 
 def test_other_data_than_a_checkpoint_has_learned_from_is_refused(shop: tuple[RunStore, RunSpec]) -> None:
     store, spec = shop
-    run = store.create(spec)
-    store.start(run)
+    run = store.start_new(spec)
     await_that(lambda: any(isinstance(e, CheckpointSaved) for e in run.events()), "a checkpoint")
     store.stop(run.id)
     ended(run)
@@ -246,8 +239,7 @@ def test_other_data_than_a_checkpoint_has_learned_from_is_refused(shop: tuple[Ru
 
 def test_no_process_is_left_when_everything_is_killed_and_resumed(shop: tuple[RunStore, RunSpec]) -> None:
     store, spec = shop
-    run = store.create(spec)
-    store.start(run)
+    run = store.start_new(spec)
     await_that(lambda: any(isinstance(e, CheckpointSaved) for e in run.events()), "a checkpoint")
     for module in ("backend.jobs.supervisor", "backend.worker"):
         for process in processes_of(run, module):

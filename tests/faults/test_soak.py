@@ -37,8 +37,7 @@ def test_fifty_killed_supervisors_leave_no_process(home: Home) -> None:
         await_that(lambda run=run: not alive_in(run), "the end of all processes", LEFT_S)  # type: ignore[misc]
         assert run.status().state is JobState.INTERRUPTED
         RunStore(home).delete(run.id)
-        run = RunStore(home).create(spec)
-        RunStore(home).start(run)
+        run = RunStore(home).start_new(spec)
     RunStore(home).stop(run.id)
     await_that(lambda: run.status().state.is_final, "the last one's end")
 
@@ -61,8 +60,7 @@ def test_a_hundred_stops_at_random_moments_end_in_time(home: Home) -> None:
         kept = run.status().kept
         assert (kept is None) != (run.path / "model" / "model.safetensors").exists(), "what is kept is there"
         RunStore(home).delete(run.id)
-        runs.append(RunStore(home).create(spec))
-        RunStore(home).start(runs[-1])
+        runs.append(RunStore(home).start_new(spec))
     assert set(ends) == {JobState.STOPPED}, ends
     RunStore(home).stop(runs[-1].id)
     await_that(lambda: runs[-1].status().state.is_final, "the last one's end")

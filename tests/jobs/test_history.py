@@ -111,7 +111,7 @@ def test_comparison_tells_only_what_differs(home: Home) -> None:
 def test_curves_hold_what_a_later_attempt_did_again_once(home: Home) -> None:
     run = ended_run(home, "one")
     with run.locked():
-        run.begin_attempt(2, 2)
+        run.begin_attempt(2, 2, 1.0)
     log = EventLog(run.events_path)
     log.write(Resumed(2, []))
     log.write(LossLogged(3, 1.5, 0.25, 1e-3))

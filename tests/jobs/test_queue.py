@@ -46,8 +46,7 @@ def started(store: RunStore, spec: RunSpec, count: int) -> list[JobDirectory]:
     """So many runs, the first of them at work."""
     runs = []
     for number in range(count):
-        run = store.create(spec.replaced(name=f"run {number}"))
-        store.start(run)
+        run = store.start_new(spec.replaced(name=f"run {number}"))
         runs.append(run)
         await_that(lambda: runs[0].status().state is not JobState.QUEUED, "the first one's turn")
     return runs

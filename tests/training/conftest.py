@@ -66,9 +66,7 @@ class Workshop:
 
     def start(self, spec: RunSpec, **environ: str) -> JobDirectory:
         """A run, started in the background."""
-        run = self.store.create(spec)
-        self.store.start(run, environ=environ)
-        return run
+        return self.store.start_new(spec, environ=environ)
 
     def do_here(self, spec: RunSpec) -> tuple[JobDirectory, dict[str, Any]]:
         """The run done in this process, so that what it raises reaches the test."""

@@ -157,8 +157,7 @@ def test_two_machines_meet_and_each_keeps_the_run(workshop: Workshop, steady: st
     stores = [workshop.store, RunStore(other)]
     runs = []
     for machine, store in enumerate(stores):
-        runs.append(store.create(spec.replaced(compute__machine=machine)))
-        store.start(runs[-1])
+        runs.append(store.start_new(spec.replaced(compute__machine=machine)))
     for run in runs:
         assert ended(run).status().state is JobState.COMPLETED, run.log_path.read_text()[-3000:]
     curves = [[(e.step, e.loss) for e in events_of(run, LossLogged)] for run in runs]
