@@ -19,7 +19,10 @@ from backend.jobs.directory import JobDirectory, is_job_id
 from backend.jobs.files import alone
 
 AT_ONCE_VARIABLE = "STUDIO_RUNS_AT_ONCE"
-LOOK_S = 0.3
+LOOK_S, LONGEST_LOOK_S = 0.3, 3.0
+"""Who is first looks this often for a free slot; the further back, the more rarely, however many there are."""
+SETTLED_S = 2.0
+"""A folder that has not changed for so long will show by its time if it changes again."""
 
 
 def runs_at_once(environ: Mapping[str, str]) -> int:
@@ -30,12 +33,35 @@ def runs_at_once(environ: Mapping[str, str]) -> int:
 
 def waiting(runs: Path) -> list[JobDirectory]:
     """The runs of this folder that wait for their turn, in their order."""
-    found = []
-    for entry in os.scandir(runs):
-        job = JobDirectory(Path(entry.path))
-        if is_job_id(entry.name) and (place := job.place) is not None:
-            found.append((place, job.id, job))
-    return [job for _place, _id, job in sorted(found, key=lambda each: each[:2])]
+    return Places(runs).waiting()
+
+
+class Places:
+    """The places of a home's runs, for who asks again and again: only what has changed is read."""
+
+    def __init__(self, runs: Path) -> None:
+        self._runs = runs
+        self._known: dict[str, tuple[int, float | None]] = {}
+
+    def waiting(self) -> list[JobDirectory]:
+        """The runs that wait for their turn, in their order."""
+        settled_ns = time.time_ns() - int(SETTLED_S * 1e9)
+        found, known = [], {}
+        for entry in os.scandir(self._runs):
+            if not is_job_id(entry.name):
+                continue
+            try:
+                changed = os.stat(entry.path).st_mtime_ns
+            except FileNotFoundError:  # thrown away at this moment
+                continue
+            before = self._known.get(entry.name)
+            place = before[1] if before and before[0] == changed else JobDirectory(Path(entry.path)).place
+            if changed < settled_ns:
+                known[entry.name] = changed, place
+            if place is not None:
+                found.append((place, entry.name, entry.path))
+        self._known = known
+        return [JobDirectory(Path(path)) for _place, _id, path in sorted(found)]
 
 
 def enter(job: JobDirectory, take: Callable[[float], None]) -> None:
@@ -68,23 +94,24 @@ def _changing(job: JobDirectory) -> AbstractContextManager[None]:
 
 def await_turn(job: JobDirectory, environ: Mapping[str, str], given_up: Callable[[], bool]) -> int | None:
     """Wait until it is this run's turn; the descriptor that holds its slot. None if it was given up before."""
+    places, look_at = Places(job.path.parent), 0.0
     while not given_up():
-        if _is_first(job):
-            slot = _free_slot(job.path.parents[1], runs_at_once(environ))
-            if slot is not None:
-                job.leave_queue()
-                return slot
+        if time.monotonic() >= look_at:
+            ahead = _ahead(job, places.waiting())
+            if not any(other.is_alive for other in ahead):
+                slot = _free_slot(job.path.parents[1], runs_at_once(environ))
+                if slot is not None:
+                    job.leave_queue()
+                    return slot
+                ahead = []
+            look_at = time.monotonic() + min(LOOK_S * len(ahead), LONGEST_LOOK_S)
         time.sleep(LOOK_S)
     return None
 
 
-def _is_first(job: JobDirectory) -> bool:
-    for other in waiting(job.path.parent):
-        if other.id == job.id:
-            return True
-        if other.is_alive:
-            return False
-    return True
+def _ahead(job: JobDirectory, order: list[JobDirectory]) -> list[JobDirectory]:
+    ids = [other.id for other in order]
+    return order[: ids.index(job.id)] if job.id in ids else []
 
 
 def _free_slot(home: Path, slots: int) -> int | None:

@@ -221,7 +221,8 @@ class RunStore:
 
     def _may_have_moved(self, summary: RunSummary) -> bool:
         """Whether the run lives, or what ended as the summary tells has been resumed since."""
-        if not summary.state.is_final:
+        # Nobody may have noted that one was interrupted: it is looked at again.
+        if not summary.state.is_final or summary.state is JobState.INTERRUPTED:
             return True
         return summary.state.is_resumable and self.get(summary.id).attempt != summary.attempt
 
