@@ -9,7 +9,7 @@ import pytest
 
 from backend.decisions import decide, decided
 from backend.machine import Machine, this_machine, without_card
-from backend.specs import RunSpec, build_spec
+from backend.specs import STARTER, RunSpec, build_spec
 from studio.i18n import LANGUAGES, words
 
 PLAIN = Machine(device="cpu", processor="any", cores=2, memory_bytes=8 << 30, bf16=False)
@@ -75,6 +75,25 @@ def test_flash_attention_needs_its_package_a_new_card_and_short_numbers(machine:
     assert decided(decide(spec_of(speed__attention="flash_attention_2"), machine), "speed.attention") == becomes
     whole = spec_of(speed__attention="flash_attention_2", training__precision="fp32")
     assert decided(decide(whole, NEW_CARD), "speed.attention") == "sdpa"
+
+
+@pytest.mark.parametrize(
+    ("machine", "settings", "becomes"),
+    [
+        (PLAIN, {}, "length_split"),
+        (WITH_BF16, {}, "length_split"),
+        (NEW_CARD, {}, "length_grouped"),
+        (PLAIN, {"model__base": STARTER}, "length_grouped"),
+        (PLAIN, {"compute__processes": 2}, "length_grouped"),
+        (PLAIN, {"speed__compile": True}, "length_grouped"),
+        (PLAIN, {"speed__padding": "longest"}, "length_grouped"),
+        (NEW_CARD, {"speed__batching": "length_split"}, "length_split"),
+    ],
+)
+def test_batches_are_computed_in_parts_where_that_costs_little(
+    machine: Machine, settings: dict[str, object], becomes: str
+) -> None:
+    assert decided(decide(spec_of(**settings), machine), "speed.batching") == becomes
 
 
 def test_an_optimizer_without_its_package_becomes_one_that_is_there() -> None:

@@ -30,7 +30,7 @@ from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, are_f
 from backend.training.errors import translate
 from backend.training.layers import depths
 from backend.training.memory import room_for_tokens
-from backend.training.parts import cost_of_a_part, fitting, split_by_length
+from backend.training.parts import Vocabulary, fitting, split_by_length
 from backend.training.rows import Order, Rows, build_order, steps_an_epoch
 
 ROWS_ASKED = 32
@@ -103,7 +103,7 @@ class ClassificationTrainer(Trainer):
         self._layer_decay = layer_decay
         self._tell, self._steps_before = tell, steps_before
         self._keeping, self._order = keeping, build_order(train.texts.lengths, batching, args)
-        self._cost_of_a_part = cost_of_a_part(model) if batching == "length_split" else None
+        self._vocabulary = Vocabulary.of(model) if batching == "length_split" else None
         self.most_tokens = most_tokens
         """Padded tokens that memory has room for at one time; None: any batch fits."""
         self._done_in_step: list[dict[str, torch.Tensor]] = []
@@ -179,6 +179,8 @@ class ClassificationTrainer(Trainer):
         try:
             for batch in batches:
                 loss = torch.stack([step(model, part, count) for part in self.parts_of(batch)]).sum()
+                if self._vocabulary is not None:
+                    self._vocabulary.complete()
             return loss
         except (RuntimeError, MemoryError) as error:
             # Other processes wait for this one's gradients: it cannot begin a step again on its own.
@@ -189,7 +191,7 @@ class ClassificationTrainer(Trainer):
 
     def parts_of(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
         """What the batch is computed in, one after the other: together they hold each of its rows once."""
-        whole = [batch] if self._cost_of_a_part is None else split_by_length(batch, self._cost_of_a_part)
+        whole = [batch] if self._vocabulary is None else split_by_length(batch)
         return (
             whole if self.most_tokens is None else [part for each in whole for part in fitting(each, self.most_tokens)]
         )

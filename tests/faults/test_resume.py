@@ -143,9 +143,9 @@ def test_many_killed_workers_lose_nothing(shop: tuple[RunStore, RunSpec]) -> Non
     [
         {"speed__batching": "token_budget", "training__accumulation": 2},
         {"speed__batching": "random", "compute__processes": 2},
-        {"adapting__adapter": "lora"},
+        {"adapting__adapter": "lora", "speed__batching": "length_split"},
     ],
-    ids=["token-budget", "two-processes", "lora"],
+    ids=["token-budget", "two-processes", "lora-in-parts"],
 )
 def test_stop_and_resume_change_nothing(shop: tuple[RunStore, RunSpec], values: dict[str, Any]) -> None:
     store, spec = shop

@@ -1,0 +1,114 @@
+"""Random batches computed in parts of like length: the same gradients, with little padding."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from backend.models.encoding import PAD_TO_MULTIPLE, encode
+from backend.models.loading import load_base
+from backend.training.arguments import build_arguments
+from backend.training.losses import ClassificationLoss
+from backend.training.parts import cut_by_length, split_by_length
+from backend.training.rows import Rows
+from backend.training.trainer import ClassificationTrainer
+from tests.tiny_models import KINDS, make_tiny
+
+TEXTS = [f"text {number} {'long ' * (number * number % 61)}" for number in range(48)]
+LONGEST = 64
+
+
+def padded(lengths: np.ndarray) -> np.ndarray:
+    """As batches are."""
+    return -(-lengths // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
+
+
+def price(parts: list[np.ndarray], lengths: np.ndarray, cost: float) -> float:
+    """Padded tokens of all parts, and what the parts themselves cost."""
+    return sum(padded(lengths)[part].max() * len(part) + cost for part in parts)
+
+
+@pytest.mark.parametrize("cost", [1.0, 30.0, 100.0, 1e6])
+def test_no_other_cut_is_cheaper(cost: float) -> None:
+    for seed in range(20):
+        lengths = np.random.default_rng(seed).geometric(0.04, size=9)
+        parts = cut_by_length(lengths, cost)
+        assert sorted(np.concatenate(parts).tolist()) == list(range(9))
+        order = np.argsort(lengths)
+        others = [
+            [order[start:end] for start, end in pairwise([0, *edges, 9])]
+            for count in range(9)
+            for edges in combinations(range(1, 9), count)
+        ]
+        assert price(parts, lengths, cost) == min(price(other, lengths, cost) for other in others)
+
+
+def test_a_batch_of_real_lengths_is_little_padded_in_few_parts() -> None:
+    lengths = np.minimum(np.random.default_rng(0).geometric(0.04, size=64), 128)
+    parts = cut_by_length(lengths)
+    assert len(parts) < 8
+    assert price(parts, lengths, 0.0) < 1.35 * lengths.sum()
+    assert padded(lengths).max() * 64 > 4 * lengths.sum(), "which is what it saves"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_those_of_the_whole_batch(tmp_path: Path, kind: str) -> None:
+    folder = make_tiny(tmp_path / "model", kind, TEXTS)
+
+    def learned(batching: str) -> tuple[ClassificationTrainer, torch.Tensor]:
+        loaded = load_base(folder, name="m", labels=["a", "b"], task="binary", max_length=LONGEST, seed=1)
+        for module in loaded.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+            elif isinstance(getattr(module, "dropout", None), float):
+                module.dropout = 0.0
+        rows = Rows(encode(loaded.tokenizer, TEXTS, LONGEST), np.arange(48) % 2)
+        settings: dict[str, Any] = {"warmup_share": 0.0, "weight_decay": 0.0, "precision": "fp32", "seed": 1}
+        arguments = build_arguments(
+            tmp_path / "out", epochs=1, batch_size=48, learning_rate=1e-3, device=torch.device("cpu"), **settings
+        )
+        trainer = ClassificationTrainer(
+            task="binary",
+            args=arguments,
+            model=loaded.model,
+            train=rows,
+            validation=rows,
+            loss=ClassificationLoss(),
+            check_stop=lambda: None,
+            callbacks=[],
+            batching=batching,
+        )
+        trainer.create_optimizer()
+        return trainer, trainer.training_step(trainer.model, rows.collate(list(range(48))), torch.tensor(48))
+
+    (split, split_loss), (whole, whole_loss) = learned("length_split"), learned("random")
+    assert len(split.parts_of(split.train_dataset.collate(list(range(48))))) > 1
+    assert split_loss == pytest.approx(float(whole_loss), rel=1e-5)
+    found, wanted = dict(split.model.named_parameters()), dict(whole.model.named_parameters())
+    assert any(parameter.grad is not None and parameter.grad.abs().max() > 1e-3 for parameter in wanted.values())
+    for name, parameter in wanted.items():
+        if parameter.grad is None:
+            assert found[name].grad is None
+            continue
+        assert not found[name].grad.is_sparse
+        torch.testing.assert_close(found[name].grad, parameter.grad, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_parts_hold_every_token_of_every_text(tmp_path: Path) -> None:
+    folder = make_tiny(tmp_path / "model", "bert", TEXTS)
+    loaded = load_base(folder, name="m", labels=["a", "b"], task="binary", max_length=LONGEST, seed=1)
+    rows = Rows(encode(loaded.tokenizer, TEXTS, LONGEST), np.arange(48) % 2)
+    batch = rows.collate(list(range(48)))
+    parts = split_by_length(batch)
+
+    def texts(batch: dict[str, torch.Tensor]) -> list[tuple[list[int], int]]:
+        held = zip(batch["input_ids"], batch["attention_mask"].bool(), batch["labels"], strict=True)
+        return [(ids[mask].tolist(), int(label)) for ids, mask, label in held]
+
+    assert sorted(text for part in parts for text in texts(part)) == sorted(texts(batch))
+    assert sum(part["input_ids"].numel() for part in parts) < batch["input_ids"].numel()
