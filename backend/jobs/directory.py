@@ -129,13 +129,15 @@ class JobDirectory:
         A ``hidden`` one is found by nobody until `show`.
         """
         now = datetime.now(UTC)
-        job = cls(parent / f"{HIDDEN if hidden else ''}{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
+        job = cls(parent / f"{HIDDEN}{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
         job.path.mkdir()
         try:
             write_json(job.path / "spec.json", spec)
             write_bytes(job.path / "reserve", secrets.token_bytes(RESERVE_BYTES))
             description = {"kind": kind, "module": module, "created": now.timestamp(), "time_limit_s": time_limit_s}
             write_json(job.path / "job.json", description)
+            if not hidden:
+                job.show()
         except OSError:
             job.discard()  # a full disk leaves no half job behind
             raise
@@ -148,8 +150,9 @@ class JobDirectory:
         self.path = shown
 
     def discard(self) -> None:
-        """Remove the folder of a job that could not be started."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder of a job that could not be started, hidden or not."""
+        for name in (self.id, f"{HIDDEN}{self.id}"):
+            shutil.rmtree(self.path.with_name(name), ignore_errors=True)
 
     def release_reserve(self) -> None:
         """Give back the room that was kept, so that the job's end can be noted on a full disk."""

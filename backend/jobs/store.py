@@ -78,7 +78,11 @@ class RunStore:
             DatasetMissing: ``spec.data.dataset`` names no imported dataset.
         """
         run = self._make(spec)
-        run.show()
+        try:
+            run.show()
+        except OSError:
+            run.discard()
+            raise
         return self._remember(run)
 
     def _make(self, spec: RunSpec) -> JobDirectory:
