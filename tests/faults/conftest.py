@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -29,8 +30,8 @@ class SmallDisk:
         self.path = path
         self._filler = path / "filler"
 
-    def fill(self) -> None:
-        """Leave no byte free."""
+    def fill(self, leave: int = 0) -> None:
+        """Leave so many bytes free."""
         with open(self._filler, "ab", buffering=0) as stream:
             for piece in (1 << 20, 4096):
                 try:
@@ -38,6 +39,7 @@ class SmallDisk:
                         stream.write(bytes(piece))
                 except OSError:
                     continue
+        os.truncate(self._filler, max(0, self._filler.stat().st_size - leave))
 
     def empty(self) -> None:
         """Give the room back."""

@@ -6,7 +6,9 @@ import csv
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -14,12 +16,15 @@ import pytest
 
 from backend.data.datasets import list_datasets, start_import, wait
 from backend.errors import DiskFull
+from backend.jobs.checkpoints import list_checkpoints, to_resume
 from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec
 from tests.browser.studio_process import PROJECT, StudioProcess
 from tests.faults.conftest import PATIENCE_S, SAMPLE, SmallDisk, await_phase, await_that, processes_of, start_run
+
+INNOCENT = 100
 
 
 @pytest.fixture
@@ -95,6 +100,77 @@ def test_a_full_disk_ends_a_training_in_words_and_the_studio_goes_on(small_disk:
     assert [summary.state for summary in store.summaries()] == [JobState.FAILED]
     store.delete(run.id)
     assert store.summaries() == []
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        pytest.param(3, marks=pytest.mark.timeout(400)),
+        pytest.param(20, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
+    ],
+)
+def test_a_disk_filled_to_any_level_keeps_what_was_saved(small_disk: SmallDisk, levels: int) -> None:
+    home = Home(small_disk.path / "home").prepare()
+    run, store = start_run(home), RunStore(home)
+    ends: Counter[JobState] = Counter()
+    for level in range(levels):
+        await_that(lambda: len(list_checkpoints(run.path)) > 1, "checkpoints")
+        before = list_checkpoints(run.path)[-1]
+        # From nothing to more than one checkpoint takes: the disk is full in another file of it each time.
+        small_disk.fill(leave=round(1.2 * before.bytes * level / max(1, levels - 1)))
+        with suppress(AssertionError):  # where there is room enough it goes on
+            await_that(lambda: run.status().state.is_final, "the end", patience_s=10.0)
+        (summary,) = store.summaries()
+        assert summary.state is run.status().state
+        store.stop(run.id)
+        await_that(lambda: run.status().state.is_final, "the stop")
+        status = run.status()
+        ends[status.state] += 1
+        assert status.error is None or status.error.code == "run.disk_full", status.error
+        found, damaged = to_resume(run.path)
+        assert damaged == []
+        assert found is not None
+        assert found.step >= before.step, "what was saved is still there, whole"
+        assert all(not checkpoint.damage() for checkpoint in list_checkpoints(run.path))
+        small_disk.empty()
+        store.resume(run.id)
+    assert ends[JobState.FAILED], "no level was low enough"
+    store.stop(run.id)
+    await_that(lambda: run.status().state.is_final, "the last stop")
+
+
+def test_processes_that_look_like_a_runs_own_are_never_signalled(home: Home, run: JobDirectory) -> None:
+    modules, look = ("backend.jobs.supervisor", "backend.worker"), "import time; time.sleep(600)"
+    innocent = [
+        subprocess.Popen(
+            [sys.executable, "-S", "-c", look, "-m", modules[number % 2], str(run.path)],
+            cwd=run.path,
+            process_group=0 if number % 4 < 2 else None,
+        )
+        for number in range(INNOCENT)
+    ]
+    try:
+        store = RunStore(home)
+        store.stop(run.id)
+        await_that(lambda: run.status().state.is_final, "the stop")
+        store.resume(run.id)
+        await_that(lambda: run.status().state is JobState.RUNNING, "the second attempt")
+        for module in modules:
+            for process in processes_of(run, module):
+                if process.pid not in {each.pid for each in innocent}:
+                    process.kill()
+        await_that(lambda: run.status().state is JobState.INTERRUPTED, "the end", patience_s=10.0)
+        store.stop(run.id)
+        store.resume(run.id)
+        store.stop(run.id)
+        await_that(lambda: run.status().state.is_final, "the last stop")
+        store.delete(run.id)
+        store.empty_trash()
+        assert [process.poll() for process in innocent] == [None] * INNOCENT
+    finally:
+        for process in innocent:
+            process.kill()
+            process.wait()
 
 
 def test_a_full_disk_ends_an_import_in_words_and_leaves_nothing_behind(small_disk: SmallDisk, tmp_path: Path) -> None:

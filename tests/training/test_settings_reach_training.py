@@ -211,7 +211,7 @@ def test_damaged_base_model_is_refused_before_training(workshop: Workshop, tmp_p
         workshop.do_here(workshop.spec(str(tmp_path)))
 
 
-@pytest.mark.parametrize(("good_steps", "kept"), [(0, "last"), (4, "last"), (14, "best")])
+@pytest.mark.parametrize(("good_steps", "kept"), [(0, "last"), (9, "last"), (58, "best")])
 def test_loss_that_becomes_nan_ends_the_run_before_the_weights_are_touched(
     workshop: Workshop, good_steps: int, kept: str
 ) -> None:
@@ -227,7 +227,7 @@ def test_loss_that_becomes_nan_ends_the_run_before_the_weights_are_touched(
 
     device = torch.device("cpu")
     settings = {"warmup_share": 0.0, "weight_decay": 0.0, "precision": "fp32", "device": device, "seed": 1}
-    arguments = build_arguments(run.path, epochs=5, batch_size=8, learning_rate=1e-3, **settings)
+    arguments = build_arguments(run.path, epochs=6, batch_size=8, learning_rate=1e-3, **settings)
     outcome = trainer_module.fine_tune(
         JobContext(run),
         loaded.model,
@@ -243,6 +243,9 @@ def test_loss_that_becomes_nan_ends_the_run_before_the_weights_are_touched(
     assert outcome.failure.step == good_steps + 1
     assert (outcome.step, outcome.failure.kept) == (good_steps, kept), "the step is not taken"
     assert all(p.isfinite().all() for p in loaded.model.parameters())
+    saved = list(run.path.rglob("*.safetensors"))
+    assert bool(saved) == (good_steps >= 10), "what was saved was saved after an epoch"
+    assert all(tensor.isfinite().all() for file in saved for tensor in load_file(file).values())
 
 
 def test_accumulated_batches_have_the_loss_and_the_weights_of_one_large_batch(workshop: Workshop) -> None:
