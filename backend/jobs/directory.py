@@ -29,7 +29,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,12 +55,28 @@ LOCK_LOOK_S = 0.02
 HUNG_S = 190.0
 """Without an event for so long a job may hang; by then it has written down where its threads are."""
 STACKS_CHARACTERS = 20_000
+_STAMP = "%Y%m%d-%H%M%S"
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
 def is_job_id(text: str) -> bool:
     """Whether the text is the name of a job's folder: nothing else may become part of a path."""
     return _ID.fullmatch(text) is not None
+
+
+def next_id(parent: Path, now: datetime) -> str:
+    """An id for a new job in this folder: the time, but greater than all ids there, also where the clock was set back
+    or several are made within a second."""
+    names = (entry.name.removeprefix(HIDDEN) for entry in os.scandir(parent))
+    newest = max(filter(is_job_id, names), default="")
+    fresh = f"{now:{_STAMP}}-{secrets.token_hex(3)}"
+    if fresh > newest:
+        return fresh
+    stamp, _, counted = newest.rpartition("-")
+    number = int(counted, 16) + 1 + secrets.randbelow(1 << 16)
+    if number < 1 << 24:
+        return f"{stamp}-{number:06x}"
+    return f"{datetime.strptime(stamp, _STAMP) + timedelta(seconds=1):{_STAMP}}-{secrets.token_hex(3)}"
 
 
 class JobState(enum.StrEnum):
@@ -129,7 +145,7 @@ class JobDirectory:
         A ``hidden`` one is found by nobody until `show`.
         """
         now = datetime.now(UTC)
-        job = cls(parent / f"{HIDDEN}{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
+        job = cls(parent / f"{HIDDEN}{next_id(parent, now)}")
         job.path.mkdir()
         try:
             write_json(job.path / "spec.json", spec)
@@ -160,7 +176,7 @@ class JobDirectory:
 
     @property
     def id(self) -> str:
-        """The folder's name: time-ordered and unique."""
+        """The folder's name, unique and in the order in which jobs were made (`next_id`)."""
         return self.path.name.removeprefix(HIDDEN)
 
     @property

@@ -7,12 +7,15 @@ import math
 import os
 import shutil
 import time
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 
 from backend.errors import MemoryFull, NameInvalid, RunActive, RunMissing, RunNotFinished
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs import directory
+from backend.jobs.checkpoints import list_checkpoints, prune, seal, staging, to_resume
+from backend.jobs.directory import JobDirectory, JobState, is_job_id, next_id
 from backend.jobs.event_reader import EventReader
 from backend.jobs.events import EventLog, JobCompleted, JobFailed, JobStopped, LossLogged, PhaseStarted
 from backend.jobs.process import JobContext, StopRequested
@@ -160,6 +163,46 @@ def test_model_is_only_there_when_it_is(home: Home) -> None:
     (run.path / "model").mkdir()
     (run.path / "model" / "config.json").write_text("{}")
     assert RunStore(home).model_folder(run.id) == run.path / "model"
+
+
+@pytest.mark.parametrize("away", [timedelta(), timedelta(hours=1), timedelta(days=365)])
+def test_runs_keep_their_order_whatever_the_clock_does(
+    home: Home, monkeypatch: pytest.MonkeyPatch, away: timedelta
+) -> None:
+    made = []
+    for shift in (timedelta(), away, -away, timedelta()):
+
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None, by: timedelta = shift) -> datetime:  # type: ignore[override]
+                return datetime.now(tz) + by
+
+        monkeypatch.setattr(directory, "datetime", Clock)
+        made += [make_run(home).id for _ in range(20)]
+    assert [summary.id for summary in RunStore(home).summaries()] == made[::-1]
+    assert len(set(made)) == 80
+    assert all(is_job_id(run_id) for run_id in made)
+
+
+def test_ids_that_have_run_out_in_a_second_go_on_in_the_next(tmp_path: Path) -> None:
+    (tmp_path / "20991231-235959-ffffff").mkdir()
+    assert next_id(tmp_path, datetime.now(UTC)).startswith("21000101-000000-")
+
+
+def test_newest_checkpoints_are_told_by_their_steps_and_not_by_the_clock(tmp_path: Path) -> None:
+    for step, years in ((10, 0), (20, 1), (30, -1), (40, 0), (50, -1)):
+        folder = staging(tmp_path)
+        (folder / "model.safetensors").write_bytes(b"weights")
+        told = {"epoch": 1.0, "metrics": {}, "complete": True, "data": {}, "position": {}}
+        saved = seal(folder, step=step, **told)
+        then = time.time() + years * 365 * 86400
+        for path in (*saved.path.iterdir(), saved.path):
+            os.utime(path, (then, then))
+        prune(tmp_path, best=10)
+    assert [checkpoint.step for checkpoint in list_checkpoints(tmp_path)] == [10, 40, 50]
+    chosen, damaged = to_resume(tmp_path)
+    assert chosen is not None
+    assert (chosen.step, damaged) == (50, [])
 
 
 @pytest.mark.parametrize("damage", ["lost", "garbage", "stale"])
