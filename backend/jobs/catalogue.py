@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -64,13 +64,12 @@ class Catalogue:
         self._path = path
         self._known: tuple[bytes, dict[str, RunSummary]] = (b"", {})
 
-    def put(self, summarise: Callable[[], RunSummary]) -> None:
-        """Add or replace one run, by what is found while nobody else writes: the last to write has the latest news."""
+    def put(self, summarise: Callable[[], Iterable[RunSummary]]) -> None:
+        """Add or replace runs, by what is found while nobody else writes: the last to write has the latest news."""
         with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            summary = summarise()
-            row = (summary.id, summary.created, summary.state, json.dumps(asdict(summary), ensure_ascii=False))
-            connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", row)
+            rows = [(s.id, s.created, s.state, json.dumps(asdict(s), ensure_ascii=False)) for s in summarise()]
+            connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", rows)
 
     def remove(self, run_id: str) -> None:
         """Forget one run."""

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -208,7 +208,7 @@ class RunStore:
         present = {path.name for path in self.home.runs.iterdir() if is_job_id(path.name)}
         for gone in known.keys() - present:
             self._unindex(gone)
-        found = []
+        found, moved = [], []
         for run_id in sorted(present, reverse=True):
             summary = known.get(run_id)
             try:
@@ -216,11 +216,13 @@ class RunStore:
                     run = self.get(run_id)
                     fresh = summarise(run)
                     if summary is None or fresh.state != summary.state:
-                        self._index(run)
+                        moved.append(run)
                     summary = fresh
             except (RunMissing, FileNotFoundError):  # deleted at this moment
                 continue
             found.append(summary)
+        if moved:
+            self._index(*moved)
         return found
 
     def _may_have_moved(self, summary: RunSummary) -> bool:
@@ -338,11 +340,9 @@ class RunStore:
     # The catalogue is only an index: a full disk must not keep anybody from starting, renaming or deleting a run. One
     # that cannot be written would tell old tales, so it is dropped; the folders make it anew.
 
-    def _index(self, run: JobDirectory) -> None:
+    def _index(self, *runs: JobDirectory) -> None:
         try:
-            self._catalogue.put(lambda: summarise(run))
-        except FileNotFoundError:  # it was deleted at this moment
-            return
+            self._catalogue.put(lambda: _summaries_of(runs))
         except sqlite3.OperationalError as error:
             logger.warning("the catalogue cannot be written and is dropped: %s", error)
             self._catalogue.clear()
@@ -389,6 +389,12 @@ def read_report(run: JobDirectory) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return document
+
+
+def _summaries_of(runs: Iterable[JobDirectory]) -> Iterator[RunSummary]:
+    for run in runs:
+        with suppress(FileNotFoundError):  # it was deleted at this moment
+            yield summarise(run)
 
 
 def summarise(run: JobDirectory) -> RunSummary:
