@@ -26,7 +26,7 @@ SORTS: dict[str, Callable[[RunSummary], Any]] = {
     "data": lambda summary: summary.data,
     "model": lambda summary: summary.model,
     "f1": lambda summary: summary.metrics.get("f1", -1.0),
-    "duration": lambda summary: summary.ended - summary.created if summary.ended else -1.0,
+    "duration": lambda summary: summary.worked_s,
     "disk": lambda summary: summary.disk_bytes,
 }
 NEWEST = "-created"
@@ -78,7 +78,7 @@ def list_runs(terminal: Terminal, store: RunStore, find: str = "", state: str = 
     headers += [words("metric.accuracy"), words("metric.f1"), words("cli.column.duration"), words("cli.column.disk")]
     table = build_table(*headers, numbers_from=len(columns))
     for s in summaries:
-        spent = duration(s.ended - s.created) if s.ended else "–"
+        spent = duration(s.worked_s) if s.worked_s else "–"
         figures = (metric_text(s.metrics, "accuracy"), metric_text(s.metrics, "f1"), spent, size(s.disk_bytes))
         name = f"{s.name} [{', '.join(s.tags)}]" if s.tags else s.name
         table.add_row(Text(s.id, no_wrap=True), name, _state_text(s, words), s.data, s.model, *figures)

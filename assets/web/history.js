@@ -8,16 +8,15 @@ Object.assign(Studio, (() => {
   const STATES = ["completed", "running", "queued", "stopped", "failed", "interrupted", "cancelled"];
 
   const modelName = (run) => (run.model === "starter" ? words["model.starter"] : run.model);
-  const spent = (run, now) => { const ended = run.ended ?? (moving(run.state) ? now : null); return ended ? ended - run.created : null; };
   const VALUES = {
     state: (run) => words[`state.${run.state}`], name: (run) => run.name, data: (run) => run.data, model: modelName, metric: (run) => run.metrics.f1 ?? -1,
-    duration: (run, now) => spent(run, now) ?? -1, disk: (run) => run.disk_bytes, created: (run) => run.created,
+    duration: (run) => run.worked_s, disk: (run) => run.disk_bytes, created: (run) => run.created,
   };
 
-  function sorted(runs, order, now) {
+  function sorted(runs, order) {
     const column = order.replace("-", ""), value = VALUES[column] ?? VALUES.created, sign = order.startsWith("-") ? -1 : 1;
     const compare = (a, b) => (typeof a === "string" ? a.localeCompare(b, Studio.language()) : a - b);
-    return [...runs].sort((one, other) => sign * compare(value(one, now), value(other, now)) || (one.id < other.id ? 1 : -1));
+    return [...runs].sort((one, other) => sign * compare(value(one), value(other)) || (one.id < other.id ? 1 : -1));
   }
 
   /** Whether every word that is looked for stands somewhere in what is told of the run. */
@@ -101,7 +100,7 @@ Object.assign(Studio, (() => {
       trash.refresh();
     }
 
-    function row(run, now) {
+    function row(run) {
       const actions = make("td", { class: "actions" }), name = make("td", { class: "name" });
       const box = make("input", { type: "checkbox", checked: chosen.has(run.id), "aria-label": fill(words["runs.choose_one"], { name: run.name }), onchange: () => { box.checked ? chosen.add(run.id) : chosen.delete(run.id); drawCompare(); } });
       name.append(make("a", { href: address(run), "data-go": true, text: run.name }));
@@ -114,12 +113,11 @@ Object.assign(Studio, (() => {
         make("button", { class: "small", text: words["runs.edit"], onclick: () => edit(run, name) }),
         make("a", { class: "button small", href: `?run=${run.id}&step=model`, "data-go": true, text: words["runs.clone"], title: words["runs.clone_help"] }),
         make("button", { class: "small", text: words["runs.delete"], disabled: moving(run.state), title: moving(run.state) ? words["runs.delete_running"] : null, onclick: () => remove(run) }));
-      const seconds = spent(run, now);
       return make("tr", { "data-run": run.id }, make("td", { class: "choose" }, box),
         make("td", {}, make("span", { class: `state ${run.state}`, text: words[`state.${run.state}`] })),
         name, make("td", { class: "text", title: `${run.data}\n${modelName(run)}` }, make("div", { text: run.data }), make("div", { class: "muted", text: modelName(run) })),
         make("td", { class: "number", text: run.metrics.f1 === undefined ? "–" : `${words["metric.f1"]} ${score(run.metrics.f1)}` }),
-        make("td", { class: "number", text: seconds === null ? "–" : duration(seconds) }),
+        make("td", { class: "number", text: run.worked_s ? duration(run.worked_s) : "–" }),
         make("td", { class: "number", text: size(run.disk_bytes) }),
         started(run.created), actions);
     }
@@ -132,15 +130,15 @@ Object.assign(Studio, (() => {
 
     function draw(force = false) {
       if (editing || !known) return; // a column is clicked before the list has come
-      const { runs, now } = known;
-      const key = JSON.stringify([runs, runs.some((run) => moving(run.state)) ? Math.round(now) : 0]);
+      const { runs } = known;
+      const key = JSON.stringify(runs);
       if (key === shown && !force) return;
       shown = key;
-      const found = sorted(runs.filter((run) => matches(run, find.value, state.value)), order(), now);
+      const found = sorted(runs.filter((run) => matches(run, find.value, state.value)), order());
       const column = order().replace("-", ""), direction = order().startsWith("-") ? "descending" : "ascending";
       for (const [name, sorter] of Object.entries(sorters)) sorter.dataset.sorted = name === column ? direction : "";
       COLUMNS.forEach((names, place) => heads[place].setAttribute("aria-sort", names.includes(column) ? direction : "none"));
-      body.replaceChildren(...found.map((run) => row(run, now)));
+      body.replaceChildren(...found.map(row));
       for (const id of chosen) if (!runs.some((run) => run.id === id)) chosen.delete(id);
       const bytes = found.reduce((sum, run) => sum + run.disk_bytes, 0);
       total.textContent = fill(words["runs.total"], { count: count(found.length), size: size(bytes) });

@@ -16,8 +16,10 @@ from pathlib import Path
 
 from backend.jobs.directory import JobState
 
+VERSION = 2
+"""Of what a row tells; an index of another version is dropped, and made anew from the folders."""
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
+CREATE TABLE runs (
     id      TEXT PRIMARY KEY,
     created REAL NOT NULL,
     state   TEXT NOT NULL,
@@ -50,6 +52,8 @@ class RunSummary:
     notes: str = ""
     disk_bytes: int = 0
     """Of all its files."""
+    worked_s: float = 0.0
+    """`JobDirectory.worked_s`."""
 
     @property
     def headline(self) -> tuple[str, float] | None:
@@ -108,11 +112,26 @@ class Catalogue:
         connection = sqlite3.connect(self._path, timeout=10)
         try:
             connection.execute("PRAGMA journal_mode=DELETE")
-            connection.execute(_SCHEMA)
+            if not self._is_current(connection):
+                self._begin_anew(connection)
             with connection:
                 yield connection
         finally:
             connection.close()
+
+    @staticmethod
+    def _is_current(connection: sqlite3.Connection) -> bool:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        return bool(version == VERSION)
+
+    def _begin_anew(self, connection: sqlite3.Connection) -> None:
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            if self._is_current(connection):  # somebody else has just done so
+                return
+            connection.execute("DROP TABLE IF EXISTS runs")
+            connection.execute(_SCHEMA)
+            connection.execute(f"PRAGMA user_version={VERSION}")
 
 
 def _summary(text: str) -> RunSummary:

@@ -30,7 +30,7 @@ class Compared:
     state: str
     attempt: int
     seconds: float | None
-    """From its start to its end; None while it lives."""
+    """At work, in all its attempts; None while it lives."""
     examples_per_second: float | None
     peak_memory_bytes: float | None
     metrics: dict[str, float]
@@ -101,7 +101,7 @@ def _compared(run: JobDirectory) -> Compared:
         name=summary.name,
         state=summary.state,
         attempt=summary.attempt,
-        seconds=summary.ended - summary.created if summary.ended else None,
+        seconds=summary.worked_s if summary.state.is_final else None,
         examples_per_second=report.get("examples_per_second"),
         peak_memory_bytes=report.get("peak_memory_bytes"),
         metrics=summary.metrics,

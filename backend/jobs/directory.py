@@ -276,6 +276,11 @@ class JobDirectory:
         """The longest time between two events of the current attempt."""
         return self._reader.longest_pause_s(self.attempt)
 
+    @property
+    def worked_s(self) -> float:
+        """How long it has been at work, in all its attempts; waiting for its turn, and pauses, are not in it."""
+        return self._reader.worked_s
+
     # -- waiting for its turn
 
     @property

@@ -36,7 +36,8 @@ class EventReader:
         self._documents: list[dict[str, Any]] = []
         self._known_points: Points | None = None
         self._last: dict[tuple[int, str], dict[str, Any]] = {}
-        self._times: dict[int, tuple[float, float]] = {}
+        self._times: dict[int, tuple[float, float, float]] = {}
+        """Of each attempt the times of its first and last event, and the longest between two."""
         self._lock = threading.Lock()
 
     def documents(self, since: int = 0, most_points: int | None = None) -> list[dict[str, Any]]:
@@ -77,7 +78,14 @@ class EventReader:
         """The longest time between two events of an attempt."""
         with self._lock:
             self._read_on()
-            return self._times.get(attempt, (0.0, 0.0))[1]
+            return self._times.get(attempt, (0.0, 0.0, 0.0))[2]
+
+    @property
+    def worked_s(self) -> float:
+        """The time from the first to the last event of each attempt, together."""
+        with self._lock:
+            self._read_on()
+            return sum(last - first for first, last, _longest in self._times.values())
 
     def _read_on(self) -> None:
         while True:
@@ -145,5 +153,5 @@ class EventReader:
         return self._known_points
 
     def _note_time(self, time: float) -> None:
-        before, longest = self._times.get(self._attempt, (time, 0.0))
-        self._times[self._attempt] = (time, max(longest, time - before))
+        first, before, longest = self._times.get(self._attempt, (time, time, 0.0))
+        self._times[self._attempt] = (first, time, max(longest, time - before))

@@ -425,5 +425,6 @@ def summarise(run: JobDirectory) -> RunSummary:
         tags=list(remarks.tags),
         notes=remarks.notes,
         disk_bytes=disk_bytes(run.path),
+        worked_s=run.worked_s,
         share_done=min(1.0, progress.done / progress.total) if progress and progress.total else 0.0,
     )

@@ -6,6 +6,7 @@ import itertools
 import json
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,32 @@ def test_curves_hold_what_a_later_attempt_did_again_once(home: Home) -> None:
     curves = curves_of(run)
     assert curves[TRAIN_LOSS] == [(1, 1.0), (2, 0.5), (3, 0.25)]
     assert curves[VALIDATION_LOSS] == [(1, 2.0), (2, 1.0)]
+
+
+def test_the_time_at_work_holds_neither_waiting_nor_pauses(home: Home) -> None:
+    run = ended_run(home, "one")
+    run.events_path.unlink()
+    for attempt, begun, ended in ((1, 1000.0, 1010.0), (2, 5000.0, 5007.5)):
+        if attempt > 1:
+            run.begin_attempt(attempt, None, 1.0)
+        log = EventLog(run.events_path)
+        log.write(PhaseStarted("reading", time=begun))
+        log.write(PhaseStarted("training", time=ended))
+        log.close()
+    run.leave_queue()
+    assert JobDirectory(run.path).worked_s == 17.5
+    (summary,) = RunStore(home).summaries()
+    assert summary.worked_s == 17.5
+
+
+def test_an_index_of_another_version_is_made_anew(home: Home) -> None:
+    run, store = ended_run(home, "one"), RunStore(home)
+    before = store.summaries()
+    with closing(sqlite3.connect(home.catalogue)) as index, index:
+        index.execute("UPDATE runs SET summary = '{}'")
+        index.execute("PRAGMA user_version=1")
+    assert RunStore(home).summaries() == before
+    assert before[0].id == run.id
 
 
 def test_a_long_curve_is_read_as_columns_and_thinned_with_its_peaks(tmp_path: Path) -> None:
