@@ -55,6 +55,8 @@ class TrainingSpec(Section):
     metric: BestMetric = setting("auto", flag="--metric", advanced=True)
     evaluations: int = setting(0, flag="--evaluations", advanced=True, ge=0, le=1000)
     """In each epoch; 0: about a dozen a run."""
+    saves: int = setting(0, flag="--saves", advanced=True, ge=0, le=1000)
+    """Checkpoints in each epoch, besides the one after each evaluation."""
     patience: int | None = setting(None, flag="--patience", advanced=True, ge=0, le=1000)
     precision: Precision = setting("auto", flag="--precision", advanced=True)
     deterministic: bool = setting(False, flag="--deterministic", advanced=True)

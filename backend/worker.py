@@ -257,6 +257,7 @@ def fine_tune(
             patience=required(settings.patience),
             metric=metric_for_best(task) if settings.metric == "auto" else settings.metric,
             evaluations=settings.evaluations,
+            saves=settings.saves,
             batching=decided(prepared.decisions, "speed.batching"),
             layer_decay=settings.layer_decay,
         ),

@@ -41,7 +41,7 @@ def main() -> None:
         studio = StudioProcess(home.path)
         try:
             with httpx.Client(base_url=studio.url, timeout=120) as client:
-                for asked, path in (("list", "/api/runs"), ("curve", f"/api/runs/{run.id}/events")):
+                for asked, path in (("curve", f"/api/runs/{run.id}/events"), ("list", "/api/runs")):
                     for time_of in ("first", "again"):
                         measured[f"{asked}_{time_of}_s"] = seconds(lambda path=path: ask(client, path))
         finally:

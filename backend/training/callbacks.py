@@ -164,17 +164,28 @@ class Stopping(TrainerCallback):
 
 
 class Evaluating(TrainerCallback):
-    """Has the model evaluated a number of times in each epoch, evenly, the last time at the epoch's end."""
+    """Has the model evaluated, and so saved, a number of times in each epoch, evenly, the last time at the epoch's end;
+    and saved some times more, if that is wanted."""
 
-    def __init__(self, times_an_epoch: int, steps_an_epoch: int) -> None:
-        self._at = {round(part * steps_an_epoch / times_an_epoch) for part in range(1, times_an_epoch + 1)}
+    def __init__(self, times_an_epoch: int, steps_an_epoch: int, saves_an_epoch: int = 0) -> None:
+        self._at = _evenly(times_an_epoch, steps_an_epoch)
+        self._saved_at = _evenly(saves_an_epoch, steps_an_epoch)
         self._steps_an_epoch = steps_an_epoch
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Ask for an evaluation where one is due."""
+        """Ask for an evaluation where one is due, or for a checkpoint."""
         if self.due_at(state.global_step):
             control.should_evaluate = True
+        elif self._in_epoch(state.global_step) in self._saved_at:
+            control.should_save = True
 
     def due_at(self, step: int) -> bool:
         """Whether the model is to be evaluated after this step of the Trainer."""
-        return step > 0 and (step - 1) % self._steps_an_epoch + 1 in self._at
+        return step > 0 and self._in_epoch(step) in self._at
+
+    def _in_epoch(self, step: int) -> int:
+        return (step - 1) % self._steps_an_epoch + 1
+
+
+def _evenly(times: int, steps: int) -> set[int]:
+    return {max(1, round(part * steps / times)) for part in range(1, times + 1)}

@@ -62,6 +62,8 @@ class Schedule:
     """What the best evaluation is best in."""
     evaluations: int = 0
     """In each epoch; 0: as many as are worth their time."""
+    saves: int = 0
+    """Checkpoints in each epoch, besides those of the evaluations."""
     batching: str = "length_grouped"
     layer_decay: float = 1.0
 
@@ -318,7 +320,7 @@ def fine_tune(
     keeping = Checkpoints(
         context, schedule.metric, schedule.patience, data=data, steps_before=steps_before, resumed=resumed
     )
-    evaluating = Evaluating(min(times, steps), steps)
+    evaluating = Evaluating(min(times, steps), steps, min(schedule.saves, steps))
     trainer = ClassificationTrainer(
         task=task,
         args=arguments,

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, Trainer
 import backend.training.trainer as trainer_module
 from backend.errors import LabelWeightsUnknown, LossNotFinite, ModelUnusable, TrackerMissing
 from backend.jobs.directory import JobState
-from backend.jobs.events import Evaluated, LossLogged, ModelDescribed, Noted, OptionsDecided
+from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, ModelDescribed, Noted, OptionsDecided
 from backend.jobs.process import JobContext
 from backend.machine import this_machine
 from backend.models.encoding import encode
@@ -68,6 +68,7 @@ def test_every_training_setting_reaches_the_trainer(workshop: Workshop, trainers
         "label_smoothing": 0.0,
         "metric": "mcc",
         "evaluations": 2,
+        "saves": 3,
         "deterministic": False,
         "trackers": (),
     }
@@ -95,6 +96,8 @@ def test_every_training_setting_reaches_the_trainer(workshop: Workshop, trainers
     assert (keeping._patience, keeping._metric) == (7, "mcc")
     evaluated = [event.step for event in events_of(run, Evaluated) if event.split == "validation"]
     assert evaluated[:2] == [2, 3], "two an epoch of three steps"
+    saved = [event.step for event in events_of(run, CheckpointSaved)]
+    assert saved[:3] == [1, 2, 3], "one more an epoch than evaluations"
     losses = events_of(run, LossLogged)
     assert max(loss.learning_rate for loss in losses) == pytest.approx(7e-4)
 
