@@ -262,7 +262,7 @@ PROSE = (
         ("empty.csv", b"", FileEmpty(file="empty.csv")),
         ("white.csv", b" \r\n\t\n", FileEmpty(file="white.csv")),
         ("mark.csv", b"\xef\xbb\xbf", FileEmpty(file="mark.csv")),
-        ("empty.csv.gz", gzip.compress(b""), FileEmpty(file="empty.csv.gz")),
+        ("empty.csv.gz", gzip.compress(b"", mtime=0), FileEmpty(file="empty.csv.gz")),
         ("picture.csv", PNG, NotATable(file="picture.csv", detail="binary")),
         ("noise.tsv", os.urandom(5000), NotATable(file="noise.tsv", detail="binary")),
         ("prose.txt", PROSE.encode(), NotATable(file="prose.txt", detail="one_column")),
