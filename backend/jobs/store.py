@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +26,7 @@ from backend.errors import (
 from backend.jobs import queue
 from backend.jobs.catalogue import Catalogue, RunSummary
 from backend.jobs.checkpoints import list_checkpoints
-from backend.jobs.directory import JobDirectory, JobState, JobStatus, is_job_id
+from backend.jobs.directory import HIDDEN, JobDirectory, JobState, JobStatus, is_job_id
 from backend.jobs.events import Evaluated
 from backend.jobs.files import alone, read_json, write_bytes
 from backend.jobs.launch import launch
@@ -39,6 +41,8 @@ logger = logging.getLogger(__name__)
 WORKER_MODULE = "backend.worker"
 NAME_LENGTH = 120
 AT_WORK = (JobState.STARTING, JobState.RUNNING, JobState.STOPPING)
+HALF_MADE_S = 3600.0
+"""A run that is being made for so long is not being made any more."""
 LEAVING_S = 5.0
 """How long the processes of a run that has ended may take to be gone."""
 
@@ -320,7 +324,14 @@ class RunStore:
         return self._trash.empty(run_id)
 
     def rebuild(self) -> int:
-        """Make the catalogue anew from the folders; returns the number of runs."""
+        """Make the catalogue anew from the folders; returns the number of runs.
+
+        What is left of runs that a crash kept from being accepted is removed.
+        """
+        long_ago = time.time() - HALF_MADE_S
+        for path in self.home.runs.glob(f"{HIDDEN}*"):
+            if is_job_id(path.name.removeprefix(HIDDEN)) and path.stat().st_mtime < long_ago:
+                shutil.rmtree(path)
         self._catalogue.clear()
         return len(self.summaries())
 

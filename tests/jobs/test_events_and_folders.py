@@ -184,6 +184,20 @@ def test_runs_keep_their_order_whatever_the_clock_does(
     assert all(is_job_id(run_id) for run_id in made)
 
 
+def test_repair_removes_what_a_crash_left_half_made(home: Home) -> None:
+    run = make_run(home)
+    half = [home.runs / f".{run.id[:-1]}{digit}" for digit in "0123"]
+    for folder in half:
+        folder.mkdir()
+        (folder / "spec.json").write_text("{}")
+    then = time.time() - 2 * 3600
+    for folder in half[:2]:
+        os.utime(folder, (then, then))
+    assert [summary.id for summary in RunStore(home).summaries()] == [run.id], "it was never accepted"
+    assert RunStore(home).rebuild() == 1
+    assert sorted(home.runs.iterdir()) == [*half[2:], run.path], "the young ones may be in the making"
+
+
 def test_ids_that_have_run_out_in_a_second_go_on_in_the_next(tmp_path: Path) -> None:
     (tmp_path / "20991231-235959-ffffff").mkdir()
     assert next_id(tmp_path, datetime.now(UTC)).startswith("21000101-000000-")
