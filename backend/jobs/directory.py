@@ -34,7 +34,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from backend.errors import StudioError
+from backend.errors import RunMissing, StudioError
 from backend.jobs.event_reader import EventReader
 from backend.jobs.events import (
     Ended,
@@ -373,12 +373,16 @@ class JobDirectory:
     def status(self) -> JobStatus:
         """Where the job stands now. Reads only what is new since the last call.
 
-        Raises ``FileNotFoundError`` where its folder is gone.
+        Raises:
+            RunMissing: its folder is gone.
         """
         while True:
             attempt, alive = self.attempt, self.is_alive
-            found = self._look(alive)
-            (self.path / "job.json").stat()
+            try:
+                found = self._look(alive)
+                (self.path / "job.json").stat()
+            except FileNotFoundError:
+                raise RunMissing(run=self.id) from None
             # Somebody may have begun another attempt meanwhile: what was found is then partly of the one before.
             if attempt == self.attempt and (alive or not self.is_alive):
                 return found

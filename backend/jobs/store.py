@@ -404,7 +404,7 @@ def read_report(run: JobDirectory) -> dict[str, Any] | None:
 
 def _summaries_of(runs: Iterable[JobDirectory]) -> Iterator[RunSummary]:
     for run in runs:
-        with suppress(FileNotFoundError):  # it was deleted at this moment
+        with suppress(RunMissing, FileNotFoundError):  # it was deleted at this moment
             yield summarise(run)
 
 

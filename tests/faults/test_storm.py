@@ -43,7 +43,7 @@ class Onlooker:
                 continue
             try:
                 status = JobDirectory(path).status()
-            except FileNotFoundError:  # thrown away while it was looked at
+            except (RunMissing, FileNotFoundError):  # thrown away while it was looked at
                 continue
             course = self.seen.setdefault(path.name, [])
             now = (status.attempt, status.state)
