@@ -91,8 +91,7 @@ def _batching(spec: RunSpec, machine: Machine) -> Decision:
         return Decision("speed.batching", asked, asked, "asked")
     # On a processor a part costs little, and the steps are the plain script's: nothing is lost for the speed. A card
     # would idle in small parts, as a processor does with the small starter; compiled code is made for each shape.
-    one_by_one = machine.device == "cpu" and spec.compute.together == 1 and not speed.compile
-    if one_by_one and speed.padding == "dynamic" and spec.model.base != STARTER:
+    if machine.device == "cpu" and not speed.compile and speed.padding == "dynamic" and spec.model.base != STARTER:
         return Decision("speed.batching", asked, "length_split", "random_and_short")
     return Decision("speed.batching", asked, "length_grouped", "pads_least")
 

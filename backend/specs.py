@@ -292,7 +292,6 @@ def conflicts(spec: RunSpec) -> list[dict[str, str]]:
         ("training.layer_decay", lora and training.layer_decay < 1, "lora_has_no_layers"),
         ("speed.batching", speed.batching == "token_budget" and speed.padding == "longest", "budget_needs_dynamic"),
         ("speed.batching", speed.batching == "length_split" and speed.padding == "longest", "split_needs_dynamic"),
-        ("speed.batching", speed.batching == "length_split" and compute.together > 1, "split_is_for_one"),
         ("compute.machine", compute.machine >= compute.machines, "no_such_machine"),
         ("compute.rendezvous", compute.machines > 1 and not _names_a_port(compute.rendezvous), "rendezvous_needed"),
         ("training.batch_size", bool((training.batch_size or 0) % compute.together), "batch_not_divided"),

@@ -84,7 +84,7 @@ def test_flash_attention_needs_its_package_a_new_card_and_short_numbers(machine:
         (WITH_BF16, {}, "length_split"),
         (NEW_CARD, {}, "length_grouped"),
         (PLAIN, {"model__base": STARTER}, "length_grouped"),
-        (PLAIN, {"compute__processes": 2}, "length_grouped"),
+        (PLAIN, {"compute__processes": 2}, "length_split"),
         (PLAIN, {"speed__compile": True}, "length_grouped"),
         (PLAIN, {"speed__padding": "longest"}, "length_grouped"),
         (NEW_CARD, {"speed__batching": "length_split"}, "length_split"),

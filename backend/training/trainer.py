@@ -105,7 +105,9 @@ class ClassificationTrainer(Trainer):
         self._layer_decay = layer_decay
         self._tell, self._steps_before = tell, steps_before
         self._keeping, self._order = keeping, build_order(train.texts.lengths, batching, args)
-        self._vocabulary = Vocabulary.of(model) if batching == "length_split" else None
+        self._splits = batching == "length_split"
+        # The exchange among processes is prepared for gradients that are written out.
+        self._vocabulary = Vocabulary.of(model) if self._splits and args.world_size == 1 else None
         self.most_tokens = most_tokens
         """Padded tokens that memory has room for at one time; None: any batch fits."""
         self._done_in_step: list[dict[str, torch.Tensor]] = []
@@ -180,7 +182,11 @@ class ClassificationTrainer(Trainer):
         step = super().training_step
         try:
             for batch in batches:
-                loss = torch.stack([step(model, part, count) for part in self.parts_of(batch)]).sum()
+                *parts, last = self.parts_of(batch)
+                # Processes have different numbers of parts: they exchange gradients once, when the batch is complete.
+                with self.accelerator.no_sync(model):
+                    losses = [step(model, part, count) for part in parts]
+                loss = torch.stack([*losses, step(model, last, count)]).sum()
                 if self._vocabulary is not None:
                     self._vocabulary.complete()
             return loss
@@ -193,7 +199,7 @@ class ClassificationTrainer(Trainer):
 
     def parts_of(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
         """What the batch is computed in, one after the other: together they hold each of its rows once."""
-        whole = [batch] if self._vocabulary is None else split_by_length(batch)
+        whole = split_by_length(batch) if self._splits else [batch]
         return (
             whole if self.most_tokens is None else [part for each in whole for part in fitting(each, self.most_tokens)]
         )

@@ -205,7 +205,6 @@ def test_a_run_with_frozen_layers_leaves_them_as_they_were(workshop: Workshop) -
         ({"adapting": {"adapter": "lora"}, "model": {"base": "starter"}}, "adapting.adapter", "starter_is_new"),
         ({"speed": {"batching": "token_budget", "padding": "longest"}}, "speed.batching", "budget_needs_dynamic"),
         ({"speed": {"batching": "length_split", "padding": "longest"}}, "speed.batching", "split_needs_dynamic"),
-        ({"speed": {"batching": "length_split"}, "compute": {"processes": 2}}, "speed.batching", "split_is_for_one"),
         ({"training": {"loss": "focal", "label_smoothing": 0.1}}, "training.label_smoothing", "focal_or_smoothing"),
     ],
 )
