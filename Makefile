@@ -1,13 +1,13 @@
 # make studio   the environment, then the studio at http://127.0.0.1:7860
 # make check    format, lint, types, layers
-# make test     everything the tests need, then all tests (WORKERS=2: by two processes)
+# make test     everything the tests need, then all tests (WORKERS=1: one after the other)
 # make soak     the long tests
 PYTHON ?= python3
 BIN := .venv/bin
 ENV := .venv/.installed
 DEV := .venv/.installed-dev
-# How many processes share the tests: they wait more than they compute.
-WORKERS ?= 1
+# How many processes share the tests, which wait more than they compute: two, where there is more than one core.
+WORKERS ?= $(shell test "$$(nproc)" -gt 1 && echo 2 || echo 1)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: studio check test soak browser pictures clean
@@ -39,7 +39,7 @@ check: $(DEV)
 browser: $(DEV)
 	@tests/browser/install-chromium $(BIN)
 
-# One process after the other by default; WORKERS=2 shares the tests out, and those that measure seconds come last.
+# The tests are shared out by their files, and those that measure seconds come last, when nothing else goes on.
 test: $(DEV) browser
 ifeq ($(WORKERS),1)
 	$(BIN)/python -m pytest -m "not soak"
