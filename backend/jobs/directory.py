@@ -127,7 +127,7 @@ class JobDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._attempt = 1
-        self._reader = EventReader(lambda attempt: self._file("events", ".jsonl", attempt))
+        self._reader = EventReader(lambda attempt: self._file("events", ".jsonl", attempt), lambda: self.attempt)
 
     @classmethod
     def create(

@@ -27,11 +27,12 @@ class EventReader:
     """The reading end of the files that `backend.jobs.events.EventLog` writes: remembers how far it read.
 
     Args:
-        path_of: the file of an attempt, counted from 1.
+        path_of: the file of an attempt, counted from 1. One that was cancelled before it began has none.
+        newest: the number of the newest attempt.
     """
 
-    def __init__(self, path_of: Callable[[int], Path]) -> None:
-        self._path_of = path_of
+    def __init__(self, path_of: Callable[[int], Path], newest: Callable[[], int] = lambda: 1) -> None:
+        self._path_of, self._newest = path_of, newest
         self._attempt, self._offset, self._count = 1, 0, 0
         self._documents: list[dict[str, Any]] = []
         self._known_points: Points | None = None
@@ -89,10 +90,10 @@ class EventReader:
 
     def _read_on(self) -> None:
         while True:
-            # Looked for first: once the next attempt writes, this one's file is all that it will be.
-            following = self._path_of(self._attempt + 1).exists()
+            # Looked for first: once there is another attempt, this one's file is all that it will be.
+            newest = self._newest()
             self._read_file()
-            if not following:
+            if self._attempt >= newest:
                 return
             self._attempt, self._offset = self._attempt + 1, 0
 

@@ -36,8 +36,9 @@ STEPS_AFTER_STOP = 3
 
 
 def supervise(job: JobDirectory, lock_descriptor: int) -> None:
-    """Run the job's module to its end and write ``exit.json``."""
-
+    """Run the job's module to its end and write ``exit.json``; nothing, if it has ended already."""
+    if job.read_exit() is not None:  # it was cancelled just before somebody had it wait again
+        return
     ended, begun = threading.Event(), threading.Event()
 
     def forward_stop(_number: int, _frame: object) -> None:

@@ -15,6 +15,7 @@ from backend.data.datasets import load_profile, start_import, wait
 from backend.errors import CheckpointMissing, RunActive, RunNotQueued, RunNotResumable
 from backend.jobs import queue
 from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.launch import launch
 from backend.jobs.store import RunStore, names_ahead
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec
@@ -150,6 +151,34 @@ def test_one_of_many_who_resume_at_once_does(store: RunStore, spec: RunSpec) -> 
     store.stop(run.id)
     await_that(lambda: run.status().state.is_final, "the second stop")
     assert run.status().state is JobState.STOPPED
+
+
+def test_a_run_that_was_cancelled_is_not_begun_by_who_thought_that_it_waits(store: RunStore, spec: RunSpec) -> None:
+    _first, second = started(store, spec, 2)
+    lose_waiter(second)
+    store.stop(second.id)
+    assert second.status().state is JobState.CANCELLED
+    launch(second)
+    await_that(lambda: not second.is_alive, "its end")
+    assert second.status().state is JobState.CANCELLED
+    assert not second.events_path.exists()
+
+
+def test_what_an_attempt_tells_is_read_past_one_that_never_began(store: RunStore, spec: RunSpec) -> None:
+    first, second = started(store, spec, 2)
+    store.stop(first.id)
+    await_that(lambda: second.status().state is JobState.RUNNING, "the second one's turn")
+    store.resume(first.id)
+    store.stop(first.id)
+    await_that(lambda: first.status().state.is_final, "the cancelling")
+    assert not first.events_path.exists()
+    store.stop(second.id)
+    store.resume(first.id)
+    await_that(lambda: first.status().state is JobState.RUNNING, "its third attempt")
+    store.stop(first.id)
+    await_that(lambda: first.status().state.is_final, "the stop")
+    status = JobDirectory(first.path).status()
+    assert (status.attempt, status.state, status.error) == (3, JobState.STOPPED, None)
 
 
 def test_further_attempt_that_was_cancelled_leaves_what_was(store: RunStore, spec: RunSpec) -> None:
