@@ -83,9 +83,9 @@ def build_router(services: Services) -> APIRouter:
         run = store.get(run_id)
         status = run.status()
         return {
-            **_news(run, since, lang),
-            "remedies": _remedies(run, lang),
-            "resumable": resumable_steps(run) if resuming_helps(run) else [],
+            **_news(run, since, lang, status),
+            "remedies": _remedies(run, lang) if status.state.is_final else [],
+            "resumable": resumable_steps(run) if status.state.is_final and resuming_helps(run) else [],
             "queue": _queue(store, run) if status.state is JobState.QUEUED else None,
         }
 
@@ -156,7 +156,8 @@ def build_router(services: Services) -> APIRouter:
     @router.get("/jobs/{job_id}/events")
     def job_events(job_id: str, since: int = 0, lang: str = "en") -> dict[str, Any]:
         """The same as for runs, for an import or an upload."""
-        return _news(services.job(job_id), since, lang)
+        job = services.job(job_id)
+        return _news(job, since, lang, job.status())
 
     @router.get("/jobs/{job_id}/lab")
     def lab_figures(job_id: str, lang: str = "en") -> dict[str, Any]:
@@ -215,8 +216,7 @@ def _document_in(body: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _news(job: JobDirectory, since: int, lang: str) -> dict[str, Any]:
-    status = job.status()
+def _news(job: JobDirectory, since: int, lang: str, status: JobStatus) -> dict[str, Any]:
     return {
         "id": job.id,
         "name": job.name,
