@@ -93,3 +93,11 @@ def processes_of(job: JobDirectory, module: str) -> list[psutil.Process]:
         if module in command and str(job.path) in command:
             found.append(process)
     return found
+
+
+def kill_all(home: Home) -> None:
+    """End whatever is left of a home's runs."""
+    for path in home.runs.iterdir():
+        for module in ("backend.jobs.supervisor", "backend.worker"):
+            for process in processes_of(JobDirectory(path), module):
+                process.kill()

@@ -20,7 +20,7 @@ from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec
-from tests.faults.conftest import PATIENCE_S, SAMPLE, await_that, processes_of
+from tests.faults.conftest import PATIENCE_S, SAMPLE, await_that, kill_all
 
 HANDS, ONLOOKERS = 6, 2
 COURSE = [JobState.QUEUED, JobState.STARTING, JobState.RUNNING, JobState.STOPPING]
@@ -83,10 +83,7 @@ def home_of_queued(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home
     """A home that trains two runs at a time; what is left is ended after the test."""
     monkeypatch.setenv(queue.AT_ONCE_VARIABLE, "2")
     yield home
-    for run in home.runs.iterdir():
-        for module in ("backend.jobs.supervisor", "backend.worker"):
-            for process in processes_of(JobDirectory(run), module):
-                process.kill()
+    kill_all(home)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from backend.jobs.launch import launch
 from backend.jobs.store import RunStore, names_ahead
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec
-from tests.faults.conftest import PATIENCE_S, SAMPLE, await_that, processes_of
+from tests.faults.conftest import PATIENCE_S, SAMPLE, await_that, kill_all, processes_of
 
 CLIENTS = 50
 
@@ -37,10 +37,7 @@ def store(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunStore]:
     """A store whose runs train one at a time; what is left of them is ended after the test."""
     monkeypatch.setenv(queue.AT_ONCE_VARIABLE, "1")
     yield RunStore(home)
-    for run in home.runs.iterdir():
-        for module in ("backend.jobs.supervisor", "backend.worker"):
-            for process in processes_of(JobDirectory(run), module):
-                process.kill()
+    kill_all(home)
 
 
 def started(store: RunStore, spec: RunSpec, count: int) -> list[JobDirectory]:
