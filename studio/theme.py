@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 SCRIPTS = (
+    "stream.js",
     "studio.js",
     "runs.js",
     "compare.js",

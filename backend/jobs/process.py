@@ -116,8 +116,14 @@ class JobContext:
 
 
 def watch_for_silence(stacks: IO[str]) -> None:
-    """Start the clock anew. It is a thread of C, which needs not wait for one that holds the interpreter."""
-    faulthandler.dump_traceback_later(SILENT_S, file=stacks)
+    """Start the clock anew. It is a thread of C, which needs not wait for one that holds the interpreter.
+
+    Where there is no memory for a thread the job goes on unwatched: its own next step says why it ends.
+    """
+    try:
+        faulthandler.dump_traceback_later(SILENT_S, file=stacks)
+    except RuntimeError as error:
+        print(f"This process is not watched for silence: {error}.", file=sys.stderr)
 
 
 def run_job(

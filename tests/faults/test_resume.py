@@ -247,5 +247,9 @@ def test_no_process_is_left_when_everything_is_killed_and_resumed(shop: tuple[Ru
     ended(run)
     store.resume(run.id)
     assert ended(run).status().state is JobState.COMPLETED
-    left = [p for p in psutil.process_iter(["cmdline"]) if str(run.path) in (p.info["cmdline"] or [])]
-    await_that(lambda: not any(p.is_running() for p in left), "the end of all processes", 5.0)
+
+    def left() -> list[psutil.Process]:
+        # One that has ended and waits for its parent to look has no command line any more.
+        return [p for p in psutil.process_iter(["cmdline"]) if str(run.path) in (p.info["cmdline"] or [])]
+
+    await_that(lambda: not left(), "the end of all processes", 5.0)
