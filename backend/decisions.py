@@ -90,8 +90,10 @@ def _batching(spec: RunSpec, machine: Machine) -> Decision:
     if asked != "auto":
         return Decision("speed.batching", asked, asked, "asked")
     # On a processor a part costs little, and the steps are the plain script's: nothing is lost for the speed. A card
-    # would idle in small parts, as a processor does with the small starter; compiled code is made for each shape.
-    if machine.device == "cpu" and not speed.compile and speed.padding == "dynamic" and spec.model.base != STARTER:
+    # would idle in small parts, as a processor does with the small starter; compiled code is made for each shape; and
+    # of a model in shards each part needs every process.
+    whole = not spec.compute.fsdp and spec.model.base != STARTER
+    if machine.device == "cpu" and not speed.compile and speed.padding == "dynamic" and whole:
         return Decision("speed.batching", asked, "length_split", "random_and_short")
     return Decision("speed.batching", asked, "length_grouped", "pads_least")
 

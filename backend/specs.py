@@ -144,6 +144,8 @@ class ComputeSpec(Section):
     """Which of the machines this one is, from 0."""
     rendezvous: str = setting("", flag="--rendezvous", advanced=True, max_length=260)
     """``host:port`` of machine 0, where all of them meet."""
+    fsdp: bool = setting(False, flag="--fsdp", advanced=True)
+    """Weights, gradients and moments lie in shards over the processes, for a model that no card has room for."""
 
     @property
     def together(self) -> int:
@@ -295,6 +297,7 @@ def conflicts(spec: RunSpec) -> list[dict[str, str]]:
         ("compute.machine", compute.machine >= compute.machines, "no_such_machine"),
         ("compute.rendezvous", compute.machines > 1 and not _names_a_port(compute.rendezvous), "rendezvous_needed"),
         ("training.batch_size", bool((training.batch_size or 0) % compute.together), "batch_not_divided"),
+        *_against_shards(spec),
         ("training.label_smoothing", training.loss == "focal" and training.label_smoothing > 0, "focal_or_smoothing"),
         (
             "training.metric",
@@ -306,6 +309,21 @@ def conflicts(spec: RunSpec) -> list[dict[str, str]]:
         {"setting": path, "given": repr(value_at(spec, path)), "rule": f"conflict.{code}"}
         for path, excludes, code in excluded
         if excludes
+    ]
+
+
+def _against_shards(spec: RunSpec) -> list[tuple[str, bool, str]]:
+    """What excludes a model in shards, each as path, whether it does, and code."""
+    compute, sharded = spec.compute, spec.compute.fsdp
+    kept = ("auto", "adamw", "adamw_fused", "sgd")
+    return [
+        ("compute.fsdp", sharded and compute.together == 1, "fsdp_needs_processes"),
+        ("compute.fsdp", sharded and compute.machines > 1, "fsdp_one_machine"),
+        ("compute.fsdp", sharded and spec.model.base == STARTER, "fsdp_for_large"),
+        ("adapting.adapter", sharded and spec.adapting.adapter != "none", "fsdp_whole_weights"),
+        ("training.optimizer", sharded and spec.training.optimizer not in kept, "fsdp_optimizer"),
+        ("speed.compile", sharded and spec.speed.compile, "fsdp_not_compiled"),
+        ("speed.batching", sharded and spec.speed.batching == "length_split", "fsdp_same_batches"),
     ]
 
 

@@ -31,7 +31,7 @@ from backend.data.splitting import Splits
 from backend.decisions import decided
 from backend.errors import ModelUnusable, ResumeRefused, StudioError
 from backend.evaluation import baselines
-from backend.evaluation.metrics import compute
+from backend.evaluation.metrics import Array, compute
 from backend.jobs import checkpoints, phases
 from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.directory import JobDirectory
@@ -44,6 +44,8 @@ from backend.settings import Home
 from backend.specs import RunSpec, build_spec
 
 if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
     from backend.training.finishing import TrainedRun
     from backend.training.setup import Prepared
     from backend.training.trainer import Outcome
@@ -75,24 +77,25 @@ def train(context: JobContext) -> dict[str, Any]:
     with context.phase(phases.TOKENISING):
         loading.join()
         prepared = prepare_model(context, spec, labelled, splits)
-        if "before" not in measured and context.rank.leads:
-            measured["before"] = measure_before(context, spec.model.base, prepared, labelled.task)
+        arguments = training_arguments(context, spec, prepared)
+        measured = measured | measure_before(context, spec.model.base, prepared, labelled.task)
     with context.phase(phases.TRAINING):
-        outcome = fine_tune(context, spec, prepared, labelled.task, data, resumed)
-        leave_others(context)
-        if not context.rank.leads:  # what remains is the first process's to do
-            return {}
-        prepared = prepared.merged()
-    run = finishing(context, spec, labelled, splits, prepared, outcome, measured)
+        outcome = fine_tune(context, spec, prepared, arguments, labelled.task, data, resumed)
+    asked, prepared = ask_in_shards(context, prepared, outcome) if spec.compute.fsdp else (None, prepared)
+    leave_others(context)
+    if not context.rank.leads:  # what remains is the first process's to do
+        return {}
+    run = finishing(context, spec, labelled, splits, prepared.merged(), outcome, measured)
     if outcome.failure:
         run.keep_failed()
         raise outcome.failure
     try:
-        with context.phase(phases.EVALUATING):
-            logits = run.ask_test_split()
+        if asked is None:
+            with context.phase(phases.EVALUATING):
+                asked = run.ask_test_split()
     except StopRequested:
         raise StopRequested(run.keep_stopped()) from None
-    return run.complete(logits)
+    return run.complete(asked)
 
 
 def load_in_background(modules: tuple[str, ...]) -> threading.Thread:
@@ -182,8 +185,13 @@ def _shown(told: Any) -> str:
 
 def known_baselines(context: JobContext) -> dict[str, Metrics]:
     """What an earlier attempt has measured already, all of it or nothing."""
-    known = {event.name: event.metrics for event in context.job.events() if isinstance(event, BaselineMeasured)}
+    known = measured_so_far(context)
     return known if {"majority", "tfidf"} <= known.keys() else {}
+
+
+def measured_so_far(context: JobContext) -> dict[str, Metrics]:
+    """The baselines that are in the run's events."""
+    return {event.name: event.metrics for event in context.job.events() if isinstance(event, BaselineMeasured)}
 
 
 def measure_baselines(context: JobContext, labelled: LabelledTexts, splits: Splits) -> dict[str, Metrics]:
@@ -217,34 +225,55 @@ def prepare_model(context: JobContext, spec: RunSpec, labelled: LabelledTexts, s
     return prepared
 
 
-def measure_before(context: JobContext, base: str, prepared: Prepared, task: str) -> Metrics:
-    """How well the model does on the test split before it has learned anything."""
-    from backend.models.forward import predict_logits
-    from backend.training.trainer import measure
+def training_arguments(context: JobContext, spec: RunSpec, prepared: Prepared) -> TrainingArguments:
+    """What the Trainer is told. From here on the processes, if there are several, can talk, and share the weights."""
+    from backend.training.arguments import arguments_of
+    from backend.training.sharding import shard
 
-    logits = predict_logits(prepared.loaded.model, prepared.test.texts, step=lambda _done: context.check_stop())
-    metrics = measure(task, logits, prepared.test.targets)
+    folder = context.path / checkpoints.FOLDER
+    folder.mkdir(exist_ok=True)
+    arguments = arguments_of(spec, prepared.decisions, prepared.device, folder)
+    if spec.compute.fsdp:
+        shard(prepared.trained, arguments)
+    return arguments
+
+
+def measure_before(context: JobContext, base: str, prepared: Prepared, task: str) -> dict[str, Metrics]:
+    """How well the model does on the test split before it has learned anything; nothing where that is known already."""
+    from backend.models.forward import predict_logits
+    from backend.training.sharding import is_sharded
+    from backend.training.trainer import ask_together, measure
+
+    model, asked = prepared.loaded.model, prepared.test
+    if "before" in measured_so_far(context):
+        return {}
+    if is_sharded(model):
+        logits = ask_together(model, asked.texts, context.check_stop)
+    elif context.rank.leads:
+        logits = predict_logits(model, asked.texts, step=lambda _done: context.check_stop())
+    else:
+        return {}
+    metrics = measure(task, logits, asked.targets)
     if not math.isfinite(metrics["loss"]):
         raise ModelUnusable(model=base, detail="its answers are no finite numbers: the weights are damaged")
     context.emit(BaselineMeasured("before", metrics))
-    return metrics
+    return {"before": metrics}
 
 
 def fine_tune(
     context: JobContext,
     spec: RunSpec,
     prepared: Prepared,
+    arguments: TrainingArguments,
     task: str,
     data: dict[str, Any],
     resumed: Checkpoint | None,
 ) -> Outcome:
     """Train until the end, until nothing gets better, or until the user stops it; from a checkpoint on if there is."""
-    from backend.training.arguments import arguments_of, required
+    from backend.training.arguments import required
     from backend.training.checkpoints import metric_for_best
     from backend.training.trainer import Schedule, fine_tune
 
-    folder = context.path / checkpoints.FOLDER
-    folder.mkdir(exist_ok=True)
     settings = spec.training
     return fine_tune(
         context,
@@ -252,7 +281,7 @@ def fine_tune(
         task=task,
         train=prepared.train,
         validation=prepared.validation,
-        arguments=arguments_of(spec, prepared.decisions, prepared.device, folder),
+        arguments=arguments,
         schedule=Schedule(
             patience=required(settings.patience),
             metric=metric_for_best(task) if settings.metric == "auto" else settings.metric,
@@ -266,6 +295,22 @@ def fine_tune(
         resumed=resumed,
         warm_up=prepared.warm_up,
     )
+
+
+def ask_in_shards(context: JobContext, prepared: Prepared, outcome: Outcome) -> tuple[Array | None, Prepared]:
+    """The test split's logits by a model in shards, and the model whole, in the first process's memory, to be saved.
+
+    They are None where it is too early to ask. All processes must come: what follows is for the first alone.
+    """
+    from backend.training.sharding import plain_copy
+    from backend.training.trainer import ask_together
+
+    logits = None
+    if not outcome.stopped and outcome.failure is None:
+        with context.phase(phases.EVALUATING, hears_stop=False):
+            logits = ask_together(prepared.loaded.model, prepared.test.texts, context.check_stop)
+    plain = plain_copy(prepared.loaded.model, kept=context.rank.leads)
+    return logits, replace(prepared, loaded=replace(prepared.loaded, model=plain))
 
 
 def leave_others(context: JobContext) -> None:

@@ -85,6 +85,7 @@ def test_flash_attention_needs_its_package_a_new_card_and_short_numbers(machine:
         (NEW_CARD, {}, "length_grouped"),
         (PLAIN, {"model__base": STARTER}, "length_grouped"),
         (PLAIN, {"compute__processes": 2}, "length_split"),
+        (PLAIN, {"compute__processes": 2, "compute__fsdp": True}, "length_grouped"),
         (PLAIN, {"speed__compile": True}, "length_grouped"),
         (PLAIN, {"speed__padding": "longest"}, "length_grouped"),
         (NEW_CARD, {"speed__batching": "length_split"}, "length_split"),

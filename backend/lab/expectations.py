@@ -91,10 +91,11 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     short = decided(decisions, "training.precision") != "fp32"
     each = token_bytes(shape, passed, length, short=short, checkpointing=checkpointing)
     backward = passed / shape.layers
+    shards = spec.compute.together if spec.compute.fsdp else 1
     return Footprint(
-        weights=WEIGHT_BYTES[adapting.quantisation] * shape.parameters,
-        gradients=4.0 * trained,
-        moments=float(MOMENT_BYTES.get(decided(decisions, "training.optimizer"), 8) * trained),
+        weights=WEIGHT_BYTES[adapting.quantisation] * shape.parameters / shards,
+        gradients=4.0 * trained / shards,
+        moments=MOMENT_BYTES.get(decided(decisions, "training.optimizer"), 8) * trained / shards,
         activations=tokens * each,
         # Forward; backward for the inputs and for the weights; and forward again where nothing was kept.
         work=1 + backward * (1 + learns + checkpointing),

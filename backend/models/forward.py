@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -64,26 +64,35 @@ def threads_each(processes: int) -> int:
     return max(1, min(usable, psutil.cpu_count(logical=False) or usable) // processes)
 
 
+def tokens_a_batch(device: torch.device) -> int:
+    """Padded tokens that are asked at one time."""
+    return TOKENS_A_BATCH_CPU if device.type == "cpu" else TOKENS_A_BATCH_GPU
+
+
 def predict_logits(
     model: Any,
     encoded: EncodedTexts,
     *,
     autocast: torch.dtype | None = None,
+    batches: Sequence[npt.NDArray[np.int64]] | None = None,
     step: Callable[[int], None] = lambda done: None,
 ) -> npt.NDArray[np.float32]:
     """Logits (n, k) in the order of the texts; in full precision, unless ``autocast`` names a shorter type.
 
     ``step(done)`` is called before each batch: the place to report progress or to raise for a stop. A batch that
     memory has no room for is asked in halves. Each batch's logits leave the device at once.
+
+    Args:
+        batches: row numbers of the batches to ask; what is not among them is NaN. All rows, batched by length, if None.
     """
     device = next(model.parameters()).device
-    most_tokens = TOKENS_A_BATCH_CPU if device.type == "cpu" else TOKENS_A_BATCH_GPU
-    logits = np.empty((len(encoded), model.config.num_labels), dtype=np.float32)
+    logits = np.full((len(encoded), model.config.num_labels), np.nan, dtype=np.float32)
     was_training, done = model.training, 0
     model.eval()
     try:
-        with torch.inference_mode(), torch.autocast(device.type, autocast) if autocast else nullcontext():
-            waiting = deque(encoded.batches(most_tokens))
+        # Not `inference_mode`: weights that are brought together from shards are needed again in training.
+        with torch.no_grad(), torch.autocast(device.type, autocast) if autocast else nullcontext():
+            waiting = deque(encoded.batches(tokens_a_batch(device)) if batches is None else batches)
             while waiting:
                 step(done)
                 rows = waiting.popleft()

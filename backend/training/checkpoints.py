@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from backend.errors import DiskFull
@@ -21,6 +20,7 @@ from backend.jobs import checkpoints
 from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.events import CheckpointSaved, Noted
 from backend.jobs.process import JobContext
+from backend.training import sharding
 
 SPARE_BYTES = 64 << 20
 """Room that must remain on the disk for events, logs and the report."""
@@ -164,19 +164,21 @@ class Checkpoints(TrainerCallback):
         if self.saved_at(step):
             return
         leads, run = self._context.rank.leads, self._context.path
-        complete = _all_agree(not leads or self._has_room(trainer), trainer.args.device)
+        complete = sharding.all_agree(not leads or self._has_room(trainer), trainer.args.device)
         if leads and (complete or self._is_best(step)):
             check_disk(run, weights_bytes(trainer.model, trained=True))
             folder = checkpoints.staging(run)
         else:
             folder = run / checkpoints.FOLDER / checkpoints.STAGING
         if complete:
-            _meet()  # the folder is there for all
+            sharding.meet()  # the folder is there for all
             trainer.write_position(folder)
-            _meet()  # all have written
-        if leads and (complete or self._is_best(step)):
-            save_weights(trainer.model, folder)
-            self._seal(folder, trainer, step, complete=complete)
+            sharding.meet()  # all have written
+        if complete or self._is_best(step):
+            weights = trained_weights(trainer.model, kept=leads)
+            if leads:
+                save_file(weights, str(folder / WEIGHTS))
+                self._seal(folder, trainer, step, complete=complete)
         self._saved_step = step
 
     def save_weights_of(self, model: Any, epoch: float) -> None:
@@ -184,7 +186,7 @@ class Checkpoints(TrainerCallback):
         if self._context.rank.leads:
             check_disk(self._context.path, weights_bytes(model, trained=True))
             folder = checkpoints.staging(self._context.path)
-            save_weights(model, folder)
+            save_file(trained_weights(model), str(folder / WEIGHTS))
             self._write(folder, self._steps_before, epoch, complete=False, position={})
         self._saved_step = self._steps_before
 
@@ -226,35 +228,28 @@ class Checkpoints(TrainerCallback):
         return False
 
 
-def save_weights(model: Any, folder: Path) -> None:
-    """Write the trained weights into the folder: what is not trained is in the base model."""
-    trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-    save_file(trained, str(folder / WEIGHTS))
+def trained_weights(model: Any, *, kept: bool = True) -> dict[str, torch.Tensor]:
+    """The trained weights by name: what is not trained is in the base model.
+
+    Of a model in shards they are whole copies, for which all processes must come, in those that have them ``kept``.
+    """
+    trained = ((name, p) for name, p in model.named_parameters() if p.requires_grad)
+    if sharding.is_sharded(model):
+        return sharding.gathered(trained, kept=kept)
+    return {name: p.detach().contiguous() for name, p in trained}
 
 
 def are_finite(model: Any) -> bool:
-    """Whether all trained weights are numbers."""
-    return all(bool(torch.isfinite(p).all()) for p in model.parameters() if p.requires_grad)
+    """Whether all trained weights are numbers; of a model in shards all processes must come."""
+    trained = [sharding.own_part(p) for p in model.parameters() if p.requires_grad]
+    finite = all(bool(torch.isfinite(p).all()) for p in trained)
+    return sharding.all_agree(finite, trained[0].device) if sharding.is_sharded(model) else finite
 
 
 def load_weights(model: Any, folder: Path) -> None:
-    """Put a checkpoint's weights into the model."""
+    """Put a checkpoint's weights into the model; of one in shards each process does."""
     kept = load_file(folder / WEIGHTS)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                parameter.copy_(kept[name])
-
-
-def _meet() -> None:
-    if distributed.is_initialized():
-        distributed.barrier()
-
-
-def _all_agree(said: bool, device: torch.device) -> bool:
-    """Whether every process says so."""
-    if not distributed.is_initialized():
-        return said
-    told = torch.tensor(int(said), device=device)
-    distributed.all_reduce(told, distributed.ReduceOp.MIN)
-    return bool(told.item())
+                sharding.put(parameter, kept[name])

@@ -180,7 +180,7 @@ def place(
     if length:
         decisions = [length if decision.setting == length.setting else decision for decision in decisions]
     tell_decisions(context, decisions)
-    if reload is None:  # a quantised model is where it was loaded
+    if reload is None and not spec.compute.fsdp:  # a quantised model is where it was loaded; shards go by themselves
         loaded.model.to(device)
     set_attention(context, loaded.model, decided(decisions, "speed.attention"), asked=spec.speed.attention)
     if asked.adapter != "lora":

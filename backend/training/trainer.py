@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import distributed
+from torch.distributed.tensor import DTensor
 from transformers import PrinterCallback, Trainer, TrainerState, TrainingArguments
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from backend.errors import LossNotFinite, MemoryFull
 from backend.evaluation.metrics import compute
@@ -21,9 +23,10 @@ from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.events import Noted
 from backend.jobs.process import JobContext, StopRequested
 from backend.models.encoding import EncodedTexts
-from backend.models.forward import predict_logits
+from backend.models.forward import predict_logits, tokens_a_batch
 from backend.models.memory import is_memory_error, release_memory
 from backend.models.warm_start import BagStep
+from backend.training import sharding
 from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling, check_finite
 from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, are_finite, load_weights
@@ -107,6 +110,7 @@ class ClassificationTrainer(Trainer):
         self._keeping, self._order = keeping, build_order(train.texts.lengths, batching, args)
         self._splits = batching == "length_split"
         # The exchange among processes is prepared for gradients that are written out.
+        self._sharded = sharding.is_sharded(model)
         self._vocabulary = Vocabulary.of(model) if self._splits and args.world_size == 1 else None
         self.most_tokens = most_tokens
         """Padded tokens that memory has room for at one time; None: any batch fits."""
@@ -144,10 +148,40 @@ class ClassificationTrainer(Trainer):
         if self.args.should_save:
             self.state.save_to_json(str(folder / TRAINER_STATE))
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self._sharded:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        optimizer, scheduler = self._own_optimizer_and_scheduler()
+        folder, leads = Path(output_dir), self.args.should_save
+        sharding.save_optimizer(self.model, optimizer, folder / OPTIMIZER_NAME, leads=leads)
+        if leads:
+            torch.save(scheduler.state_dict(), folder / SCHEDULER_NAME)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not self._sharded:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        optimizer, scheduler = self._own_optimizer_and_scheduler()
+        sharding.load_optimizer(self.model, optimizer, Path(checkpoint) / OPTIMIZER_NAME)
+        scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+
+    def _own_optimizer_and_scheduler(self) -> tuple[torch.optim.Optimizer, Any]:
+        wrapper: Any = self.optimizer  # Accelerate's
+        return wrapper.optimizer, self.lr_scheduler
+
+    @contextmanager
+    def _defer_fsdp_gradient_reduction(self) -> Iterator[None]:
+        # Gradients that waited for the last of the accumulated batches would lie whole in every process.
+        yield
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_weights(self.model, Path(resume_from_checkpoint))
 
     def _run_epoch(self, **told: Any) -> None:  # type: ignore[override]
+        if told["epoch"] == 0 and self._sharded:
+            facts = {"percent": round(100 * sharding.held_share(self.model)), "processes": self.args.world_size}
+            self._tell(Noted("weights_sharded", facts))
         # Where the first batches of an epoch are skipped, what skips them does not hand the epoch on.
         self._order.set_epoch(told["epoch"])
         super()._run_epoch(**told)  # type: ignore[no-untyped-call]
@@ -184,7 +218,7 @@ class ClassificationTrainer(Trainer):
             for batch in batches:
                 *parts, last = self.parts_of(batch)
                 # Processes have different numbers of parts: they exchange gradients once, when the batch is complete.
-                with self.accelerator.no_sync(model):
+                with self.accelerator.no_sync(model) if parts else nullcontext():
                     losses = [step(model, part, count) for part in parts]
                 loss = torch.stack([*losses, step(model, last, count)]).sum()
                 if self._vocabulary is not None:
@@ -221,6 +255,8 @@ class ClassificationTrainer(Trainer):
                 optimizer leaves the step out.
         """
         norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
+        if isinstance(norm, DTensor):
+            norm = norm.full_tensor()
         if not self.args.fp16:
             step = self._steps_before + self.state.global_step + 1
             check_finite(float(norm), step, self._get_learning_rate(), self.args)
@@ -270,12 +306,17 @@ def ask_together(model: Any, texts: EncodedTexts, check_stop: Callable[[], None]
     processes = distributed.get_world_size() if distributed.is_initialized() else 1
     if processes == 1:
         return predict_logits(model, texts, step=lambda _done: check_stop())
-    mine = np.arange(distributed.get_rank(), len(texts), processes)
+    number, at_once = distributed.get_rank(), tokens_a_batch(next(model.parameters()).device)
+    # Each asks as many batches as the others: a pass through weights in shards needs every process.
+    mine = [rows[number::processes] if number < len(rows) else rows[:1] for rows in texts.batches(processes * at_once)]
+    rows = np.concatenate(mine)
+    found = predict_logits(model, texts, batches=mine)[rows]
+    sharding.bring_apart(model)
     parts: list[Any] = [None] * processes
-    distributed.all_gather_object(parts, predict_logits(model, texts.chosen(mine)))
-    logits = np.empty((len(texts), parts[0].shape[1]), dtype=np.float32)
-    for number, part in enumerate(parts):
-        logits[number::processes] = part
+    distributed.all_gather_object(parts, (rows, found))
+    logits = np.empty((len(texts), found.shape[1]), dtype=np.float32)
+    for asked, part in parts:
+        logits[asked] = part
     return logits
 
 
@@ -315,6 +356,7 @@ def fine_tune(
         LossNotFinite: in the first part of the training.
         DiskFull: no room for a checkpoint.
     """
+    sharded = sharding.is_sharded(model)
     steps_before = int(resumed.position["steps_before"]) if resumed else _warm_up(context, warm_up)
     if context.stop_requested and not resumed:
         return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
@@ -339,7 +381,8 @@ def fine_tune(
         keeping=keeping,
         batching=schedule.batching,
         layer_decay=schedule.layer_decay,
-        most_tokens=_fewest(room_for_tokens(context, model, train, arguments), resumed),
+        # Of a model in shards each pass needs every process: all divide a batch alike, and so not at all.
+        most_tokens=None if sharded else _fewest(room_for_tokens(context, model, train, arguments), resumed),
         tell=context.emit,
         steps_before=steps_before,
     )
@@ -357,7 +400,7 @@ def fine_tune(
         failure = error
     except (RuntimeError, MemoryError, MemoryFull) as error:
         worded = error if isinstance(error, MemoryFull) else translate(error)
-        if not isinstance(worded, MemoryFull):
+        if not isinstance(worded, MemoryFull) or sharded:  # what follows would wait for the other processes
             raise
         failure = worded
         release_memory()
@@ -365,9 +408,9 @@ def fine_tune(
         trainer.save_point()  # a stop that was heard in an evaluation: of its step nothing was written
     # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
     plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
-    if context.rank.leads:
+    if context.rank.leads or sharded:
         keeping.restore(plain)
-    if failure is not None and context.rank.leads:
+    if failure is not None and (context.rank.leads or sharded):
         sound = isinstance(failure, MemoryFull) or answers_are_finite(plain, validation)
         failure.kept = "best" if keeping.best else "last" if sound else "none"
     return Outcome(

@@ -60,6 +60,8 @@ def test_options_save_what_arithmetic_says() -> None:
     assert found["lora_4bit"].saved_bytes > found["lora_8bit"].saved_bytes
     twice = footprint(spec.replaced(training__batch_size=128), machine, BERT)
     assert twice.activations == 2 * whole.activations
+    shards = footprint(spec.replaced(compute__processes=4, compute__fsdp=True), machine, BERT)
+    assert 4 * (shards.weights + shards.gradients + shards.moments) == whole.weights + whole.gradients + whole.moments
 
 
 def test_option_that_is_on_is_told_against_being_without_it() -> None:
