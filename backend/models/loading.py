@@ -16,7 +16,6 @@ from transformers import (
     AutoTokenizer,
     BitsAndBytesConfig,
     PretrainedConfig,
-    set_seed,
 )
 
 from backend.errors import ModelUnusable
@@ -95,7 +94,7 @@ def load_base(
         ModelUnusable: Transformers cannot make a text classifier of it.
     """
     check_folder(folder)
-    set_seed(seed)
+    torch.manual_seed(seed)  # Transformers' `set_seed` comes with a second of imports, and only torch draws here
     logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)  # tells of the new head: we do ourselves
     try:
         config = AutoConfig.from_pretrained(folder, num_labels=len(labels), trust_remote_code=False)
