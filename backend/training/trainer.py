@@ -33,6 +33,7 @@ from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, are_f
 from backend.training.errors import translate
 from backend.training.layers import depths
 from backend.training.memory import room_for_tokens
+from backend.training.packing import TRIED_TEXTS, Packing
 from backend.training.parts import Vocabulary, fitting, split_by_length
 from backend.training.rows import Order, Rows, build_order, steps_an_epoch
 
@@ -109,9 +110,14 @@ class ClassificationTrainer(Trainer):
         self._tell, self._steps_before = tell, steps_before
         self._keeping, self._order = keeping, build_order(train.texts.lengths, batching, args)
         self._splits = batching == "length_split"
+        self._packing: Packing | None = None
+        if self._splits and args.device.type == "cpu" and not args.torch_compile:
+            self._packing = Packing.of(model, train.collate(list(range(min(TRIED_TEXTS, len(train))))))
         # The exchange among processes is prepared for gradients that are written out.
         self._sharded = sharding.is_sharded(model)
-        self._vocabulary = Vocabulary.of(model) if self._splits and args.world_size == 1 else None
+        self._vocabulary = (
+            Vocabulary.of(model) if self._splits and self._packing is None and args.world_size == 1 else None
+        )
         self.most_tokens = most_tokens
         """Padded tokens that memory has room for at one time; None: any batch fits."""
         self._done_in_step: list[dict[str, torch.Tensor]] = []
@@ -213,7 +219,7 @@ class ClassificationTrainer(Trainer):
     ) -> torch.Tensor | None:
         """The loss of the last of the batches; None if there was not memory enough."""
         loss: torch.Tensor | None = None
-        step = super().training_step
+        step = self._step
         try:
             for batch in batches:
                 *parts, last = self.parts_of(batch)
@@ -231,9 +237,16 @@ class ClassificationTrainer(Trainer):
         release_memory()  # here, where the error no longer holds what was computed
         return None
 
+    def _step(self, model: Any, part: dict[str, Any], count: torch.Tensor | int | None) -> torch.Tensor:
+        if self._packing is None:
+            return super().training_step(model, part, count)
+        packed, _order = self._packing.pack(part)
+        with self._packing.reading():
+            return super().training_step(model, packed, count)
+
     def parts_of(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
         """What the batch is computed in, one after the other: together they hold each of its rows once."""
-        whole = split_by_length(batch) if self._splits else [batch]
+        whole = split_by_length(batch) if self._splits and self._packing is None else [batch]
         return (
             whole if self.most_tokens is None else [part for each in whole for part in fitting(each, self.most_tokens)]
         )

@@ -1,4 +1,4 @@
-"""Random batches computed in parts of like length: the same gradients, with little padding."""
+"""Random batches computed without padding, packed or in parts of like length: the same gradients."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from backend.models.encoding import PAD_TO_MULTIPLE, encode
 from backend.models.loading import load_base
+from backend.training import packing
 from backend.training.arguments import build_arguments
 from backend.training.losses import ClassificationLoss
+from backend.training.packing import Packing
 from backend.training.parts import cut_by_length, split_by_length
 from backend.training.rows import Rows
 from backend.training.trainer import ClassificationTrainer
-from tests.tiny_models import KINDS, make_tiny
+from tests.tiny_models import SIZE, make_tiny
 
 TEXTS = [f"text {number} {'long ' * (number * number % 61)}" for number in range(48)]
 LONGEST = 64
@@ -56,9 +59,14 @@ def test_a_batch_of_real_lengths_is_little_padded_in_few_parts() -> None:
     assert padded(lengths).max() * 64 > 4 * lengths.sum(), "which is what it saves"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_those_of_the_whole_batch(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "packed"), [("bert", True), ("bert", False), ("distilbert", True), ("gpt2", False)])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_gradients_are_those_of_the_whole_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, packed: bool, checkpointing: bool
+) -> None:
     folder = make_tiny(tmp_path / "model", kind, TEXTS)
+    if not packed:  # as architectures that cannot be packed are learned from
+        monkeypatch.setattr(packing, "ENCODERS", ())
 
     def learned(batching: str) -> tuple[ClassificationTrainer, torch.Tensor]:
         loaded = load_base(folder, name="m", labels=["a", "b"], task="binary", max_length=LONGEST, seed=1)
@@ -83,6 +91,8 @@ def test_gradients_are_those_of_the_whole_batch(tmp_path: Path, kind: str) -> No
             callbacks=[],
             batching=batching,
         )
+        if checkpointing:
+            loaded.model.gradient_checkpointing_enable({"use_reentrant": False})
         trainer.create_optimizer()
         for first in (0, 24):  # two batches of one step: the second adds to what the first has left
             batch = rows.collate(list(range(first, first + 24)))
@@ -90,7 +100,8 @@ def test_gradients_are_those_of_the_whole_batch(tmp_path: Path, kind: str) -> No
         return trainer, loss
 
     (split, split_loss), (whole, whole_loss) = learned("length_split"), learned("random")
-    assert len(split.parts_of(split.train_dataset.collate(list(range(24))))) > 1
+    assert (len(split.parts_of(split.train_dataset.collate(list(range(24))))) == 1) == packed
+    assert split.model.config._attn_implementation == whole.model.config._attn_implementation, "as it was"
     assert split_loss == pytest.approx(float(whole_loss), rel=1e-5)
     found, wanted = dict(split.model.named_parameters()), dict(whole.model.named_parameters())
     assert any(parameter.grad is not None and parameter.grad.abs().max() > 1e-3 for parameter in wanted.values())
@@ -115,3 +126,55 @@ def test_parts_hold_every_token_of_every_text(tmp_path: Path) -> None:
 
     assert sorted(text for part in parts for text in texts(part)) == sorted(texts(batch))
     assert sum(part["input_ids"].numel() for part in parts) < batch["input_ids"].numel()
+
+
+PACKED = {"bert": 0, "roberta": 2, "xlm-roberta": 2, "camembert": 2, "electra": 0, "albert": 0, "distilbert": 0}
+"""Architectures that take packed batches, and the position of their first token."""
+PADDED = ("deberta-v2", "mpnet", "modernbert", "gpt2", "qwen3", "t5")
+
+
+def random_batch(pad_token: int) -> dict[str, torch.Tensor]:
+    """Eight texts of unlike lengths."""
+    lengths = torch.tensor([5, 9, 9, 30, 3, 17, 22, 40])
+    mask = (torch.arange(40) < lengths[:, None]).long()
+    ids = torch.randint(5, 100, mask.shape, generator=torch.Generator().manual_seed(0))
+    return {"input_ids": ids * mask + (1 - mask) * pad_token, "attention_mask": mask}
+
+
+@pytest.mark.parametrize("kind", [*PACKED, *PADDED])
+def test_what_takes_packed_batches_is_found_by_trying(kind: str) -> None:
+    sizes = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64} if kind == "distilbert" else SIZE
+    special = dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 2)
+    pad_token = 1 if PACKED.get(kind) == 2 else 0
+    config = AutoConfig.for_model(
+        kind, vocab_size=100, max_position_embeddings=80, pad_token_id=pad_token, **special, **sizes
+    )
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(config).train()
+    before, batch = config._attn_implementation, random_batch(pad_token)
+    found = Packing.of(model, batch)
+    assert (found is not None) == (kind in PACKED)
+    assert (config._attn_implementation, model.training) == (before, True)
+    if found is None:
+        return
+    assert found.first_position == PACKED[kind]
+    packed, order = found.pack(batch | {"labels": torch.arange(8)})
+    assert packed["labels"].tolist() == order.tolist()
+    assert packed["input_ids"].shape == packed["position_ids"].shape == (1, int(batch["attention_mask"].sum()))
+    model.eval()
+    with torch.no_grad():
+        wanted = model(**batch).logits
+        with found.reading():
+            logits = model(input_ids=packed["input_ids"], position_ids=packed["position_ids"]).logits
+        torch.testing.assert_close(logits, wanted[order], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(model(**batch).logits, wanted, msg="padded batches are read as ever")
+
+
+def test_model_that_is_packed_wrongly_would_not_be_packed() -> None:
+    """The trial tells by the answers: an architecture whose head looks at all tokens gives others."""
+    config = AutoConfig.for_model("bert", vocab_size=100, max_position_embeddings=80, pad_token_id=0, **SIZE)
+    model = AutoModelForSequenceClassification.from_config(config)
+    assert Packing.of(model, random_batch(0)) is not None
+    pooler = model.bert.pooler
+    pooler.forward = lambda hidden: torch.tanh(pooler.dense(hidden.mean(dim=1)))
+    assert Packing.of(model, random_batch(0)) is None

@@ -1,0 +1,139 @@
+"""A batch as one row of all its tokens, text after text, without any padding: for encoders on a processor.
+
+Whatever a layer does but attention it does to each token by itself, so the texts of a batch can stand end to end;
+attention is computed for the texts of each length together, which needs no mask. The loss and the gradients are those
+of the padded batch. A card would wait between so many small products; there padding costs less.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Self
+
+import torch
+from torch import nn
+from transformers import AttentionInterface
+
+from backend.training.layers import body_of
+
+NAME = "packed"
+ENCODERS = ("encoder", "transformer")
+"""What the stack of layers is called in architectures whose heads look at the first token."""
+TRIED_TEXTS = 8
+CLOSE = 1e-4
+"""Most that logits may differ from those of the padded batch, as a share of the largest: of another sum's rounding."""
+
+
+@dataclass
+class _Lengths:
+    """The lengths of the texts that stand end to end, in their order."""
+
+    of_texts: list[int]
+
+    def attend(
+        self,
+        module: nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        _mask: torch.Tensor | None,
+        scaling: float | None = None,
+        dropout: float = 0.0,
+        **_more: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """Attention within each text, as `transformers.AttentionInterface` calls it: (1, heads, tokens, width) each."""
+        alike = [(length, len(list(texts))) for length, texts in groupby(self.of_texts)]
+        sizes = [length * count for length, count in alike]
+        pieces = zip(alike, *(torch.split(each[0].transpose(0, 1), sizes) for each in (query, key, value)), strict=True)
+        scale, found = query.shape[-1] ** -0.5 if scaling is None else scaling, []
+        for (length, count), *three in pieces:
+            q, k, v = (each.unflatten(0, (count, length)).transpose(1, 2) for each in three)
+            weights = torch.softmax(q @ k.transpose(2, 3) * scale, dim=-1)
+            weights = nn.functional.dropout(weights, p=dropout, training=module.training)
+            found.append((weights @ v).transpose(1, 2).flatten(0, 1))
+        return torch.cat(found)[None], None
+
+
+class Packing:
+    """A model that can be given packed batches: `pack` makes one, to be asked while `reading` it."""
+
+    def __init__(self, model: Any, encoder: nn.Module, first_position: int) -> None:
+        self._config, self._encoder = model.config, encoder
+        self.first_position = first_position
+        """What the architecture calls the position of a text's first token."""
+        self._lengths = _Lengths([])
+
+    @classmethod
+    def of(cls, model: Any, batch: dict[str, torch.Tensor]) -> Self | None:
+        """That of a `transformers` model which answers a packed batch as it does the padded one; None for any other.
+
+        Args:
+            batch: ``input_ids`` and ``attention_mask`` (b, t) of a few texts to try it on.
+        """
+        body = body_of(model.get_base_model() if hasattr(model, "get_base_model") else model)  # within an adapter
+        encoder = next((child for name, child in body.named_children() if name in ENCODERS), None)
+        if encoder is None or not getattr(model, "_supports_attention_backend", False):
+            return None
+        tried = {name: batch[name][:TRIED_TEXTS] for name in ("input_ids", "attention_mask")}
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                padded = model(**tried).logits
+                for first_position in (0, (model.config.pad_token_id or 0) + 1):  # the latter is RoBERTa's
+                    packing = cls(model, encoder, first_position)
+                    packed, order = packing.pack(tried)
+                    with packing.reading():
+                        logits = model(**packed).logits
+                    if logits.shape == padded.shape and _alike(logits, padded[order]):
+                        return packing
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            print(f"{type(model).__name__} does not take packed batches: {error}", file=sys.stderr)
+        finally:
+            model.train(was_training)
+        return None
+
+    def pack(self, batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """The batch without padding, its rows ordered by length, and that order (b,).
+
+        Args:
+            batch: ``input_ids`` and ``attention_mask`` (b, t), padded on the right, and whatever else has b rows.
+        """
+        lengths = batch["attention_mask"].sum(dim=1)
+        order = torch.argsort(lengths, stable=True)
+        mask = batch["attention_mask"][order].bool()
+        positions = torch.arange(mask.shape[1]).expand_as(mask) + self.first_position
+        others = {name: values[order] for name, values in batch.items() if name not in ("input_ids", "attention_mask")}
+        self._lengths.of_texts = lengths[order].tolist()
+        return {
+            "input_ids": batch["input_ids"][order][mask][None],
+            "position_ids": positions[mask][None],
+        } | others, order
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While it is open the model takes the batch that was packed last; backward passes belong in it, too."""
+        texts = torch.tensor(self._lengths.of_texts)
+        firsts = torch.cumsum(texts, 0) - texts
+
+        def first_tokens(_module: nn.Module, _given: Any, output: Any) -> Any:
+            hidden = output[0][0, firsts][:, None]  # (b, 1, width): all that the heads look at
+            return type(output)(last_hidden_state=hidden) if hasattr(output, "last_hidden_state") else (hidden,)
+
+        before = self._config._attn_implementation
+        AttentionInterface.register(NAME, self._lengths.attend)
+        hook = self._encoder.register_forward_hook(first_tokens)
+        self._config._attn_implementation = NAME
+        try:
+            yield
+        finally:
+            self._config._attn_implementation = before
+            hook.remove()
+
+
+def _alike(logits: torch.Tensor, wanted: torch.Tensor) -> bool:
+    return bool((logits - wanted).abs().max() <= CLOSE * wanted.abs().max())
