@@ -19,7 +19,8 @@ from backend.machine import Machine, this_machine, without_card
 from backend.models.encoding import EncodedTexts
 from backend.models.memory import is_memory_error, release_memory
 
-TOKENS_A_BATCH_CPU = 8_192
+TOKENS_A_BATCH_CPU = 1_024
+"""As many as stay in a processor's cache: 8,192 took 1.05, 2.0 and 1.6 times as long for widths of 128, 384 and 768."""
 TOKENS_A_BATCH_GPU = 65_536
 
 

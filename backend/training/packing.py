@@ -48,14 +48,17 @@ class _Lengths:
         """Attention within each text, as `transformers.AttentionInterface` calls it: (1, heads, tokens, width) each."""
         alike = [(length, len(list(texts))) for length, texts in groupby(self.of_texts)]
         sizes = [length * count for length, count in alike]
-        pieces = zip(alike, *(torch.split(each[0].transpose(0, 1), sizes) for each in (query, key, value)), strict=True)
         scale, found = query.shape[-1] ** -0.5 if scaling is None else scaling, []
-        for (length, count), *three in pieces:
-            q, k, v = (each.unflatten(0, (count, length)).transpose(1, 2) for each in three)
-            weights = torch.softmax(q @ k.transpose(2, 3) * scale, dim=-1)
-            weights = nn.functional.dropout(weights, p=dropout, training=module.training)
-            found.append((weights @ v).transpose(1, 2).flatten(0, 1))
-        return torch.cat(found)[None], None
+        # Products of so many sizes, and so small: each would be prepared anew in short precision, and gain nothing.
+        with torch.autocast(query.device.type, enabled=False):
+            whole = (each.float().squeeze(0).transpose(0, 1) for each in (query, key, value))
+            pieces = zip(alike, *(torch.split(each, sizes) for each in whole), strict=True)
+            for (length, count), *three in pieces:
+                q, k, v = (each.unflatten(0, (count, length)).transpose(1, 2) for each in three)
+                weights = torch.softmax(q @ k.transpose(2, 3) * scale, dim=-1)
+                weights = nn.functional.dropout(weights, p=dropout, training=module.training)
+                found.append((weights @ v).transpose(1, 2).flatten(0, 1))
+        return torch.cat(found).unsqueeze(0).to(query.dtype), None
 
 
 class Packing:
@@ -109,10 +112,8 @@ class Packing:
         positions = torch.arange(mask.shape[1]).expand_as(mask) + self.first_position
         others = {name: values[order] for name, values in batch.items() if name not in ("input_ids", "attention_mask")}
         self._lengths.of_texts = lengths[order].tolist()
-        return {
-            "input_ids": batch["input_ids"][order][mask][None],
-            "position_ids": positions[mask][None],
-        } | others, order
+        packed = {"input_ids": batch["input_ids"][order][mask], "position_ids": positions[mask]}
+        return {name: tokens[None] for name, tokens in packed.items()} | others, order
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -121,7 +122,7 @@ class Packing:
         firsts = torch.cumsum(texts, 0) - texts
 
         def first_tokens(_module: nn.Module, _given: Any, output: Any) -> Any:
-            hidden = output[0][0, firsts][:, None]  # (b, 1, width): all that the heads look at
+            hidden = output[0].squeeze(0)[firsts].unsqueeze(1)  # (b, 1, width): all that the heads look at
             return type(output)(last_hidden_state=hidden) if hasattr(output, "last_hidden_state") else (hidden,)
 
         before = self._config._attn_implementation

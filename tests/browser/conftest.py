@@ -67,7 +67,9 @@ def open_page(chromium: Browser, studio: StudioProcess) -> Iterator[Callable[...
     contexts = []
 
     def opened(path: str = "/", *, width: int = 1440, height: int = 900) -> Page:
-        context = chromium.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, accept_downloads=True, reduced_motion="reduce"
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(2 * PATIENCE_MS)
