@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -52,7 +53,8 @@ def train_folds(
         )
         terminal.say("cli.folds.started", run=run.id, fold=fold, folds=folds)
         try:
-            status = follow(run, build_watcher(terminal), interrupts, lambda: terminal.say("cli.stopping"))
+            stopping = partial(terminal.say, "cli.stopping")
+            status = follow(run, build_watcher(terminal), interrupts, stopping, revive=store.revive)
         except Left:
             return [*ended, (run, run.status())], LEFT
         ended.append((run, status))

@@ -46,11 +46,18 @@ class Watcher(Protocol):
 
 
 def follow(
-    job: JobDirectory, watcher: Watcher, interrupts: Interrupts, on_stop: Callable[[], None], seen: int = 0
+    job: JobDirectory,
+    watcher: Watcher,
+    interrupts: Interrupts,
+    on_stop: Callable[[], None],
+    *,
+    seen: int = 0,
+    revive: Callable[[], None] = lambda: None,
 ) -> JobStatus:
     """Show the job's events, from number ``seen`` on, until it has ended; how it ended.
 
-    The first Ctrl-C asks the job to stop (``on_stop`` is called to say so) and goes on waiting for it.
+    One that waits in a queue and whose process was lost is given a new one by ``revive``. The first Ctrl-C asks the job
+    to stop (``on_stop`` is called to say so) and goes on waiting for it.
 
     Raises:
         Left: on the second Ctrl-C; the job is not touched further.
@@ -64,8 +71,10 @@ def follow(
             seen += len(documents)
             for event in filter(None, map(event_from_dict, documents)):
                 watcher.show(event)
-            if not alive and job.place is None:
-                return job.status()
+            if not alive:
+                if job.place is None:
+                    return job.status()
+                revive()
             if interrupts.count and not asked:
                 asked = True
                 job.request_stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,8 @@ def _follow(
     if ahead := names_ahead(store, run):
         terminal.say("cli.waits", ahead=", ".join(ahead))
     try:
-        status = follow(run, build_watcher(terminal), interrupts, lambda: terminal.say("cli.stopping"), seen)
+        stopping = partial(terminal.say, "cli.stopping")
+        status = follow(run, build_watcher(terminal), interrupts, stopping, seen=seen, revive=store.revive)
     except Left:
         terminal.say("cli.left", command=_Commands(run, home_flag, "").show)
         if terminal.as_json:

@@ -9,6 +9,7 @@ from backend.jobs.checkpoints import list_checkpoints
 from backend.jobs.directory import JobDirectory, JobState
 from studio.terminal import REFUSED, STOPPED
 from tests.cli.conftest import Studio, wait_for, write_reviews
+from tests.faults.conftest import processes_of
 
 FLAGS = ("--epochs", "25", "--batch-size", "16", "--evaluations", "2")
 
@@ -31,6 +32,10 @@ def test_a_stopped_run_is_resumed_and_what_waits_is_listed_moved_and_cancelled(s
 
     second = studio.start("train", str(table), *FLAGS, "--name", "second")
     waits = begun(studio, 2)[1]
+    (waiter,) = wait_for(lambda: processes_of(waits, "backend.jobs.supervisor"))
+    waiter.kill()
+    waiter.wait(5)
+    assert wait_for(lambda: waits.is_alive), "who waits for it in a terminal has it wait again"
     third = studio.start("train", str(table), *FLAGS, "--name", "third")
     begun(studio, 3)
     assert wait_for(lambda: len(studio.store.queued()) == 2)
