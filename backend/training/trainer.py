@@ -111,7 +111,9 @@ class ClassificationTrainer(Trainer):
         self._keeping, self._order = keeping, build_order(train.texts.lengths, batching, args)
         self._splits = batching == "length_split"
         self._packing: Packing | None = None
-        if self._splits and args.device.type == "cpu" and not args.torch_compile:
+        # Packed batches have an attention of their own: not where another one was asked for.
+        eager = getattr(model.config, "_attn_implementation", None) == "eager"
+        if self._splits and eager and args.device.type == "cpu" and not args.torch_compile:
             self._packing = Packing.of(model, train.collate(list(range(min(TRIED_TEXTS, len(train))))))
         # The exchange among processes is prepared for gradients that are written out.
         self._sharded = sharding.is_sharded(model)

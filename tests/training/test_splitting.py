@@ -13,7 +13,6 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from backend.models.encoding import PAD_TO_MULTIPLE, encode
 from backend.models.loading import load_base
-from backend.training import packing
 from backend.training.arguments import build_arguments
 from backend.training.losses import ClassificationLoss
 from backend.training.packing import Packing
@@ -59,17 +58,19 @@ def test_a_batch_of_real_lengths_is_little_padded_in_few_parts() -> None:
     assert padded(lengths).max() * 64 > 4 * lengths.sum(), "which is what it saves"
 
 
-@pytest.mark.parametrize(("kind", "packed"), [("bert", True), ("bert", False), ("distilbert", True), ("gpt2", False)])
+@pytest.mark.parametrize(
+    ("kind", "attention", "packed"),
+    [("bert", "eager", True), ("bert", "sdpa", False), ("distilbert", "eager", True), ("gpt2", "eager", False)],
+)
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_gradients_are_those_of_the_whole_batch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, packed: bool, checkpointing: bool
+    tmp_path: Path, kind: str, attention: str, packed: bool, checkpointing: bool
 ) -> None:
     folder = make_tiny(tmp_path / "model", kind, TEXTS)
-    if not packed:  # as architectures that cannot be packed are learned from
-        monkeypatch.setattr(packing, "ENCODERS", ())
 
     def learned(batching: str) -> tuple[ClassificationTrainer, torch.Tensor]:
         loaded = load_base(folder, name="m", labels=["a", "b"], task="binary", max_length=LONGEST, seed=1)
+        loaded.model.set_attn_implementation(attention)
         for module in loaded.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
