@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.errors import LossNotFinite, MemoryFull, MemoryKilled, ProcessKilled, ProcessOverdue, RunLost, StudioError
-from backend.recipes import LONGEST_FIT, recipe_for
+from backend.recipes import LONGEST_FIT, recipe_for, with_recipe
 from backend.specs import STARTER, RunSpec, conflicts, value_at
 
 USUAL_GRADIENT_NORM = 1.0
@@ -73,7 +73,13 @@ def _tenth(rate: float, spec: RunSpec) -> float:
 
 def _against_full_memory(spec: RunSpec) -> list[Remedy]:
     length = spec.training.max_length or recipe_for(spec.model.base).max_length or LONGEST_FIT
-    ways = [
+    ways = []
+    if spec.compute.together > 1:  # a process that is alone divides its batches by itself
+        batch = with_recipe(spec).training.batch_size or 1
+        smaller = {"training.batch_size": batch // 2, "training.accumulation": 2 * spec.training.accumulation}
+        ways += [Remedy("accumulation", smaller)] if batch >= 2 * spec.compute.together else []
+    ways += [
+        Remedy("shards", {"compute.fsdp": True}),
         Remedy("checkpointing", {"speed.activation_checkpointing": True}),
         Remedy("lora", {"adapting.adapter": "lora", "adapting.freeze": "none", "training.layer_decay": 1.0}),
         Remedy("four_bits", {"adapting.adapter": "lora", "adapting.quantisation": "4bit", "adapting.freeze": "none"}),

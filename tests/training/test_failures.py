@@ -177,3 +177,14 @@ def test_each_failure_has_its_remedies(workshop: Workshop, error: StudioError, c
 def test_remedies_leave_out_what_excludes_other_settings(workshop: Workshop) -> None:
     spec = workshop.spec("bert", speed__activation_checkpointing=True, adapting__adapter="lora")
     assert [remedy.code for remedy in remedies(MemoryFull(device="cuda"), spec)] == ["four_bits", "shorter"]
+
+
+def test_memory_that_is_too_small_for_several_processes_has_remedies_of_its_own() -> None:
+    spec = RunSpec().replaced(model__base="some/base", compute__processes=2, training__accumulation=3)
+    found = {remedy.code: remedy for remedy in remedies(MemoryFull(device="cuda"), spec)}
+    assert list(found)[:2] == ["accumulation", "shards"]
+    accumulated = changed(spec, found["accumulation"]).training
+    assert (accumulated.batch_size, accumulated.accumulation) == (32, 6), "the same rows a step"
+    assert changed(spec, found["shards"]).compute.fsdp
+    least = spec.replaced(training__batch_size=2)
+    assert "accumulation" not in {remedy.code for remedy in remedies(MemoryFull(device="cuda"), least)}
