@@ -115,8 +115,8 @@ class ClassificationTrainer(Trainer):
         eager = getattr(model.config, "_attn_implementation", None) == "eager"
         if self._splits and eager and args.device.type == "cpu" and not args.torch_compile:
             self._packing = Packing.of(model, train.collate(list(range(min(TRIED_TEXTS, len(train))))))
-        # The exchange among processes is prepared for gradients that are written out.
         self._sharded = sharding.is_sharded(model)
+        # The exchange among processes is prepared for gradients that are written out.
         self._vocabulary = (
             Vocabulary.of(model) if self._splits and self._packing is None and args.world_size == 1 else None
         )
