@@ -373,7 +373,8 @@ def fine_tune(
     """
     sharded = sharding.is_sharded(model)
     steps_before = int(resumed.position["steps_before"]) if resumed else _warm_up(context, warm_up)
-    if context.stop_requested and not resumed:
+    # The first of several hears it: without a word the others would begin, and wait for it.
+    if not resumed and not sharding.all_agree(not context.stop_requested, arguments.device):
         return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
     steps = steps_an_epoch(build_order(train.texts.lengths, schedule.batching, arguments), arguments)
     epochs = max(1, math.ceil(arguments.num_train_epochs))
