@@ -127,9 +127,14 @@ def test_processes_whose_parent_is_gone_end_themselves(workshop: Workshop, stead
     assert run.status().state is not JobState.COMPLETED
 
 
-def test_loss_that_is_no_number_ends_all_processes_and_keeps_the_best(workshop: Workshop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fsdp", [False, True])
+def test_loss_that_is_no_number_ends_all_processes_and_keeps_the_best(
+    workshop: Workshop, tmp_path: Path, fsdp: bool
+) -> None:
     base = make_enormous(tmp_path, [*GOOD, *BAD])
-    run = ended(workshop.start(workshop.spec(str(base), training__evaluations=7, **UNCLIPPED, **TWO)))
+    run = ended(
+        workshop.start(workshop.spec(str(base), training__evaluations=7, compute__fsdp=fsdp, **UNCLIPPED, **TWO))
+    )
     status = run.status()
     assert isinstance(status.error, LossNotFinite), (status, run.log_path.read_text()[-3000:])
     assert status.error.kept == "best"

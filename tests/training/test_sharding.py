@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from backend.errors import LossNotFinite
 from backend.inference.client import Predictor
 from backend.jobs.checkpoints import list_checkpoints
 from backend.jobs.directory import JobState
-from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, Noted, Resumed
+from backend.jobs.events import BaselineMeasured, CheckpointSaved, Evaluated, LossLogged, Noted, Resumed
 from backend.jobs.store import read_report
 from backend.specs import RunSpec, conflicts
-from tests.tiny_models import UNCLIPPED, make_enormous
-from tests.training.conftest import BAD, GOOD, Workshop, ended, events_of, processes_of, until
+from tests.training.conftest import Workshop, ended, events_of, processes_of, until
 
 SHARDED: dict[str, Any] = {"compute__processes": 2, "compute__fsdp": True}
 STEADY: dict[str, Any] = {
@@ -115,13 +113,12 @@ def test_frozen_layers_and_short_precision_go_with_shards(workshop: Workshop, st
     assert all(tensor.dtype.itemsize == 4 for tensor in kept.values() if tensor.is_floating_point())
 
 
-def test_loss_that_is_no_number_ends_all_shards_and_keeps_the_best(workshop: Workshop, tmp_path: Path) -> None:
-    base = make_enormous(tmp_path, [*GOOD, *BAD])
-    run = ended(workshop.start(workshop.spec(str(base), training__evaluations=7, **UNCLIPPED, **SHARDED)))
-    status = run.status()
-    assert isinstance(status.error, LossNotFinite), (status, run.log_path.read_text()[-3000:])
-    assert status.error.kept == "best"
-    assert read_report(run)["state"] == "failed"  # type: ignore[index]
+def test_stop_between_preparing_and_training_is_heard_by_all(workshop: Workshop, steady: dict[str, str]) -> None:
+    run = workshop.start(workshop.spec(steady["bert"], training__epochs=500, **SHARDED))
+    until(lambda: [event for event in events_of(run, BaselineMeasured) if event.name == "before"])
+    run.request_stop()
+    assert ended(run).status().state is JobState.STOPPED, run.log_path.read_text()[-3000:]
+    assert (run.path / "model" / "model.safetensors").exists()
 
 
 def test_what_does_not_go_with_shards_is_refused() -> None:
