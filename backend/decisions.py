@@ -14,6 +14,12 @@ from backend.machine import Machine
 from backend.recipes import USUAL_RATE, USUAL_WIDTH, fitting_rate, recipe_for
 from backend.specs import STARTER, RunSpec
 
+MOMENT_BYTES = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "lion_8bit": 1, "adafactor": 0, "sgd": 0}
+"""That an optimizer keeps for each trained weight; AdamW's two in full precision: 8."""
+ADAMW_BYTES = 16
+"""A trained weight with its gradient and AdamW's two moments, all in full precision."""
+MOST_FOR_STATES = 0.6
+"""Of a card's memory: with more the activations, for which it is not counted, would find little room."""
 SMALLEST_WIDTH_FOR_BF16 = 256
 """Below this model width a processor stays in fp32. Measured with avx512_bf16, one thread, time of a training step in
 fp32 and bf16: 128 wide 56 and 45 ms, 256 wide 447 and 271, 384 wide 655 and 417, 768 wide 1710 and 934. Models below
@@ -39,11 +45,12 @@ class Decision:
         return asdict(self)
 
 
-def decide(spec: RunSpec, machine: Machine, width: int | None = None) -> list[Decision]:
+def decide(spec: RunSpec, machine: Machine, width: int | None = None, parameters: int | None = None) -> list[Decision]:
     """Every option that depends on the machine, in the order of the form.
 
     Args:
         width: of the model's hidden states, where it is known; a pretrained model is taken to be wide.
+        parameters: how many the model has, where it is known.
     """
     wide = width if width is not None else STARTER_WIDTH if spec.model.base == STARTER else SMALLEST_WIDTH_FOR_BF16
     precision = _precision(spec, machine, wide)
@@ -52,7 +59,7 @@ def decide(spec: RunSpec, machine: Machine, width: int | None = None) -> list[De
         _tf32(spec, machine),
         _batching(spec, machine),
         _attention(spec, machine, precision.value),
-        _optimizer(spec, machine),
+        _optimizer(spec, machine, parameters or 0),
         _compile(spec, machine),
         _max_length(spec),
         _learning_rate(spec, width),
@@ -113,16 +120,21 @@ def _attention(spec: RunSpec, machine: Machine, precision: str) -> Decision:
     return Decision(path, asked, "sdpa", "fused")
 
 
-def _optimizer(spec: RunSpec, machine: Machine) -> Decision:
+def _optimizer(spec: RunSpec, machine: Machine, parameters: int) -> Decision:
     path, asked = "training.optimizer", spec.training.optimizer
     needs_package = asked in ("adamw_8bit", "paged_adamw_8bit", "paged_adamw", "lion_8bit")
     if needs_package and "bitsandbytes" not in machine.packages:
         return Decision(path, asked, "adamw_fused", "no_bitsandbytes", refused=True)
     if needs_package and machine.device == "cpu":
         return Decision(path, asked, asked, "slow_here")
-    if asked == "auto":
-        return Decision(path, asked, "adamw_fused", "one_pass")
-    return Decision(path, asked, asked, "asked")
+    if asked != "auto":
+        return Decision(path, asked, asked, "asked")
+    whole = spec.adapting.adapter == "none" and spec.adapting.freeze == "none" and not spec.compute.fsdp
+    if machine.device == "cuda" and whole and "bitsandbytes" in machine.packages:
+        share = ADAMW_BYTES * parameters / machine.card_memory_bytes
+        if share > MOST_FOR_STATES:
+            return Decision(path, asked, "adamw_8bit", "saves_memory", {"percent": round(100 * share)})
+    return Decision(path, asked, "adamw_fused", "one_pass")
 
 
 def _max_length(spec: RunSpec) -> Decision:

@@ -85,7 +85,8 @@ def train(context: JobContext) -> dict[str, Any]:
     leave_others(context)
     if not context.rank.leads:  # what remains is the first process's to do
         return {}
-    run = finishing(context, spec, labelled, splits, prepared.merged(), outcome, measured)
+    prepared = prepared.merged()  # what was trained, with all that it took of the device, is let go
+    run = finishing(context, spec, labelled, splits, prepared, outcome, measured)
     if outcome.failure:
         run.keep_failed()
         raise outcome.failure
@@ -347,6 +348,8 @@ def prepare_environment() -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    if sys.platform == "linux":  # batches of ever other lengths would leave gaps of a card's memory unused
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     if rank_of(os.environ).alone:
         # With several cards Trainer would quietly spread each batch over all of them, which is slower and not the same.
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]

@@ -23,7 +23,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from backend.decisions import Decision, decided
 from backend.jobs.process import JobContext
 from backend.models.encoding import encode
-from backend.models.forward import describe_device, prepare_processor
+from backend.models.forward import choose_device, describe_device, prepare_processor
 from backend.models.loading import LoadedModel, load_base, name_labels
 from backend.models.starter import build_model, learn_tokenizer
 from backend.recipes import LONGEST_FIT
@@ -32,7 +32,7 @@ from backend.training.arguments import arguments_of
 from backend.training.losses import ClassificationLoss
 from backend.training.memory import peak_bytes, room_for_tokens
 from backend.training.rows import Rows
-from backend.training.setup import fit_length, folder_of, place
+from backend.training.setup import fit_length, folder_of, kept_dtype, place
 from backend.training.trainer import ClassificationTrainer
 
 ENOUGH_S = 60.0
@@ -186,9 +186,10 @@ def load(context: JobContext, spec: RunSpec, drawn: dict[str, Any]) -> Tried:
         loaded = LoadedModel(tokenizer, model, most)
     else:
         source, seed, rounded = folder_of(context, spec.model), spec.split.seed, spec.adapting.quantisation
+        kept = kept_dtype(spec, choose_device())
         whole = partial(load_base, source, name=spec.model.base, labels=labels, task=task, max_length=most, seed=seed)
-        reload = (lambda: whole().model) if rounded != "none" else None
-        loaded, length = fit_length(whole(quantisation=rounded), texts, spec.training.max_length)
+        reload = None if rounded == "none" and kept is torch.float32 else (lambda: whole().model)
+        loaded, length = fit_length(whole(quantisation=rounded, dtype=kept), texts, spec.training.max_length)
     pad_to = loaded.max_length if spec.speed.padding == "longest" else 0
     targets = np.array(drawn["targets"], dtype=np.float32 if task == "multilabel" else np.int64)
     return Tried(loaded, Rows(encode(loaded.tokenizer, texts, loaded.max_length), targets, pad_to), reload, length)

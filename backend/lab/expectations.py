@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from backend.decisions import decide, decided
+from backend.decisions import MOMENT_BYTES, decide, decided
 from backend.lab.combinations import Combination, hindrance_of
 from backend.machine import Machine
 from backend.models.shape import Shape, token_bytes
 from backend.recipes import LONGEST_FIT, with_recipe
 from backend.specs import RunSpec, value_at
 
-MOMENT_BYTES = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "lion_8bit": 1, "adafactor": 0, "sgd": 0}
-"""That an optimizer keeps for each trained weight; AdamW's two in full precision: 8."""
 WEIGHT_BYTES = {"none": 4.0, "8bit": 1.0, "4bit": 0.5}
 LORA_WIDTHS = 18
 """Widths of a usual layer's linear modules, inputs and outputs together: each has so many numbers a rank."""
@@ -78,7 +76,7 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     """What a run of this spec is expected to take for each of its processes."""
     spec = with_recipe(spec)
     training, adapting = spec.training, spec.adapting
-    decisions = decide(spec, machine, shape.width)
+    decisions = decide(spec, machine, shape.width, shape.parameters)
     passed = shape.layers
     if adapting.freeze != "none":
         passed = min(adapting.trained_layers, shape.layers) if adapting.freeze == "lower" else 0
@@ -89,7 +87,8 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     tokens = (training.batch_size or 1) // spec.compute.together * length
     checkpointing = spec.speed.activation_checkpointing
     short = decided(decisions, "training.precision") != "fp32"
-    each = token_bytes(shape, passed, length, short=short, checkpointing=checkpointing)
+    scores = decided(decisions, "speed.attention") == "eager"
+    each = token_bytes(shape, passed, length, short=short, checkpointing=checkpointing, scores=scores)
     backward = passed / shape.layers
     shards = spec.compute.together if spec.compute.fsdp else 1
     return Footprint(
@@ -140,7 +139,8 @@ def _remark(spec: RunSpec, machine: Machine, changes: dict[str, Any]) -> str:
 
 def _value(spec: RunSpec, machine: Machine, shape: Shape, path: str) -> Any:
     """What a setting becomes: as it is decided, or as it was asked for where nothing decides it."""
-    decision = next((each for each in decide(spec, machine, shape.width) if each.setting == path), None)
+    decisions = decide(spec, machine, shape.width, shape.parameters)
+    decision = next((each for each in decisions if each.setting == path), None)
     return decision.value if decision else value_at(spec, path)
 
 

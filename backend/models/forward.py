@@ -80,6 +80,8 @@ def predict_logits(
 ) -> npt.NDArray[np.float32]:
     """Logits (n, k) in the order of the texts; in full precision, unless ``autocast`` names a shorter type.
 
+    A model that keeps weights in bf16 is asked in bf16.
+
     ``step(done)`` is called before each batch: the place to report progress or to raise for a stop. A batch that
     memory has no room for is asked in halves. Each batch's logits leave the device at once.
 
@@ -88,6 +90,8 @@ def predict_logits(
     """
     device = next(model.parameters()).device
     logits = np.full((len(encoded), model.config.num_labels), np.nan, dtype=np.float32)
+    if autocast is None and any(p.dtype is torch.bfloat16 for p in model.parameters()):
+        autocast = torch.bfloat16
     was_training, done = model.training, 0
     model.eval()
     try:

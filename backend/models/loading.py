@@ -82,8 +82,9 @@ def load_base(
     max_length: int,
     seed: int,
     quantisation: str = "none",
+    dtype: torch.dtype = torch.float32,
 ) -> LoadedModel:
-    """The base model in ``folder`` with a head for these labels, in full precision.
+    """The base model in ``folder`` with a head for these labels, in full precision or as ``dtype`` says.
 
     Never runs code from the folder, never opens pickled weights, never asks the network. ``name`` is what the user
     calls the model, for errors; ``seed`` draws the weights of what the base does not have. ``quantisation`` (``8bit``
@@ -103,7 +104,7 @@ def load_base(
         model, loading = AutoModelForSequenceClassification.from_pretrained(
             folder,
             config=config,
-            dtype=torch.float32,
+            dtype=dtype,
             use_safetensors=True,
             trust_remote_code=False,
             ignore_mismatched_sizes=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import torch
 
@@ -18,6 +19,20 @@ def is_memory_error(error: BaseException) -> bool:
     said = str(error).lower()
     no_room = said == _NO_KERNEL or any(words in said for words in _NO_MEMORY)
     return isinstance(error, (RuntimeError, OSError)) and no_room
+
+
+def bring(model: Any, device: torch.device) -> bool:
+    """Put the model on the device; where that has no room for it, it stays on the processor and the answer is no."""
+    release_memory()
+    try:
+        model.to(device)
+        return True
+    except RuntimeError as error:
+        if not is_memory_error(error):
+            raise
+    model.to("cpu")
+    release_memory()
+    return False
 
 
 def release_memory() -> None:

@@ -55,16 +55,19 @@ def shape_of(base: str) -> Shape | None:
     return Shape(width, layers, heads, known.parameters, SQUARES_A_LAYER * width**2)
 
 
-def token_bytes(shape: Shape, layers: int, length: int, *, short: bool, checkpointing: bool) -> float:
+def token_bytes(
+    shape: Shape, layers: int, length: int, *, short: bool, checkpointing: bool, scores: bool = True
+) -> float:
     """An estimate of what one token of a text of this length costs in a training step.
 
     Args:
         layers: those that the backward pass goes through.
         short: numbers of two bytes (bf16, fp16) and not of four.
         checkpointing: activations are computed again in the backward pass, so a layer keeps its input alone.
+        scores: attention is computed in the open, and what it gives each pair of tokens is kept.
     """
     passed = max(1, layers)
-    each = NUMBERS_A_TOKEN_AND_LAYER / 2 * shape.width + SCORES_A_HEAD * shape.heads * length
+    each = NUMBERS_A_TOKEN_AND_LAYER / 2 * shape.width + SCORES_A_HEAD * shape.heads * length * scores
     numbers = each + passed * shape.width if checkpointing else passed * each
     return numbers * (2 if short else 4)
 

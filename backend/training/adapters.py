@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from backend.errors import LoraTargetsMissing
@@ -21,13 +22,13 @@ class Adapted:
 
     model: PeftModel
     merge_into: Callable[[], Any] | None
-    """Loads the base model in full precision, where the one that is trained is quantised."""
+    """Loads the base model in full precision, where the one that is trained is kept in fewer bits."""
 
     def merged(self) -> Any:
         """The plain model with what was learned in its own weights."""
         if self.merge_into is None:
             return self.model.merge_and_unload()
-        # Merging into rounded weights would round what was learned as well: a full copy takes it up.
+        # Merging into short weights would round what was learned as well: a full copy takes it up.
         learned = {name: p.detach().cpu() for name, p in self.model.named_parameters() if p.requires_grad}
         whole = get_peft_model(self.merge_into(), self.model.peft_config["default"])
         with torch.no_grad():
@@ -45,14 +46,17 @@ def adapt(
     dropout: float,
     targets: Sequence[str],
     checkpointing: bool,
-    merge_into: Callable[[], Any] | None,
+    quantised: bool = False,
+    merge_into: Callable[[], Any] | None = None,
 ) -> Adapted:
     """The model with LoRA in its layers; everything that the base model did not have is trained as it is.
+
+    What is trained is kept in full precision, also where the model's own weights are in bf16.
 
     Args:
         targets: names of linear modules in the layers; empty for all of them.
         checkpointing: whether activations will be computed again, for which a quantised model is prepared otherwise.
-        merge_into: for a quantised model, what loads it in full precision.
+        merge_into: loads the model in full precision, where it is quantised or in bf16.
 
     Raises:
         LoraTargetsMissing: the layers have no such modules.
@@ -70,10 +74,18 @@ def adapt(
         modules_to_save=new_modules(loaded),
     )
     model: Any = loaded.model
-    if merge_into is not None:
+    short = model.dtype is torch.bfloat16
+    if quantised:
         prepare: Any = prepare_model_for_kbit_training
         model = prepare(model, use_gradient_checkpointing=checkpointing)
-    return Adapted(get_peft_model(model, config), merge_into)
+    adapted: Any = get_peft_model(model, config)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    for module in adapted.modules():
+        if short and isinstance(module, LoraLayer):
+            module.cast_input_dtype_enabled = False  # autocast shortens the matrices; long inputs would be kept too
+    return Adapted(adapted, merge_into)
 
 
 def linear_names(model: Any) -> list[str]:

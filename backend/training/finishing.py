@@ -12,10 +12,11 @@ from backend.data.text_cleaning import RECIPE_FILE, text_steps
 from backend.evaluation.metrics import Array
 from backend.evaluation.report import no_test_figures, test_figures, write_predictions
 from backend.jobs import checkpoints, phases
-from backend.jobs.events import Evaluated
+from backend.jobs.events import Evaluated, Noted
 from backend.jobs.files import place, write_json
 from backend.jobs.process import JobContext
 from backend.models.forward import describe_device, predict_logits
+from backend.models.memory import bring
 from backend.specs import RunSpec
 from backend.training.checkpoints import check_disk, weights_bytes
 from backend.training.memory import peak_bytes
@@ -37,13 +38,15 @@ class TrainedRun:
 
     def ask_test_split(self) -> Array:
         """The trained model's logits (n, k) for the test split."""
-        rows = self.prepared.test
+        rows, model = self.prepared.test, self.prepared.loaded.model
+        if not bring(model, self.prepared.device):
+            self.context.emit(Noted("asked_on_processor", {}))
 
         def step(done: int) -> None:
             self.context.check_stop()
             self.context.progress(done, len(rows), unit="texts")
 
-        return predict_logits(self.prepared.loaded.model, rows.texts, step=step)
+        return predict_logits(model, rows.texts, step=step)
 
     def complete(self, logits: Array) -> dict[str, Any]:
         """Save the model, its predictions and the report of a completed run; returns its metrics."""

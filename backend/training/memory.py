@@ -14,14 +14,17 @@ import psutil
 import torch
 from transformers import TrainingArguments
 
+from backend.decisions import MOMENT_BYTES
 from backend.jobs.events import Noted
 from backend.jobs.process import JobContext
 from backend.models import shape
+from backend.training.arguments import OPTIMIZERS
 from backend.training.layers import body_of, layer_stacks
 from backend.training.rows import Rows
 
-USED_SHARE = 0.8
-"""Of the free memory; the rest is for what the estimate does not know."""
+USED_SHARE, USED_SHARE_OF_A_CARD = 0.8, 0.9
+"""Of the free memory; the rest is for what the estimate does not know. A card says when it was too little."""
+ADAMW_MOMENT_BYTES = 8
 
 
 def free_bytes(device: torch.device) -> int:
@@ -44,9 +47,17 @@ def peak_bytes(device: torch.device) -> int:
     return most if sys.platform == "darwin" else most * 1024
 
 
-def training_bytes(model: Any) -> int:
-    """What gradients and the two moments of AdamW will take beside the weights that are there."""
-    return sum(3 * p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+def training_bytes(model: Any, optimizer: str, *, short: bool) -> int:
+    """What gradients and an optimizer's moments will take beside the weights that are there.
+
+    Args:
+        optimizer: as `backend.training_specs.Optimizer` calls it.
+        short: products are computed in two bytes, for which weights of four are copied.
+    """
+    each = 4 + MOMENT_BYTES.get(optimizer, ADAMW_MOMENT_BYTES)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    copied = sum(p.numel() for p in model.parameters() if short and p.dtype is torch.float32)
+    return int(each * trained + 2 * copied)
 
 
 def token_bytes(model: Any, length: int, *, short: bool, checkpointing: bool) -> float:
@@ -54,7 +65,8 @@ def token_bytes(model: Any, length: int, *, short: bool, checkpointing: bool) ->
     config = model.config.get_text_config()
     heads = int(getattr(config, "num_attention_heads", 1))
     sizes = shape.Shape(config.hidden_size, config.num_hidden_layers, heads, parameters=0, layer_parameters=0)
-    return shape.token_bytes(sizes, _layers_passed_back(model), length, short=short, checkpointing=checkpointing)
+    passed, eager = _layers_passed_back(model), model.config._attn_implementation == "eager"
+    return shape.token_bytes(sizes, passed, length, short=short, checkpointing=checkpointing, scores=eager)
 
 
 def _layers_passed_back(model: Any) -> int:
@@ -66,9 +78,12 @@ def _layers_passed_back(model: Any) -> int:
     return count
 
 
-def fitting_tokens(model: Any, longest: int, device: torch.device, *, short: bool, checkpointing: bool) -> int:
+def fitting_tokens(
+    model: Any, longest: int, device: torch.device, *, short: bool, checkpointing: bool, optimizer: str
+) -> int:
     """Padded tokens that a training step has room for at one time; at least one text of the ``longest`` length."""
-    room = USED_SHARE * free_bytes(device) - training_bytes(model)
+    share = USED_SHARE_OF_A_CARD if device.type == "cuda" else USED_SHARE
+    room = share * free_bytes(device) - training_bytes(model, optimizer, short=short)
     return max(longest, int(room / token_bytes(model, longest, short=short, checkpointing=checkpointing)))
 
 
@@ -76,7 +91,10 @@ def room_for_tokens(context: JobContext, model: Any, train: Rows, arguments: Tra
     """Padded tokens that memory has room for at one time; None where any batch fits. Says if batches are divided."""
     longest = train.pad_to or int(train.texts.lengths.max())
     short, checkpointing = arguments.bf16 or arguments.fp16, bool(arguments.activation_checkpointing)
-    most = fitting_tokens(model, longest, arguments.device, short=short, checkpointing=checkpointing)
+    optimizer = next(name for name, theirs in OPTIMIZERS.items() if theirs == arguments.optim)
+    most = fitting_tokens(
+        model, longest, arguments.device, short=short, checkpointing=checkpointing, optimizer=optimizer
+    )
     rows = min(arguments.train_batch_size, len(train))
     if rows * longest <= most:
         return None

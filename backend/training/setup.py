@@ -74,9 +74,7 @@ class Prepared:
         """The same after training, with what an adapter has learned in the model's own weights."""
         if self.adapted is None:
             return self
-        plain = self.adapted.merged()
-        plain.to(self.device)
-        return replace(self, loaded=replace(self.loaded, model=plain), adapted=None)
+        return replace(self, loaded=replace(self.loaded, model=self.adapted.merged()), adapted=None)
 
 
 def prepare_training(
@@ -122,8 +120,10 @@ def prepare_training(
             max_length=spec.training.max_length or LONGEST_FIT,
             seed=seed,
         )
-        loaded = load(quantisation=asked.quantisation)
-        reload = (lambda: load().model) if asked.quantisation != "none" else None
+        kept = kept_dtype(spec, choose_device())
+        loaded = load(quantisation=asked.quantisation, dtype=kept)
+        whole = asked.quantisation == "none" and kept is torch.float32
+        reload = None if whole else (lambda: load().model)
         tell_limits(context, loaded, texts["train"], spec.training.max_length)
         loaded, length = fit_length(loaded, texts["train"], spec.training.max_length)
     context.check_stop()
@@ -176,11 +176,13 @@ def place(
         ModelUnusable: its layers cannot be told apart, or no module of it can be adapted.
     """
     device, asked = choose_device(), spec.adapting
-    decisions = decide(spec, machine_of(device), loaded.model.config.get_text_config().hidden_size)
+    width = loaded.model.config.get_text_config().hidden_size
+    decisions = decide(spec, machine_of(device), width, loaded.parameters)
     if length:
         decisions = [length if decision.setting == length.setting else decision for decision in decisions]
     tell_decisions(context, decisions)
-    if reload is None and not spec.compute.fsdp:  # a quantised model is where it was loaded; shards go by themselves
+    quantised = asked.quantisation != "none"
+    if not quantised and not spec.compute.fsdp:  # a quantised model is where it was loaded; shards go by themselves
         loaded.model.to(device)
     set_attention(context, loaded.model, decided(decisions, "speed.attention"), asked=spec.speed.attention)
     if asked.adapter != "lora":
@@ -193,9 +195,20 @@ def place(
         dropout=asked.lora_dropout,
         targets=asked.lora_targets,
         checkpointing=spec.speed.activation_checkpointing,
+        quantised=quantised,
         merge_into=reload,
     )
     return Placed(device, decisions, adapted)
+
+
+def kept_dtype(spec: RunSpec, device: torch.device) -> torch.dtype:
+    """The type that a model's weights are loaded in: short where they stay as they are and a card computes in bf16.
+
+    There the products would copy them to bf16 in every pass; what is trained is kept in full precision in any case.
+    """
+    frozen = spec.adapting.adapter == "lora" and spec.adapting.quantisation == "none"
+    short = decided(decide(spec, machine_of(device)), "training.precision") == "bf16"
+    return torch.bfloat16 if frozen and short and device.type == "cuda" else torch.float32
 
 
 def build_loss(

@@ -194,6 +194,14 @@ class ClassificationTrainer(Trainer):
         self._order.set_epoch(told["epoch"])
         super()._run_epoch(**told)  # type: ignore[no-untyped-call]
 
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        prepared: dict[str, Any] = super()._prepare_inputs(inputs)
+        if self.args.torch_compile:  # for any number of texts and tokens at once, and not anew when they change
+            for tensor in prepared.values():
+                for dimension in range(tensor.dim()):
+                    torch._dynamo.maybe_mark_dynamic(tensor, dimension)
+        return prepared
+
     # -- a batch in parts: of texts of like length, and as large as memory has room for
 
     def training_step(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,12 +14,18 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, pipelin
 
 from backend.errors import LoraTargetsMissing, SpecError
 from backend.jobs.events import ModelDescribed, Noted
-from backend.models.loading import LoadedModel
+from backend.models.encoding import encode
+from backend.models.forward import predict_logits
+from backend.models.loading import LoadedModel, load_base
 from backend.specs import build_spec
 from backend.training.adapters import adapt, linear_names
+from backend.training.arguments import build_arguments
 from backend.training.layers import depths, freeze, layer_stacks
+from backend.training.losses import ClassificationLoss
+from backend.training.rows import Rows
+from backend.training.trainer import ClassificationTrainer
 from tests.tiny_models import make_tiny
-from tests.training.conftest import Workshop, events_of
+from tests.training.conftest import BAD, GOOD, Workshop, events_of
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 90}
 GROUPED = {**SMALL, "num_key_value_heads": 1, "head_dim": 16}
@@ -183,6 +191,40 @@ def test_quantised_weights_are_trained_by_lora_and_saved_whole(workshop: Worksho
     difference = (saved[f"bert.{name}"] - base[name]).abs().max()
     assert 0 < difference < 0.05, "the base's own weights, not rounded ones, and what LoRA learned"
     assert result["metrics"]["f1_macro"] >= 0
+
+
+def test_lora_beside_weights_in_bf16_is_learned_and_merged_in_full_precision(tmp_path: Path) -> None:
+    texts = [*GOOD, *BAD]
+    folder = make_tiny(tmp_path / "base", "gpt2", texts)
+    load = partial(load_base, folder, name="m", labels=["bad", "good"], task="binary", max_length=16, seed=1)
+    loaded = load(dtype=torch.bfloat16)
+    about: dict[str, Any] = {"rank": 4, "alpha": 8, "dropout": 0.0, "targets": (), "checkpointing": False}
+    adapted = adapt(loaded, **about, merge_into=lambda: load().model)
+    kept = {p.requires_grad: p.dtype for p in adapted.model.parameters()}
+    assert kept == {True: torch.float32, False: torch.bfloat16}
+    rows = Rows(encode(loaded.tokenizer, texts, 16), np.array([1] * len(GOOD) + [0] * len(BAD)))
+    settings: dict[str, Any] = {"warmup_share": 0.0, "weight_decay": 0.0, "device": torch.device("cpu"), "seed": 1}
+    ClassificationTrainer(
+        task="binary",
+        args=build_arguments(
+            tmp_path / "out", epochs=20, batch_size=10, learning_rate=5e-3, precision="bf16", **settings
+        ),
+        model=adapted.model,
+        train=rows,
+        validation=rows,
+        loss=ClassificationLoss(),
+        check_stop=lambda: None,
+        callbacks=[],
+    ).train()
+    learned = predict_logits(adapted.model, rows.texts)
+    merged, base = adapted.merged(), load().model.state_dict()
+    state = merged.state_dict()
+    assert {tensor.dtype for tensor in state.values()} == {torch.float32}
+    changed = {name for name in state if not torch.equal(state[name], base[name])}
+    learning = {n for n in state if (".c_" in n and n.endswith("weight")) or n == "score.weight"}
+    assert changed == learning, "the others are the base model's, not rounded"
+    assert np.abs(predict_logits(merged, rows.texts) - learned).max() < 0.1, "bf16 has three digits"
+    assert ((learned.argmax(axis=1) == rows.targets).mean()) == 1
 
 
 def test_a_run_with_frozen_layers_leaves_them_as_they_were(workshop: Workshop) -> None:

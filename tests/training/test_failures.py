@@ -24,7 +24,7 @@ from backend.remedies import changed, remedies
 from backend.specs import RunSpec
 from backend.training.arguments import build_arguments
 from backend.training.losses import ClassificationLoss
-from backend.training.memory import fitting_tokens, token_bytes
+from backend.training.memory import fitting_tokens, token_bytes, training_bytes
 from backend.training.rows import Rows
 from backend.training.trainer import ClassificationTrainer
 from studio.remedies import remedy_of
@@ -88,7 +88,12 @@ def test_parts_of_a_batch_add_up_to_its_loss_and_weights(workshop: Workshop, tmp
 
 
 def test_estimated_memory_grows_with_what_is_kept(workshop: Workshop) -> None:
+    cpu = torch.device("cpu")
     model = load_base(workshop.models["bert"], name="m", labels=["a", "b"], task="binary", max_length=64, seed=1).model
+    assert token_bytes(model, 128, short=False, checkpointing=False) == token_bytes(
+        model, 64, short=False, checkpointing=False
+    ), "fused attention keeps nothing of the pairs of tokens"
+    model.set_attn_implementation("eager")
     whole = token_bytes(model, 64, short=False, checkpointing=False)
     assert token_bytes(model, 128, short=False, checkpointing=False) > whole, "attention grows with the length"
     assert token_bytes(model, 64, short=True, checkpointing=False) == whole / 2
@@ -96,7 +101,18 @@ def test_estimated_memory_grows_with_what_is_kept(workshop: Workshop) -> None:
     model.bert.requires_grad_(False)
     model.bert.encoder.layer[1].requires_grad_(True)
     assert token_bytes(model, 64, short=False, checkpointing=False) == whole / 2, "one of two layers is passed back"
-    assert fitting_tokens(model, 64, torch.device("cpu"), short=False, checkpointing=False) > 10_000
+    assert fitting_tokens(model, 64, cpu, short=False, checkpointing=False, optimizer="adamw") > 10_000
+
+
+def test_memory_of_an_optimizer_is_that_of_what_it_keeps(workshop: Workshop) -> None:
+    model = load_base(workshop.models["bert"], name="m", labels=["a", "b"], task="binary", max_length=64, seed=1).model
+    weights = sum(p.numel() for p in model.parameters())
+    assert training_bytes(model, "adamw_fused", short=False) == 12 * weights
+    assert training_bytes(model, "adamw_8bit", short=False) == 6 * weights
+    assert training_bytes(model, "sgd", short=True) == (4 + 2) * weights, "products take copies of the weights"
+    model.bert.requires_grad_(False)
+    head = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert training_bytes(model, "adamw_fused", short=False) == 12 * head
 
 
 class Crowded(torch.nn.Module):
