@@ -130,7 +130,7 @@ def _optimizer(spec: RunSpec, machine: Machine, parameters: int) -> Decision:
     if asked != "auto":
         return Decision(path, asked, asked, "asked")
     whole = spec.adapting.adapter == "none" and spec.adapting.freeze == "none" and not spec.compute.fsdp
-    if machine.device == "cuda" and whole and "bitsandbytes" in machine.packages:
+    if machine.card_memory_bytes and whole and "bitsandbytes" in machine.packages:
         share = ADAMW_BYTES * parameters / machine.card_memory_bytes
         if share > MOST_FOR_STATES:
             return Decision(path, asked, "adamw_8bit", "saves_memory", {"percent": round(100 * share)})
