@@ -1,12 +1,12 @@
 """On a graphics card: examples a second, share of its arithmetic and peak memory of Auto beside the plain script.
 
-    python -m benchmarks.card [--only matmul,bert,bert-posts,lora,full] [--steps N] [--tiny] [--json]
+    python -m benchmarks.card [--only bert,bert-posts,lora,full] [--set PATH=VALUE …] [--steps N] [--tiny] [--json]
 
 Models have the shapes of bert-base and Phi-3-mini (3.8 B) and random weights; texts are pieces of the posts of an MBTI
 table. *Plain* is `transformers.Trainer` as people set it up: weights and arithmetic in fp32 (for Phi-3 with tf32, as it
 would not end otherwise), random batches, dynamic padding; Phi-3 with LoRA, or whole with 8-bit AdamW, with 8 texts at
 a time or as many less as there is memory for. *Auto* is the trainer of the product with everything left open, the way
-the lab tries one out. Each way is measured in a process of its own, without its first step.
+the lab tries one out; with ``--set`` a third way, Auto with these settings. Each is measured in a process of its own.
 
 The share of the card's arithmetic (model FLOP utilisation, Chowdhery et al. 2022) counts the products of the layers'
 weights with the texts' own tokens: forward once and backward twice, with LoRA once. Padding, attention and what is
@@ -19,14 +19,14 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
+import multiprocessing
 import random
-import subprocess
-import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,15 @@ from transformers import (
     set_seed,
 )
 
+from backend.errors import StudioError
 from backend.jobs.directory import JobDirectory
 from backend.jobs.process import JobContext
+from backend.lab import bench
 from backend.models.memory import is_memory_error
 from backend.models.starter import learn_tokenizer
 from backend.specs import build_spec
 from backend.training.memory import peak_bytes
+from backend.worker import prepare_environment
 
 TABLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "mbti_1.csv"
 MAX_LENGTH, VOCABULARY = 512, 8000
@@ -89,10 +92,7 @@ CASES = {
 def main() -> None:
     """Measure what is asked for, each in a process of its own, and print a line for each."""
     options = read_options()
-    if options.measure:
-        print(json.dumps(measure(json.loads(options.measure))))
-        return
-    names = options.only.split(",") if options.only else ["matmul", *CASES]
+    names = options.only.split(",") if options.only else list(CASES)
     with tempfile.TemporaryDirectory() as folder:
         found = run_all(Path(folder), names, options)
     print(json.dumps(found) if options.json else "")
@@ -101,53 +101,58 @@ def main() -> None:
 def read_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Training on a graphics card: Auto beside the plain script")
-    parser.add_argument("--only", default="", help=f"some of matmul, {', '.join(CASES)}")
+    parser.add_argument("--only", default="", help=f"some of {', '.join(CASES)}")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--set", action="append", default=[], help="PATH=VALUE of a setting: a third way beside Auto")
     parser.add_argument("--data", type=Path, default=TABLE)
     parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--no-plain", action="store_true")
-    parser.add_argument("--profile", type=Path, help="a file for the kernels that take the most time with Auto")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def run_all(folder: Path, names: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
     """Figures by case and way; and ``tflops``, what the card does in a large product."""
-    found: dict[str, Any] = {}
-    known: dict[str, Any] = {"matmul": {"way": "matmul", "tiny": options.tiny}}
-    tflops = run_one(known["matmul"])["tflops"]
-    found["tflops"] = tflops
-    print(f"one bf16 product of {PRODUCT} squared: {tflops:.0f} TFLOP/s", flush=True)
+    tflops = run_one({"way": "matmul", "tiny": options.tiny})["tflops"]
+    print(f"large bf16 products: {tflops:.1f} TFLOP/s", flush=True)
+    found: dict[str, Any] = {"tflops": tflops}
     for name in names:
-        if name == "matmul":
-            continue
         case = CASES[name]
         base = folder / case.shape
         if not base.exists():
             run_one({"way": "base", "case": name, "base": str(base), "data": str(options.data), "tiny": options.tiny})
         asked = {"case": name, "base": str(base), "data": str(options.data), "steps": options.steps}
-        ways = {"auto": {}} if options.no_plain else {"plain": {}, "auto": {}}
-        ways |= {"set": dict(each.split("=", 1) for each in options.set)} if options.set else {}
+        ways: dict[str, dict[str, str]] = {"plain": {}, "auto": {}}
+        if options.set:
+            ways["set"] = dict(each.split("=", 1) for each in options.set)
         found[name] = {}
         for way, changes in ways.items():
-            profile = str(options.profile) if options.profile and way == "auto" else ""
-            figures = run_one({**asked, "way": way, "changes": changes, "profile": profile})
-            found[name][way] = figures
-            print(line(name, way, figures, tflops), flush=True)
+            found[name][way] = run_one({**asked, "way": way, "changes": changes})
+            print(line(name, way, found[name][way], tflops), flush=True)
     return found
 
 
 def run_one(asked: dict[str, Any]) -> dict[str, Any]:
-    """The last line of a process that measures what is asked; its error if there is none."""
-    command = [sys.executable, "-m", "benchmarks.card", "--measure", json.dumps(asked)]
+    """What a process of its own measures; its error if it ended with one. It is a fork: all is imported already."""
+    several = multiprocessing.get_context("fork")
+    ours, theirs = several.Pipe(duplex=False)
     started = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return {"error": done.stderr.strip()[-1500:], "process_s": round(time.monotonic() - started, 1)}
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    process = several.Process(target=measure_and_tell, args=(asked, theirs))
+    process.start()
+    theirs.close()
+    try:
+        figures: dict[str, Any] = ours.recv()
+    except EOFError:
+        figures = {"error": "its process ended without a word"}
+    process.join()
     return figures | {"process_s": round(time.monotonic() - started, 1)}
+
+
+def measure_and_tell(asked: dict[str, Any], pipe: Connection) -> None:
+    """Send what is measured, or how it failed."""
+    try:
+        pipe.send(measure(asked))
+    except (RuntimeError, MemoryError, OSError, ValueError, StudioError):  # told where the figures would be
+        pipe.send({"error": traceback.format_exc()[-1500:]})
 
 
 def line(name: str, way: str, figures: dict[str, Any], tflops: float) -> str:
@@ -159,7 +164,7 @@ def line(name: str, way: str, figures: dict[str, Any], tflops: float) -> str:
         f"{figures['examples_per_second']:8.2f} examples/s  {figures['tokens_per_second']:9.0f} tokens/s  "
         f"{share:6.1%} of the card  {figures['peak_bytes'] / 1e9:5.1f} GB  step {figures['step_seconds']:.3f} s"
     )
-    return f"{name:10s} {way:6s} {told}  {figures.get('note', '')}"
+    return f"{name:10s} {way:6s} {told}  {figures['note']}"
 
 
 def measure(asked: dict[str, Any]) -> dict[str, Any]:
@@ -231,8 +236,6 @@ def make_base(folder: Path, case: Case, words: list[str], *, tiny: bool) -> dict
 
 def measure_auto(case: Case, asked: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     """The product's trainer, the way the lab tries it."""
-    from backend.lab import bench
-
     document: dict[str, Any] = {
         "data": {"source": "t", "dataset": "d", "text_column": "t", "label_column": "l"},
         "model": {"base": asked["base"]},
@@ -251,22 +254,10 @@ def measure_auto(case: Case, asked: dict[str, Any], texts: list[str]) -> dict[st
         trial = {"run": spec.model_dump(mode="json"), "rows": str(rows), "steps": asked["steps"]}
         job = JobDirectory.create(Path(folder), kind="trial", module="backend.lab.trial", spec=trial)
         context = JobContext(job)
-        figures = profiled(lambda: bench.try_out(context), Path(asked["profile"])) if asked["profile"] else None
-        figures = figures or bench.try_out(context)
+        figures = bench.try_out(context)
         told = [f"{note.code} {note.facts}" for note in job.events() if type(note).__name__ == "Noted"]  # type: ignore[attr-defined]
     figures["tokens_per_second"] = figures["examples_per_second"] * figures["tokens"] / figures["rows"]
     return figures | {"note": "; ".join(told)}
-
-
-def profiled(work: Callable[[], Any], path: Path) -> Any:
-    """What the work gives; the kernels that took the most time are written to the file."""
-    kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=kinds) as profile:
-        found = work()
-    sort = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
-    with open(path, "a", encoding="utf-8") as stream:
-        stream.write(profile.key_averages().table(sort_by=sort, row_limit=40, max_name_column_width=90) + "\n")
-    return found
 
 
 class Clock(TrainerCallback):
@@ -336,5 +327,5 @@ def try_plain(case: Case, asked: dict[str, Any], texts: list[str], at_once: int,
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    prepare_environment()
     main()

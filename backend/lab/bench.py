@@ -2,8 +2,8 @@
 
 What is measured: ``{"examples_per_second", "step_seconds", "first_step_seconds", "peak_bytes", "steps", "rows",
 "tokens", "padded_tokens", "max_length", "device", "precision", "trained_share"}``. The first step, in which memory is
-taken and kernels are compiled, counts for itself; ``peak_bytes`` is the most memory of the whole process, or on a card
-what torch took of it.
+taken, counts for itself, as do the first three where layers are compiled; ``peak_bytes`` is the most memory of the
+whole process, or on a card what torch took of it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from backend.training.trainer import ClassificationTrainer
 
 ENOUGH_S = 60.0
 """Time after which no further step is begun, once there are two to measure by."""
+WARM_UP, WARM_UP_COMPILED = 1, 3
+"""Steps that do not count: memory is taken in the first; code is made in it, and once more when lengths differ."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Clock(TrainerCallback):
     context: JobContext
     device: torch.device
     steps: int
+    """All of them, with the first that do not count."""
+    warm_up: int = WARM_UP
     ends: list[float] = field(default_factory=list)
     begun: float = 0.0
 
@@ -79,18 +83,19 @@ class Clock(TrainerCallback):
             torch.cuda.synchronize(self.device)
         self.ends.append(time.perf_counter())
         self.context.progress(len(self.ends), self.steps, unit="steps")
-        enough = len(self.ends) > 2 and self.ends[-1] - self.ends[0] > ENOUGH_S
+        enough = len(self.ends) > self.warm_up + 1 and self.later_seconds > ENOUGH_S
         control.should_training_stop = enough or len(self.ends) >= self.steps or self.context.stop_requested
 
     @property
     def first_seconds(self) -> float:
-        """The first step's."""
-        return self.ends[0] - self.begun
+        """Those of the steps that do not count."""
+        return self.ends[: self.warm_up][-1] - self.begun
 
     @property
     def later_seconds(self) -> float:
-        """Those of all steps after the first; the first one's where there are no others."""
-        return self.ends[-1] - self.ends[0] if len(self.ends) > 1 else self.first_seconds
+        """Those of all other steps; of the first where there are no others."""
+        warm = self.warm_up
+        return self.ends[-1] - self.ends[warm - 1] if len(self.ends) > warm else self.first_seconds
 
 
 class CountingTrainer(ClassificationTrainer):
@@ -129,7 +134,8 @@ def try_out(context: JobContext) -> dict[str, Any]:
     placed = place(context, spec, given.loaded, given.reload, given.length)
     model = placed.adapted.model if placed.adapted else given.loaded.model
     arguments = arguments_of(spec, placed.decisions, placed.device, context.path / "out")
-    clock = Clock(context, placed.device, asked["steps"] + 1)
+    warm_up = WARM_UP_COMPILED if spec.speed.compile else WARM_UP
+    clock = Clock(context, placed.device, asked["steps"] + warm_up, warm_up)
     trainer = CountingTrainer(
         clock,
         task=drawn["task"],
@@ -141,13 +147,14 @@ def try_out(context: JobContext) -> dict[str, Any]:
         check_stop=context.check_stop,
         batching=decided(placed.decisions, "speed.batching"),
         layer_decay=spec.training.layer_decay,
+        compiled=spec.speed.compile,
         most_tokens=room_for_tokens(context, model, given.rows, arguments),
         tell=context.emit,
     )
     trainer.train()
     context.check_stop()
     steps = trainer.learned
-    counted = steps[1:] or steps
+    counted = steps[warm_up:] or steps
     return {
         "examples_per_second": round(examples_per_second(steps, counted, clock.later_seconds), 3),
         "step_seconds": round(clock.later_seconds / len(counted), 4),

@@ -116,6 +116,7 @@ def load_base(
     if quantisation == "4bit":
         _keep_unpacked(model)
     _give_padding(tokenizer, model, name)
+    _keep_no_keys(model)
     missing = set(loading["missing_keys"]) | {entry[0] for entry in loading["mismatched_keys"]}
     loaded = LoadedModel(tokenizer, model, longest_input(config, tokenizer, max_length), sorted(missing))
     tokenizer.model_max_length = loaded.max_length
@@ -174,7 +175,15 @@ def load_finished(folder: Path) -> LoadedModel:
         )
     except _UNLOADABLE as error:
         raise ModelUnusable(model=folder.name, detail=f"{type(error).__name__}: {error}"[:500]) from error
+    _keep_no_keys(model)
     return LoadedModel(tokenizer, model.eval(), longest_input(model.config, tokenizer, NO_LIMIT))
+
+
+def _keep_no_keys(model: Any) -> None:
+    # Decoders keep keys and values of a text for the token that follows it. To classify none does.
+    for config in (model.config, model.config.get_text_config()):
+        if getattr(config, "use_cache", False):
+            config.use_cache = False
 
 
 def _give_padding(tokenizer: Any, model: Any, name: str) -> None:

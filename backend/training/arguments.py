@@ -72,7 +72,6 @@ def build_arguments(
     deterministic: bool = False,
     trackers: Sequence[str] = (),
     activation_checkpointing: bool = False,
-    compile_model: bool = False,
     tf32: bool = False,
     workers: int = 0,
     on_each_node: bool = False,
@@ -95,7 +94,6 @@ def build_arguments(
         tf32=True if tf32 else None,
         activation_checkpointing=activation_checkpointing or None,
         activation_checkpointing_kwargs={"use_reentrant": False} if activation_checkpointing else None,
-        torch_compile=compile_model,
         use_cpu=device.type == "cpu",
         seed=seed,
         data_seed=seed,
@@ -138,7 +136,6 @@ def arguments_of(spec: RunSpec, decisions: Sequence[Decision], device: torch.dev
         deterministic=settings.deterministic,
         trackers=settings.trackers,
         activation_checkpointing=speed.activation_checkpointing,
-        compile_model=speed.compile,
         tf32=decided(decisions, "speed.tf32"),
         workers=speed.workers,
         on_each_node=spec.compute.machines > 1,  # each has a folder of its own

@@ -30,6 +30,7 @@ from backend.training import sharding
 from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling, check_finite
 from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, are_finite, load_weights
+from backend.training.compiling import as_written, compile_layers, leave_layers
 from backend.training.errors import translate
 from backend.training.layers import depths
 from backend.training.memory import room_for_tokens
@@ -70,6 +71,7 @@ class Schedule:
     """Checkpoints in each epoch, besides those of the evaluations."""
     batching: str = "length_grouped"
     layer_decay: float = 1.0
+    compiled: bool = False
 
 
 class ClassificationTrainer(Trainer):
@@ -89,6 +91,7 @@ class ClassificationTrainer(Trainer):
         keeping: Checkpoints | None = None,
         batching: str = "length_grouped",
         layer_decay: float = 1.0,
+        compiled: bool = False,
         most_tokens: int | None = None,
         tell: Callable[[Noted], None] = lambda _note: None,
         steps_before: int = 0,
@@ -113,13 +116,15 @@ class ClassificationTrainer(Trainer):
         self._packing: Packing | None = None
         # Packed batches have an attention of their own: not where another one was asked for.
         eager = getattr(model.config, "_attn_implementation", None) == "eager"
-        if self._splits and eager and args.device.type == "cpu" and not args.torch_compile:
+        if self._splits and eager and args.device.type == "cpu" and not compiled:
             self._packing = Packing.of(model, train.collate(list(range(min(TRIED_TEXTS, len(train))))))
         self._sharded = sharding.is_sharded(model)
         # The exchange among processes is prepared for gradients that are written out.
         self._vocabulary = (
             Vocabulary.of(model) if self._splits and self._packing is None and args.world_size == 1 else None
         )
+        if compiled:
+            compile_layers(model)
         self.most_tokens = most_tokens
         """Padded tokens that memory has room for at one time; None: any batch fits."""
         self._done_in_step: list[dict[str, torch.Tensor]] = []
@@ -193,14 +198,6 @@ class ClassificationTrainer(Trainer):
         # Where the first batches of an epoch are skipped, what skips them does not hand the epoch on.
         self._order.set_epoch(told["epoch"])
         super()._run_epoch(**told)  # type: ignore[no-untyped-call]
-
-    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        prepared: dict[str, Any] = super()._prepare_inputs(inputs)
-        if self.args.torch_compile:  # for any number of texts and tokens at once, and not anew when they change
-            for tensor in prepared.values():
-                for dimension in range(tensor.dim()):
-                    torch._dynamo.maybe_mark_dynamic(tensor, dimension)
-        return prepared
 
     # -- a batch in parts: of texts of like length, and as large as memory has room for
 
@@ -317,7 +314,8 @@ class ClassificationTrainer(Trainer):
             StopRequested: between two batches.
         """
         rows: Rows = eval_dataset if eval_dataset is not None else self._validation
-        logits = ask_together(self.model, rows.texts, self._check_stop)
+        with as_written(self.model):
+            logits = ask_together(self.model, rows.texts, self._check_stop)
         measured = measure(self._task, logits, rows.targets)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -405,6 +403,7 @@ def fine_tune(
         keeping=keeping,
         batching=schedule.batching,
         layer_decay=schedule.layer_decay,
+        compiled=schedule.compiled,
         # Of a model in shards each pass needs every process: all divide a batch alike, and so not at all.
         most_tokens=None if sharded else _fewest(room_for_tokens(context, model, train, arguments), resumed),
         tell=context.emit,
@@ -431,7 +430,8 @@ def fine_tune(
     if stopping.stopped and failure is None and trainer.optimizer is not None:
         trainer.save_point()  # a stop that was heard in an evaluation: of its step nothing was written
     # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
-    plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
+    leave_layers(model)
+    plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if context.rank.leads or sharded:
         keeping.restore(plain)
     if failure is not None and (context.rank.leads or sharded):

@@ -1,0 +1,43 @@
+"""torch.compile for training: the layers of a model, which share one compiled code.
+
+A whole model is compiled in minutes, one of its layers in seconds, and what lies outside them is little ("regional
+compilation" in PyTorch's documentation). The code is made for any number of texts and tokens at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from backend.training.layers import body_of, layer_stacks
+
+
+def compile_layers(model: Any) -> None:
+    """Have the layers compiled when they are first called; the whole model where there are none to be found."""
+    layers = [layer for stack in layer_stacks(body_of(model)) for layer in stack]
+    for module in layers or [model]:
+        module.compile(dynamic=True)
+
+
+def is_compiled(model: Any) -> bool:
+    """Whether `compile_layers` was there."""
+    return any(module._compiled_call_impl is not None for module in model.modules())
+
+
+def leave_layers(model: Any) -> None:
+    """Have the layers called as they are written again."""
+    for module in model.modules():
+        module._compiled_call_impl = None
+
+
+@contextmanager
+def as_written(model: Any) -> Iterator[None]:
+    """Meanwhile the layers are called as they are written: for passes that are not worth a code of their own."""
+    if not is_compiled(model):
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
