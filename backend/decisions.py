@@ -18,6 +18,9 @@ MOMENT_BYTES = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "lion_8bit": 1, "adafact
 """That an optimizer keeps for each trained weight; AdamW's two in full precision: 8."""
 ADAMW_BYTES = 16
 """A trained weight with its gradient and AdamW's two moments, all in full precision."""
+LONG_WORK = 5e16
+"""Floating-point operations from which layers are compiled: minutes of training even on the fastest card. On an H100
+compiling bert-base's took 20 s, the first three steps with it, after which a step took 0.148 s instead of 0.330."""
 MOST_FOR_STATES = 0.6
 """Of a card's memory: with more the activations, for which it is not counted, would find little room."""
 SMALLEST_WIDTH_FOR_BF16 = 256
@@ -45,13 +48,28 @@ class Decision:
         return asdict(self)
 
 
-def decide(spec: RunSpec, machine: Machine, width: int | None = None, parameters: int | None = None) -> list[Decision]:
-    """Every option that depends on the machine, in the order of the form.
+@dataclass(frozen=True)
+class Known:
+    """What is known of the model and the texts when options are decided; None: nothing yet."""
 
-    Args:
-        width: of the model's hidden states, where it is known; a pretrained model is taken to be wide.
-        parameters: how many the model has, where it is known.
-    """
+    width: int | None = None
+    """Of the model's hidden states; without it a pretrained model is taken to be wide."""
+    parameters: int | None = None
+    tokens: int | None = None
+    """That are learned from in all epochs together."""
+
+    @property
+    def work(self) -> float | None:
+        """Floating-point operations of the training: six for each token and parameter (Kaplan et al. 2020)."""
+        return None if self.parameters is None or self.tokens is None else 6.0 * self.parameters * self.tokens
+
+
+NOTHING_KNOWN = Known()
+
+
+def decide(spec: RunSpec, machine: Machine, known: Known = NOTHING_KNOWN) -> list[Decision]:
+    """Every option that depends on the machine, in the order of the form."""
+    width = known.width
     wide = width if width is not None else STARTER_WIDTH if spec.model.base == STARTER else SMALLEST_WIDTH_FOR_BF16
     precision = _precision(spec, machine, wide)
     return [
@@ -59,8 +77,8 @@ def decide(spec: RunSpec, machine: Machine, width: int | None = None, parameters
         _tf32(spec, machine),
         _batching(spec, machine),
         _attention(spec, machine, precision.value),
-        _optimizer(spec, machine, parameters or 0),
-        _compile(spec, machine),
+        _optimizer(spec, machine, known.parameters or 0),
+        _compile(spec, machine, known),
         _max_length(spec),
         _learning_rate(spec, width),
     ]
@@ -100,7 +118,7 @@ def _batching(spec: RunSpec, machine: Machine) -> Decision:
     # would idle in small parts, as a processor does with the small starter; compiled code is made for each shape; and
     # of a model in shards each part needs every process.
     whole = not spec.compute.fsdp and spec.model.base != STARTER
-    if machine.device == "cpu" and not speed.compile and speed.padding == "dynamic" and whole:
+    if machine.device == "cpu" and speed.compile != "on" and speed.padding == "dynamic" and whole:
         return Decision("speed.batching", asked, "length_split", "random_and_short")
     return Decision("speed.batching", asked, "length_grouped", "pads_least")
 
@@ -159,8 +177,21 @@ def _learning_rate(spec: RunSpec, width: int | None) -> Decision:
     return Decision(path, asked, value, "narrow" if value > USUAL_RATE else "usual", {"width": width})
 
 
-def _compile(spec: RunSpec, machine: Machine) -> Decision:
-    asked = spec.speed.compile
-    if asked and machine.device == "cpu":
-        return Decision("speed.compile", asked, asked, "no_gain_here")
-    return Decision("speed.compile", asked, asked, "asked" if asked else "off")
+def _compile(spec: RunSpec, machine: Machine, known: Known) -> Decision:
+    path, asked = "speed.compile", spec.speed.compile
+    if asked == "on" and not machine.compiles:
+        return Decision(path, asked, "off", "no_compiler", refused=True)
+    if asked == "on":
+        return Decision(path, asked, asked, "no_gain_here" if machine.device == "cpu" else "asked")
+    if asked == "off":
+        return Decision(path, asked, asked, "asked")
+    if machine.device != "cuda":
+        return Decision(path, asked, "off", "no_gain_here")
+    if spec.model.base == STARTER or spec.compute.fsdp:
+        return Decision(path, asked, "off", "starter" if spec.model.base == STARTER else "sharded")
+    if not machine.compiles:
+        return Decision(path, asked, "off", "no_compiler")
+    if known.work is None:
+        return Decision(path, asked, None, "by_work")
+    long = known.work >= LONG_WORK
+    return Decision(path, asked, "on" if long else "off", "long_run" if long else "short_run")

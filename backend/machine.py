@@ -41,6 +41,8 @@ class Machine:
     """NVIDIA's compute capability."""
     packages: tuple[str, ...] = ()
     """Those of `OPTIONAL_PACKAGES` that are installed."""
+    compiles: bool = False
+    """Whether there is what torch.compile makes code with: a C compiler, and for a card Triton."""
 
     @property
     def tf32(self) -> bool:
@@ -52,6 +54,7 @@ class Machine:
         return asdict(self)
 
 
+COMPILERS = ("g++", "c++", "clang++", "cl")
 OPTIONAL_PACKAGES = ("bitsandbytes", "flash_attn", "peft", "tensorboard", "wandb", "mlflow", "trackio")
 
 
@@ -73,6 +76,7 @@ def this_machine() -> Machine:
         card_memory_bytes=card_memory,
         capability=capability,
         packages=tuple(name for name in OPTIONAL_PACKAGES if importlib.util.find_spec(name)),
+        compiles=_has_compiler() and (device != "cuda" or importlib.util.find_spec("triton") is not None),
     )
 
 
@@ -80,6 +84,10 @@ def without_card(machine: Machine, device: str = "cpu") -> Machine:
     """The same machine where the graphics card is of no use: what runs on ``device`` then."""
     bf16 = device == "cpu" and _processor_has_bf16()
     return replace(machine, device=device, bf16=bf16, card="", card_memory_bytes=0, capability=0.0)
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name)
 
 
 def _processor_has_bf16() -> bool:

@@ -322,7 +322,7 @@ def _against_shards(spec: RunSpec) -> list[tuple[str, bool, str]]:
         ("compute.fsdp", sharded and spec.model.base == STARTER, "fsdp_for_large"),
         ("adapting.adapter", sharded and spec.adapting.adapter != "none", "fsdp_whole_weights"),
         ("training.optimizer", sharded and spec.training.optimizer not in kept, "fsdp_optimizer"),
-        ("speed.compile", sharded and spec.speed.compile, "fsdp_not_compiled"),
+        ("speed.compile", sharded and spec.speed.compile == "on", "fsdp_not_compiled"),
         ("speed.batching", sharded and spec.speed.batching == "length_split", "fsdp_same_batches"),
     ]
 

@@ -20,6 +20,7 @@ BestMetric = Literal["auto", "loss", "accuracy", "f1", "f1_macro", "mcc", "preci
 Batching = Literal["auto", "random", "length_split", "length_grouped", "token_budget"]
 Padding = Literal["dynamic", "longest"]
 Attention = Literal["auto", "eager", "sdpa", "flash_attention_2"]
+Compiling = Literal["auto", "on", "off"]
 Freeze = Literal["none", "lower", "body"]
 Adapter = Literal["none", "lora"]
 Quantisation = Literal["none", "8bit", "4bit"]
@@ -75,10 +76,15 @@ class SpeedSpec(Section):
     padding: Padding = setting("dynamic", flag="--padding", advanced=True)
     attention: Attention = setting("auto", flag="--attention", advanced=True)
     activation_checkpointing: bool = setting(False, flag="--activation-checkpointing", advanced=True)
-    compile: bool = setting(False, flag="--compile", advanced=True)
+    compile: Compiling = setting("auto", flag="--compile", advanced=True)
     tf32: bool = setting(True, flag="--tf32", advanced=True)
     """On cards that have it."""
     workers: int = setting(0, flag="--workers", advanced=True, ge=0, le=64)
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _was_a_switch(cls, given: Any) -> Any:
+        return ("on" if given else "off") if isinstance(given, bool) else given
 
 
 class AdaptingSpec(Section):

@@ -290,7 +290,7 @@ def fine_tune(
             saves=settings.saves,
             batching=decided(prepared.decisions, "speed.batching"),
             layer_decay=settings.layer_decay,
-            compiled=spec.speed.compile,
+            compiled=decided(prepared.decisions, "speed.compile") == "on",
         ),
         loss=prepared.loss,
         data=data,

@@ -58,6 +58,8 @@ from backend.worker import prepare_environment
 TABLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "mbti_1.csv"
 MAX_LENGTH, VOCABULARY = 512, 8000
 PRODUCT = 8192
+TRAIN_ROWS = 300_000
+"""Of the run that Auto decides for: a tenth of three million."""
 SHAPES: dict[str, dict[str, Any]] = {
     "bert": {"model_type": "bert", "vocab_size": 30_522},
     "phi3": {"model_type": "phi3", "vocab_size": 32_064, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
@@ -251,7 +253,8 @@ def measure_auto(case: Case, asked: dict[str, Any], texts: list[str]) -> dict[st
         rows = Path(folder) / "rows.json"
         targets = [number % 2 for number in range(len(texts))]
         rows.write_text(json.dumps({"texts": texts, "targets": targets, "labels": ["E", "I"], "task": "binary"}))
-        trial = {"run": spec.model_dump(mode="json"), "rows": str(rows), "steps": asked["steps"]}
+        about = {"steps": asked["steps"], "train_rows": TRAIN_ROWS}
+        trial = {"run": spec.model_dump(mode="json"), "rows": str(rows)} | about
         job = JobDirectory.create(Path(folder), kind="trial", module="backend.lab.trial", spec=trial)
         context = JobContext(job)
         figures = bench.try_out(context)

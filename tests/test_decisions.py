@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from backend.decisions import decide, decided
+from backend.decisions import Known, decide, decided
 from backend.machine import Machine, this_machine, without_card
 from backend.specs import STARTER, RunSpec, build_spec
 from studio.i18n import LANGUAGES, words
@@ -15,7 +15,9 @@ from studio.i18n import LANGUAGES, words
 PLAIN = Machine(device="cpu", processor="any", cores=2, memory_bytes=8 << 30, bf16=False)
 WITH_BF16 = replace(PLAIN, bf16=True, packages=("bitsandbytes", "peft"))
 OLD_CARD = replace(PLAIN, device="cuda", card="T4", card_memory_bytes=16 << 30, capability=7.5)
-NEW_CARD = replace(OLD_CARD, card="H100", capability=9.0, bf16=True, packages=("bitsandbytes", "flash_attn"))
+NEW_CARD = replace(
+    OLD_CARD, card="H100", capability=9.0, bf16=True, packages=("bitsandbytes", "flash_attn"), compiles=True
+)
 MACHINES = (PLAIN, WITH_BF16, OLD_CARD, NEW_CARD)
 
 
@@ -41,7 +43,7 @@ def spec_of(**values: object) -> RunSpec:
 def test_precision_follows_what_the_device_can_do(
     machine: Machine, asked: str, width: int, becomes: str, refused: bool
 ) -> None:
-    decision = decide(spec_of(training__precision=asked), machine, width)[0]
+    decision = decide(spec_of(training__precision=asked), machine, Known(width))[0]
     assert (decision.value, decision.refused) == (becomes, refused)
 
 
@@ -61,7 +63,7 @@ def test_precision_follows_what_the_device_can_do(
 def test_learning_rate_left_open_suits_the_model(
     width: int | None, settings: dict[str, object], becomes: float | None
 ) -> None:
-    assert decided(decide(spec_of(**settings), PLAIN, width), "training.learning_rate") == becomes
+    assert decided(decide(spec_of(**settings), PLAIN, Known(width)), "training.learning_rate") == becomes
 
 
 def test_the_starter_is_too_narrow_for_bf16_on_a_processor() -> None:
@@ -86,7 +88,7 @@ def test_flash_attention_needs_its_package_a_new_card_and_short_numbers(machine:
         (PLAIN, {"model__base": STARTER}, "length_grouped"),
         (PLAIN, {"compute__processes": 2}, "length_split"),
         (PLAIN, {"compute__processes": 2, "compute__fsdp": True}, "length_grouped"),
-        (PLAIN, {"speed__compile": True}, "length_grouped"),
+        (PLAIN, {"speed__compile": "on"}, "length_grouped"),
         (PLAIN, {"speed__padding": "longest"}, "length_grouped"),
         (NEW_CARD, {"speed__batching": "length_split"}, "length_split"),
     ],
@@ -103,6 +105,50 @@ def test_an_optimizer_without_its_package_becomes_one_that_is_there() -> None:
     assert decided(decide(asked, WITH_BF16), "training.optimizer") == "adamw_8bit"
 
 
+@pytest.mark.parametrize(
+    ("machine", "settings", "becomes"),
+    [
+        (NEW_CARD, {}, "adamw_8bit"),
+        (replace(NEW_CARD, card_memory_bytes=80 << 30), {}, "adamw_fused"),
+        (NEW_CARD, {"adapting__adapter": "lora"}, "adamw_fused"),
+        (NEW_CARD, {"adapting__freeze": "lower"}, "adamw_fused"),
+        (NEW_CARD, {"training__optimizer": "adamw"}, "adamw"),
+        (OLD_CARD, {}, "adamw_fused"),
+        (WITH_BF16, {}, "adamw_fused"),
+        (replace(NEW_CARD, card_memory_bytes=0), {}, "adamw_fused"),
+    ],
+)
+def test_states_that_would_fill_the_card_are_kept_in_8_bits(
+    machine: Machine, settings: dict[str, object], becomes: str
+) -> None:
+    known = Known(1024, parameters=1_000_000_000)
+    assert decided(decide(spec_of(**settings), machine, known), "training.optimizer") == becomes
+
+
+@pytest.mark.parametrize(
+    ("machine", "settings", "tokens", "becomes", "reason"),
+    [
+        (NEW_CARD, {}, 1_000_000_000, "on", "long_run"),
+        (NEW_CARD, {}, 1_000_000, "off", "short_run"),
+        (NEW_CARD, {}, None, None, "by_work"),
+        (NEW_CARD, {"model__base": STARTER}, 1_000_000_000, "off", "starter"),
+        (NEW_CARD, {"compute__processes": 2, "compute__fsdp": True}, 1_000_000_000, "off", "sharded"),
+        (NEW_CARD, {"speed__compile": "off"}, 1_000_000_000, "off", "asked"),
+        (NEW_CARD, {"speed__compile": True}, 1, "on", "asked"),
+        (OLD_CARD, {}, 1_000_000_000, "off", "no_compiler"),
+        (OLD_CARD, {"speed__compile": "on"}, 1_000_000_000, "off", "no_compiler"),
+        (PLAIN, {}, 1_000_000_000, "off", "no_gain_here"),
+    ],
+)
+def test_layers_are_compiled_on_a_card_where_the_run_is_long(
+    machine: Machine, settings: dict[str, object], tokens: int | None, becomes: str | None, reason: str
+) -> None:
+    found = decide(spec_of(**settings), machine, Known(768, parameters=100_000_000, tokens=tokens))
+    decision = next(each for each in found if each.setting == "speed.compile")
+    assert (decision.value, decision.reason) == (becomes, reason)
+    assert decision.refused == (settings.get("speed__compile") == "on")
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_decision_is_worded(language: str) -> None:
     t = words(language)  # type: ignore[arg-type]
@@ -110,16 +156,17 @@ def test_every_decision_is_worded(language: str) -> None:
         "training__precision": ("auto", "fp32", "bf16", "fp16"),
         "speed__attention": ("auto", "eager", "flash_attention_2"),
         "training__optimizer": ("auto", "sgd", "adamw_8bit"),
-        "speed__compile": (False, True),
+        "speed__compile": ("auto", "on", "off"),
         "speed__tf32": (False, True),
         "speed__batching": ("auto", "random"),
         "training__max_length": (None, 64),
         "training__learning_rate": (None, 1e-3),
         "adapting__adapter": ("none", "lora"),
     }
+    large, long = Known(768, 4_000_000_000, 1000), Known(384, 100_000_000, 10**9)
     for machine, values in itertools.product(MACHINES, itertools.product(*options.values())):
         spec = spec_of(**dict(zip(options, values, strict=True)))
-        for decision in [*decide(spec, machine), *decide(spec, machine, 384), *decide(spec, machine, 768)]:
+        for decision in [*decide(spec, machine), *decide(spec, machine, large), *decide(spec, machine, long)]:
             assert t(f"decision.{decision.setting}.{decision.reason}", **decision.facts)
             assert not isinstance(decision.value, str) or t.has(f"choice.{decision.setting}.{decision.value}")
 

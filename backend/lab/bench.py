@@ -1,9 +1,9 @@
 """One way to train, tried for a few optimizer steps by the trainer of a run, without evaluations and checkpoints.
 
 What is measured: ``{"examples_per_second", "step_seconds", "first_step_seconds", "peak_bytes", "steps", "rows",
-"tokens", "padded_tokens", "max_length", "device", "precision", "trained_share"}``. The first step, in which memory is
-taken, counts for itself, as do the first three where layers are compiled; ``peak_bytes`` is the most memory of the
-whole process, or on a card what torch took of it.
+"tokens", "padded_tokens", "max_length", "device", "precision", "trained_share"}``. The first steps, in which memory is
+taken and code is made or loaded, count for themselves; ``peak_bytes`` is the most memory of the whole process, or on a
+card what torch took of it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ from backend.specs import STARTER, RunSpec
 from backend.training.arguments import arguments_of
 from backend.training.losses import ClassificationLoss
 from backend.training.memory import peak_bytes, room_for_tokens
-from backend.training.rows import Rows
-from backend.training.setup import fit_length, folder_of, kept_dtype, place
+from backend.training.rows import Rows, build_order, steps_an_epoch
+from backend.training.setup import fit_length, folder_of, kept_dtype, place, tokens_learned
 from backend.training.trainer import ClassificationTrainer
 
 ENOUGH_S = 60.0
 """Time after which no further step is begun, once there are two to measure by."""
 WARM_UP, WARM_UP_COMPILED = 1, 3
-"""Steps that do not count: memory is taken in the first; code is made in it, and once more when lengths differ."""
+"""Steps on a processor that do not count: memory is taken in the first; code is made in it, and once more when lengths
+differ. On a card all texts are learned once before it counts: for each new length it loads kernels and plans attention,
+which in a run is over after its first minute."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +131,19 @@ def try_out(context: JobContext) -> dict[str, Any]:
     prepare_processor()
     asked = context.spec
     drawn = json.loads(Path(asked["rows"]).read_text("utf-8"))
-    spec = RunSpec(**asked["run"]).replaced(training__trackers=(), training__epochs=1, training__max_steps=0)
+    whole, device = RunSpec(**asked["run"]), choose_device()
+    passes = 2 if device.type == "cuda" else 1
+    spec = whole.replaced(training__trackers=(), training__epochs=passes, training__max_steps=0)
     given = load(context, spec, drawn)
-    placed = place(context, spec, given.loaded, given.reload, given.length)
+    tokens = tokens_learned(float(given.rows.texts.lengths.mean()), asked["train_rows"], whole.training)
+    placed = place(context, spec, given.loaded, given.reload, given.length, tokens)
     model = placed.adapted.model if placed.adapted else given.loaded.model
     arguments = arguments_of(spec, placed.decisions, placed.device, context.path / "out")
-    warm_up = WARM_UP_COMPILED if spec.speed.compile else WARM_UP
-    clock = Clock(context, placed.device, asked["steps"] + warm_up, warm_up)
+    compiled = decided(placed.decisions, "speed.compile") == "on"
+    batching = decided(placed.decisions, "speed.batching")
+    a_pass = steps_an_epoch(build_order(given.rows.texts.lengths, batching, arguments), arguments)
+    warm_up = a_pass if passes > 1 else WARM_UP_COMPILED if compiled else WARM_UP
+    clock = Clock(context, device, asked["steps"] + warm_up, warm_up)
     trainer = CountingTrainer(
         clock,
         task=drawn["task"],
@@ -145,9 +153,9 @@ def try_out(context: JobContext) -> dict[str, Any]:
         validation=given.rows,
         loss=ClassificationLoss(multilabel=drawn["task"] == "multilabel"),
         check_stop=context.check_stop,
-        batching=decided(placed.decisions, "speed.batching"),
+        batching=batching,
         layer_decay=spec.training.layer_decay,
-        compiled=spec.speed.compile,
+        compiled=compiled,
         most_tokens=room_for_tokens(context, model, given.rows, arguments),
         tell=context.emit,
     )
@@ -159,13 +167,13 @@ def try_out(context: JobContext) -> dict[str, Any]:
         "examples_per_second": round(examples_per_second(steps, counted, clock.later_seconds), 3),
         "step_seconds": round(clock.later_seconds / len(counted), 4),
         "first_step_seconds": round(clock.first_seconds, 3),
-        "peak_bytes": peak_bytes(placed.device),
+        "peak_bytes": peak_bytes(device),
         "steps": len(steps),
         "rows": sum(step.rows for step in steps),
         "tokens": sum(step.tokens for step in steps),
         "padded_tokens": sum(step.padded for step in steps),
         "max_length": given.loaded.max_length,
-        "device": describe_device(placed.device),
+        "device": describe_device(device),
         "precision": decided(placed.decisions, "training.precision"),
         "trained_share": trained_share(model.parameters()),
     }

@@ -17,7 +17,7 @@ PLAIN: dict[str, Any] = {
     "speed.padding": "longest",
     "speed.attention": "auto",
     "speed.activation_checkpointing": False,
-    "speed.compile": False,
+    "speed.compile": "off",
     "adapting.freeze": "none",
     "adapting.adapter": "none",
     "adapting.quantisation": "none",
@@ -56,7 +56,7 @@ def combinations(spec: RunSpec, machine: Machine) -> list[Combination]:
         "chosen": {},
         "auto": PLAIN
         | {"training.precision": "auto", "training.optimizer": "auto"}
-        | {"speed.batching": "auto", "speed.padding": "dynamic"},
+        | {"speed.batching": "auto", "speed.padding": "dynamic", "speed.compile": "auto"},
         "plain": PLAIN,
         "dynamic_padding": PLAIN | {"speed.padding": "dynamic"},
         "length_grouped": _GROUPED,
@@ -64,7 +64,7 @@ def combinations(spec: RunSpec, machine: Machine) -> list[Combination]:
         "mixed_precision": mixed,
         "accumulation": mixed | divided,
         "checkpointing": mixed | {"speed.activation_checkpointing": True},
-        "compile": mixed | {"speed.compile": True},
+        "compile": mixed | {"speed.compile": "on"},
         "frozen": mixed | {"adapting.freeze": "lower"},
         "lora": mixed | {"adapting.adapter": "lora"},
         "optimizer_8bit": mixed | {"training.optimizer": "adamw_8bit"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from backend.decisions import MOMENT_BYTES, decide, decided
+from backend.decisions import MOMENT_BYTES, Known, decide, decided
 from backend.lab.combinations import Combination, hindrance_of
 from backend.machine import Machine
 from backend.models.shape import Shape, token_bytes
@@ -22,7 +22,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "optimizer_8bit": {"training.optimizer": "adamw_8bit"},
     "optimizer_paged": {"training.optimizer": "paged_adamw"},
     "checkpointing": {"speed.activation_checkpointing": True},
-    "compile": {"speed.compile": True},
+    "compile": {"speed.compile": "on"},
     "flash": {"speed.attention": "flash_attention_2"},
     "frozen": {"adapting.freeze": "lower", "adapting.adapter": "none", "adapting.quantisation": "none"},
     "lora": {"adapting.adapter": "lora", "adapting.freeze": "none"},
@@ -76,7 +76,7 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     """What a run of this spec is expected to take for each of its processes."""
     spec = with_recipe(spec)
     training, adapting = spec.training, spec.adapting
-    decisions = decide(spec, machine, shape.width, shape.parameters)
+    decisions = decide(spec, machine, Known(shape.width, shape.parameters))
     passed = shape.layers
     if adapting.freeze != "none":
         passed = min(adapting.trained_layers, shape.layers) if adapting.freeze == "lower" else 0
@@ -139,12 +139,15 @@ def _remark(spec: RunSpec, machine: Machine, changes: dict[str, Any]) -> str:
 
 def _value(spec: RunSpec, machine: Machine, shape: Shape, path: str) -> Any:
     """What a setting becomes: as it is decided, or as it was asked for where nothing decides it."""
-    decisions = decide(spec, machine, shape.width, shape.parameters)
+    decisions = decide(spec, machine, Known(shape.width, shape.parameters))
     decision = next((each for each in decisions if each.setting == path), None)
     return decision.value if decision else value_at(spec, path)
 
 
 def _neutral(path: str) -> Any:
-    return {"training.precision": "fp32", "speed.attention": "sdpa", "training.optimizer": "adamw"}.get(
-        path, False if path.startswith("speed.") else "none"
-    )
+    return {
+        "training.precision": "fp32",
+        "training.optimizer": "adamw",
+        "speed.attention": "sdpa",
+        "speed.compile": "off",
+    }.get(path, False if path.startswith("speed.") else "none")

@@ -59,7 +59,7 @@ def measure(context: JobContext) -> dict[str, Any]:
             context.progress(number, len(asked["codes"]), unit="combinations")
             way = ways[code]
             trial = {"run": way.applied(spec).model_dump(mode="json"), "rows": str(sample), "steps": asked["steps"]}
-            figures, error = try_one(context, folder, trial)
+            figures, error = try_one(context, folder, trial | {"train_rows": len(splits.train)})
             context.emit(CombinationTried(code, way.changes, figures, error.to_dict() if error else None))
         context.progress(len(asked["codes"]), len(asked["codes"]), unit="combinations")
     return {"tried": len(asked["codes"]), "train_rows": len(splits.train)}

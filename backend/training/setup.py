@@ -14,7 +14,7 @@ import torch
 
 from backend.data.splitting import LabelledTexts, Splits
 from backend.data.token_lengths import fitting_length
-from backend.decisions import Decision, decide, decided
+from backend.decisions import Decision, Known, decide, decided
 from backend.errors import LabelWeightsUnknown, ModelUnusable
 from backend.jobs.events import Noted, OptionsDecided
 from backend.jobs.process import JobContext
@@ -134,7 +134,8 @@ def prepare_training(
         base, task = spec.model.base, labelled.task
         save_before(context.path, loaded, base=base, source=source, task=task, labels=labelled.labels)
     encoded = encode_all(context, loaded, texts)
-    placed = place(context, spec, loaded, reload, length)
+    tokens = tokens_learned(float(encoded["train"].lengths.mean()), len(learned), spec.training)
+    placed = place(context, spec, loaded, reload, length, tokens)
     pad_to = loaded.max_length if spec.speed.padding == "longest" else 0
     train = Rows(encoded["train"], learned, pad_to)
     return Prepared(
@@ -165,19 +166,21 @@ def place(
     loaded: LoadedModel,
     reload: Callable[[], Any] | None,
     length: Decision | None = None,
+    tokens: int | None = None,
 ) -> Placed:
     """Bring a loaded model to its device, with the attention, the frozen layers or the adapter that are asked for.
 
     Args:
         reload: gives the model again in full precision; None where it was loaded so.
         length: what the maximum length was decided to be.
+        tokens: that will be learned from in all.
 
     Raises:
         ModelUnusable: its layers cannot be told apart, or no module of it can be adapted.
     """
     device, asked = choose_device(), spec.adapting
     width = loaded.model.config.get_text_config().hidden_size
-    decisions = decide(spec, machine_of(device), width, loaded.parameters)
+    decisions = decide(spec, machine_of(device), Known(width, loaded.parameters, tokens))
     if length:
         decisions = [length if decision.setting == length.setting else decision for decision in decisions]
     tell_decisions(context, decisions)
@@ -199,6 +202,14 @@ def place(
         merge_into=reload,
     )
     return Placed(device, decisions, adapted)
+
+
+def tokens_learned(tokens_a_row: float, rows: int, training: TrainingSpec) -> int:
+    """Tokens of all epochs together, or of all steps where these are limited."""
+    learned = (training.epochs or 1) * rows
+    if training.max_steps:
+        learned = training.max_steps * (training.batch_size or 1) * training.accumulation
+    return int(learned * tokens_a_row)
 
 
 def kept_dtype(spec: RunSpec, device: torch.device) -> torch.dtype:

@@ -30,7 +30,7 @@ from backend.training import sharding
 from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling, check_finite
 from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, are_finite, load_weights
-from backend.training.compiling import as_written, compile_layers, leave_layers
+from backend.training.compiling import as_written, codes_made, compile_layers, leave_layers
 from backend.training.errors import translate
 from backend.training.layers import depths
 from backend.training.memory import room_for_tokens
@@ -123,7 +123,9 @@ class ClassificationTrainer(Trainer):
         self._vocabulary = (
             Vocabulary.of(model) if self._splits and self._packing is None and args.world_size == 1 else None
         )
+        self._codes_before: int | None = None
         if compiled:
+            self._codes_before = codes_made()
             compile_layers(model)
         self.most_tokens = most_tokens
         """Padded tokens that memory has room for at one time; None: any batch fits."""
@@ -219,7 +221,16 @@ class ClassificationTrainer(Trainer):
             model.zero_grad()
             # Half of a batch may have left its gradients: the step's batches so far are all done again.
             loss = self._loss_in_parts(model, self._done_in_step, num_items_in_batch)
+        if self._codes_before is not None:
+            self._look_at_code(self._codes_before)
         return loss
+
+    def _look_at_code(self, before: int) -> None:
+        """After the first batch: whether the layers could be compiled."""
+        self._codes_before = None
+        if codes_made() == before:
+            self._tell(Noted("compile_failed", {}))
+            leave_layers(self.model)
 
     def _loss_in_parts(
         self, model: Any, batches: list[dict[str, Any]], count: torch.Tensor | int | None

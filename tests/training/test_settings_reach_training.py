@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch._inductor import config as inductor_config
 from transformers import AutoConfig, AutoModelForSequenceClassification, Trainer, TrainerCallback
 
 import backend.training.trainer as trainer_module
@@ -22,7 +23,7 @@ from backend.machine import this_machine
 from backend.models.encoding import encode
 from backend.models.loading import load_base, load_finished
 from backend.training.arguments import build_arguments
-from backend.training.compiling import is_compiled
+from backend.training.compiling import codes_made, is_compiled
 from backend.training.losses import ClassificationLoss
 from backend.training.rows import Rows, TokenBudgetBatches
 from backend.training.setup import build_loss, set_attention
@@ -109,7 +110,7 @@ def test_every_setting_of_speed_reaches_the_trainer(workshop: Workshop, trainers
         "padding": "dynamic",
         "attention": "sdpa",
         "activation_checkpointing": True,
-        "compile": False,
+        "compile": "off",
         "tf32": True,
         "workers": 1,
     }
@@ -145,12 +146,31 @@ def test_a_learning_rate_left_open_is_that_of_so_narrow_a_model(workshop: Worksh
     assert trainers[0].args.learning_rate == 3e-4
 
 
-def test_a_compiled_model_learns_and_is_saved_as_a_plain_one(workshop: Workshop, trainers: list[Any]) -> None:
-    run, result = workshop.do_here(workshop.spec("bert", speed__compile=True, training__max_steps=3))
+def test_compiled_layers_learn_what_plain_ones_do_and_are_saved_as_such(
+    workshop: Workshop, trainers: list[Any]
+) -> None:
+    spec = workshop.spec("bert", training__epochs=2, training__precision="fp32", speed__batching="length_grouped")
+    before = codes_made()
+    run, result = workshop.do_here(spec.replaced(speed__compile="on"))
+    assert before < codes_made() <= before + 3, "one code for all layers, for any length, and for the first again"
     assert not is_compiled(trainers[0].model), "it is asked as it is written"
+    plain, plain_result = workshop.do_here(spec.replaced(speed__compile="off"))
+    assert result["metrics"]["loss"] == pytest.approx(plain_result["metrics"]["loss"], abs=0.05), "dropout differs"
+    saved, as_plain = (load_file(job.path / "model" / "model.safetensors") for job in (run, plain))
+    assert saved.keys() == as_plain.keys()
+    assert not any(note.code == "compile_failed" for note in events_of(run, Noted))
+
+
+def test_layers_that_cannot_be_compiled_are_trained_as_they_are_written(
+    workshop: Workshop, trainers: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inductor_config.cpp, "cxx", ("/bin/false",))
+    monkeypatch.setattr(inductor_config, "force_disable_caches", True)
+    torch._dynamo.reset()  # what an earlier test compiled is not taken
+    run, result = workshop.do_here(workshop.spec("bert", speed__compile="on", training__max_steps=3))
+    assert [note.code for note in events_of(run, Noted)].count("compile_failed") == 1
     assert np.isfinite(result["metrics"]["loss"])
-    names = load_file(run.path / "model" / "model.safetensors")
-    assert not any("_orig_mod" in name for name in names)
+    assert trainers[0].state.global_step == 3
 
 
 def test_warmup_by_steps_takes_the_place_of_the_share(workshop: Workshop, trainers: list[Any]) -> None:

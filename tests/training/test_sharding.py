@@ -131,6 +131,6 @@ def test_what_does_not_go_with_shards_is_refused() -> None:
     assert rules(compute__machines=2, compute__rendezvous="here:29500") == ["fsdp_one_machine"]
     assert rules(adapting__adapter="lora") == ["fsdp_whole_weights"]
     assert rules(training__optimizer="adamw_8bit") == ["fsdp_optimizer"]
-    assert rules(speed__compile=True) == ["fsdp_not_compiled"]
+    assert rules(speed__compile="on") == ["fsdp_not_compiled"]
     assert rules(speed__batching="length_split") == ["fsdp_same_batches"]
     assert rules(model__base="starter") == ["fsdp_for_large"]
