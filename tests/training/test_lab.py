@@ -22,7 +22,9 @@ from studio.lab import flags_of, lines, told
 from tests.training.conftest import Workshop, ended, until
 
 PLAIN = Machine(device="cpu", processor="any", cores=2, memory_bytes=8 << 30, bf16=False)
-CARD = replace(PLAIN, device="cuda", card="H100", capability=9.0, bf16=True, packages=("bitsandbytes", "peft"), compiles=True)
+CARD = replace(
+    PLAIN, device="cuda", card="H100", capability=9.0, bf16=True, packages=("bitsandbytes", "peft"), compiles=True
+)
 
 
 def spec_of(**values: object) -> RunSpec:
