@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from backend.data.datasets import dataset_of, samples, start_import, wait
-from backend.jobs.directory import JobDirectory
+from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.events import Event, LossLogged
 from backend.jobs.process import JobContext
 from backend.jobs.store import RunStore
@@ -154,6 +154,7 @@ def runs(workshop: Workshop) -> BackgroundRuns:
         supervisor_killed=workshop.start(workshop.spec("bert", training__epochs=1)),
         starter=workshop.start(workshop.spec("starter", "takeaway_reviews", training__learning_rate=1e-3)),
     )
+    until(lambda: started.stopped_early.status().state is not JobState.QUEUED)  # that would cancel it
     workshop.store.stop(started.stopped_early.id)
     until(lambda: processes_of(started.supervisor_killed, "backend.worker"))
     kill(started.supervisor_killed, "backend.jobs.supervisor")

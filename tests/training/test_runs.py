@@ -68,7 +68,8 @@ def test_report_of_a_completed_run_is_complete_and_true(runs: BackgroundRuns) ->
     assert report["run"] == runs.completed.id
     assert (report["task"], report["labels"], report["positive_label"]) == ("binary", ["bad", "good"], "good")
     assert report["kept"] is None
-    assert report["peak_memory_bytes"] > 200e6
+    # A process with its libraries; of a card only what the little model takes.
+    assert report["peak_memory_bytes"] > (200e6 if report["device"] == "cpu" else 20e6)
     assert report["rows"] == {"train": 194, "validation": 22, "test": 24}
     assert set(report["baselines"]) == {"majority", "tfidf", "before"}
     assert np.sum(report["confusion"]) == 24
