@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.decisions import Decision, decide
+from backend.decisions import NOTHING_KNOWN, Decision, Known, decide
 from backend.lab.expectations import Expectation, expectations, footprint
 from backend.machine import Machine, this_machine
 from backend.models.shape import Shape, shape_of
@@ -27,7 +27,13 @@ class Line:
 
 def lines(t: Words, spec: RunSpec) -> list[Line]:
     """What the options become on this machine, each with its reason."""
-    return [_line(t, decision) for decision in decide(spec, this_machine())]
+    return [_line(t, decision) for decision in decide(spec, this_machine(), known(spec))]
+
+
+def known(spec: RunSpec) -> Known:
+    """What is known of the model before it is loaded."""
+    shape = shape_of(spec.model.base)
+    return Known(shape.width, shape.parameters) if shape else NOTHING_KNOWN
 
 
 def _line(t: Words, decision: Decision) -> Line:

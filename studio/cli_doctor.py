@@ -35,7 +35,7 @@ def doctor(terminal: Terminal, model: str | None = None) -> int:
     shape = shape_of(model) if model else None
     versions = {name: version(name) for name in PACKAGES if name != "bitsandbytes" or name in machine.packages}
     if terminal.as_json:
-        decisions = [decision.to_dict() for decision in decide(spec, machine)]
+        decisions = [decision.to_dict() for decision in decide(spec, machine, auto.known(spec))]
         document = {"machine": machine.to_dict(), "versions": versions, "decisions": decisions}
         if shape:
             document["footprint"] = asdict(footprint(spec, machine, shape))

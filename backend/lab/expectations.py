@@ -88,11 +88,15 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     checkpointing = spec.speed.activation_checkpointing
     short = decided(decisions, "training.precision") != "fp32"
     scores = decided(decisions, "speed.attention") == "eager"
-    each = token_bytes(shape, passed, length, short=short, checkpointing=checkpointing, scores=scores)
+    lora = adapting.adapter == "lora"
+    each = token_bytes(shape, passed, length, short=short, checkpointing=checkpointing, scores=scores, adapted=lora)
+    weight_bytes = WEIGHT_BYTES[adapting.quantisation]
+    if lora and machine.device == "cuda" and decided(decisions, "training.precision") == "bf16":
+        weight_bytes = min(weight_bytes, 2.0)  # as `backend.training.setup.kept_dtype` has it
     backward = passed / shape.layers
     shards = spec.compute.together if spec.compute.fsdp else 1
     return Footprint(
-        weights=WEIGHT_BYTES[adapting.quantisation] * shape.parameters / shards,
+        weights=weight_bytes * shape.parameters / shards,
         gradients=4.0 * trained / shards,
         moments=MOMENT_BYTES.get(decided(decisions, "training.optimizer"), 8) * trained / shards,
         activations=tokens * each,

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import torch
+from peft import PeftModel
 from transformers import TrainingArguments
 
 from backend.decisions import MOMENT_BYTES
@@ -65,8 +66,10 @@ def token_bytes(model: Any, length: int, *, short: bool, checkpointing: bool) ->
     config = model.config.get_text_config()
     heads = int(getattr(config, "num_attention_heads", 1))
     sizes = shape.Shape(config.hidden_size, config.num_hidden_layers, heads, parameters=0, layer_parameters=0)
-    passed, eager = _layers_passed_back(model), model.config._attn_implementation == "eager"
-    return shape.token_bytes(sizes, passed, length, short=short, checkpointing=checkpointing, scores=eager)
+    about = {"scores": model.config._attn_implementation == "eager", "adapted": isinstance(model, PeftModel)}
+    return shape.token_bytes(
+        sizes, _layers_passed_back(model), length, short=short, checkpointing=checkpointing, **about
+    )
 
 
 def _layers_passed_back(model: Any) -> int:
