@@ -46,9 +46,9 @@ from backend.specs import RunSpec, build_spec
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
+    from backend.training.fine_tuning import Outcome
     from backend.training.finishing import TrainedRun
     from backend.training.setup import Prepared
-    from backend.training.trainer import Outcome
 
 HEAVY_MODULES = ("backend.training.setup", "backend.training.finishing")
 
@@ -273,7 +273,7 @@ def fine_tune(
     """Train until the end, until nothing gets better, or until the user stops it; from a checkpoint on if there is."""
     from backend.training.arguments import required
     from backend.training.checkpoints import metric_for_best
-    from backend.training.trainer import Schedule, fine_tune
+    from backend.training.fine_tuning import Schedule, fine_tune
 
     settings = spec.training
     return fine_tune(

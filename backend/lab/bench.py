@@ -116,7 +116,7 @@ class CountingTrainer(ClassificationTrainer):
             self.learned.append(Learned())
         step = self.learned[-1]
         step.rows += len(inputs["input_ids"])
-        step.padded += sum(part["input_ids"].numel() for part in self.parts_of(inputs))
+        step.padded += sum(part["input_ids"].numel() for part in self.division.parts_of(inputs))
         step.tokens += int(inputs["attention_mask"].sum())
         return super().training_step(model, inputs, num_items_in_batch)
 

@@ -195,7 +195,7 @@ class Checkpoints(TrainerCallback):
             "best": self._best.to_dict() if self._best else None,
             "without_better": self._without_better,
             "steps_before": self._steps_before,
-            "most_tokens": trainer.most_tokens,
+            "most_tokens": trainer.division.most_tokens,
         }
         self._write(folder, step, round(trainer.state.epoch or 0.0, 4), complete=complete, position=position)
 

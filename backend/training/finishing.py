@@ -19,9 +19,9 @@ from backend.models.forward import describe_device, predict_logits
 from backend.models.memory import bring
 from backend.specs import RunSpec
 from backend.training.checkpoints import check_disk, weights_bytes
+from backend.training.fine_tuning import Outcome
 from backend.training.memory import peak_bytes
 from backend.training.setup import Prepared
-from backend.training.trainer import Outcome
 
 
 @dataclass(frozen=True)

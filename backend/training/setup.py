@@ -45,7 +45,7 @@ HUB_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that `trainer.fine_tune` takes, and the encoded test split for afterwards."""
+    """Everything that `fine_tuning.fine_tune` takes, and the encoded test split for afterwards."""
 
     loaded: LoadedModel
     train: Rows

@@ -1,11 +1,10 @@
-"""Fine-tuning: a `transformers.Trainer` for classification, and the function that runs it for a job."""
+"""A `transformers.Trainer` for classification: its batches, checkpoints and evaluations."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,64 +13,23 @@ import numpy.typing as npt
 import torch
 from torch import distributed
 from torch.distributed.tensor import DTensor
-from transformers import PrinterCallback, Trainer, TrainerState, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
-from backend.errors import LossNotFinite, MemoryFull
 from backend.evaluation.metrics import compute
-from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.events import Noted
-from backend.jobs.process import JobContext, StopRequested
 from backend.models.encoding import EncodedTexts
 from backend.models.forward import predict_logits, tokens_a_batch
 from backend.models.memory import is_memory_error, release_memory
-from backend.models.warm_start import BagStep
 from backend.training import sharding
-from backend.training.arguments import evaluations_an_epoch
-from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling, check_finite
-from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, are_finite, load_weights
+from backend.training.callbacks import check_finite
+from backend.training.checkpoints import TRAINER_STATE, Checkpoints, are_finite, load_weights
 from backend.training.compiling import as_written, codes_made, compile_layers, leave_layers
-from backend.training.errors import translate
+from backend.training.division import Division
 from backend.training.layers import depths
-from backend.training.memory import room_for_tokens
-from backend.training.packing import TRIED_TEXTS, Packing
-from backend.training.parts import Vocabulary, fitting, split_by_length
-from backend.training.rows import Order, Rows, build_order, steps_an_epoch
+from backend.training.rows import Order, Rows, build_order
 
-ROWS_ASKED = 32
 Loss = Callable[..., torch.Tensor]
-WarmUp = Callable[[Callable[[BagStep], None]], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How training went. The model then has the best weights."""
-
-    best: Best | None
-    """None if it was stopped before the first evaluation: the model has the weights of the last step."""
-    step: int
-    epoch: float
-    stopped: bool
-    examples_per_second: float
-    failure: LossNotFinite | MemoryFull | None = None
-    """Why it could not go on; the model is then what is said in its ``kept``."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How training goes on, besides what Trainer's own arguments say."""
-
-    patience: int
-    """Evaluations without a better one after which training ends; 0 never ends it."""
-    metric: str
-    """What the best evaluation is best in."""
-    evaluations: int = 0
-    """In each epoch; 0: as many as are worth their time."""
-    saves: int = 0
-    """Checkpoints in each epoch, besides those of the evaluations."""
-    batching: str = "length_grouped"
-    layer_decay: float = 1.0
-    compiled: bool = False
 
 
 class ClassificationTrainer(Trainer):
@@ -112,23 +70,12 @@ class ClassificationTrainer(Trainer):
         self._layer_decay = layer_decay
         self._tell, self._steps_before = tell, steps_before
         self._keeping, self._order = keeping, build_order(train.texts.lengths, batching, args)
-        self._splits = batching == "length_split"
-        self._packing: Packing | None = None
-        # Packed batches have an attention of their own: not where another one was asked for.
-        eager = getattr(model.config, "_attn_implementation", None) == "eager"
-        if self._splits and eager and args.device.type == "cpu" and not compiled:
-            self._packing = Packing.of(model, train.collate(list(range(min(TRIED_TEXTS, len(train))))))
         self._sharded = sharding.is_sharded(model)
-        # The exchange among processes is prepared for gradients that are written out.
-        self._vocabulary = (
-            Vocabulary.of(model) if self._splits and self._packing is None and args.world_size == 1 else None
-        )
         self._codes_before: int | None = None
         if compiled:
             self._codes_before = codes_made()
             compile_layers(model)
-        self.most_tokens = most_tokens
-        """Padded tokens that memory has room for at one time; None: any batch fits."""
+        self.division = Division.of(model, train, args, splits=batching == "length_split", most_tokens=most_tokens)
         self._done_in_step: list[dict[str, torch.Tensor]] = []
         self._step_begun = -1
         self.remove_callback(PrinterCallback)
@@ -201,7 +148,7 @@ class ClassificationTrainer(Trainer):
         self._order.set_epoch(told["epoch"])
         super()._run_epoch(**told)  # type: ignore[no-untyped-call]
 
-    # -- a batch in parts: of texts of like length, and as large as memory has room for
+    # -- a batch in its parts
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
@@ -217,7 +164,7 @@ class ClassificationTrainer(Trainer):
         self._done_in_step.append(inputs)
         loss = self._loss_in_parts(model, [inputs], num_items_in_batch)
         while loss is None:
-            self._halve(inputs)
+            self._tell(self.division.halve(inputs))
             model.zero_grad()
             # Half of a batch may have left its gradients: the step's batches so far are all done again.
             loss = self._loss_in_parts(model, self._done_in_step, num_items_in_batch)
@@ -237,16 +184,15 @@ class ClassificationTrainer(Trainer):
     ) -> torch.Tensor | None:
         """The loss of the last of the batches; None if there was not memory enough."""
         loss: torch.Tensor | None = None
-        step = self._step
+        step = self._part_of_a_step
         try:
             for batch in batches:
-                *parts, last = self.parts_of(batch)
+                *parts, last = self.division.parts_of(batch)
                 # Processes have different numbers of parts: they exchange gradients once, when the batch is complete.
                 with self.accelerator.no_sync(model) if parts else nullcontext():
                     losses = [step(model, part, count) for part in parts]
                 loss = torch.stack([*losses, step(model, last, count)]).sum()
-                if self._vocabulary is not None:
-                    self._vocabulary.complete()
+                self.division.complete()
             return loss
         except (RuntimeError, MemoryError) as error:
             # Other processes wait for this one's gradients: it cannot begin a step again on its own.
@@ -255,28 +201,9 @@ class ClassificationTrainer(Trainer):
         release_memory()  # here, where the error no longer holds what was computed
         return None
 
-    def _step(self, model: Any, part: dict[str, Any], count: torch.Tensor | int | None) -> torch.Tensor:
-        if self._packing is None:
-            return super().training_step(model, part, count)
-        packed, _order = self._packing.pack(part)
-        with self._packing.reading():
-            return super().training_step(model, packed, count)
-
-    def parts_of(self, batch: dict[str, Any]) -> list[dict[str, Any]]:
-        """What the batch is computed in, one after the other: together they hold each of its rows once."""
-        whole = split_by_length(batch) if self._splits and self._packing is None else [batch]
-        return (
-            whole if self.most_tokens is None else [part for each in whole for part in fitting(each, self.most_tokens)]
-        )
-
-    def _halve(self, batch: dict[str, Any]) -> None:
-        largest = max((part["input_ids"] for part in self.parts_of(batch)), key=torch.numel)
-        at_once, length = largest.shape
-        if at_once == 1:
-            raise MemoryFull(device=self.args.device.type)
-        self.most_tokens = length * (at_once // 2)
-        rows = len(batch["input_ids"])
-        self._tell(Noted("batch_divided", {"rows": at_once // 2, "batch": rows, "tokens": length}))
+    def _part_of_a_step(self, model: Any, part: dict[str, Any], count: torch.Tensor | int | None) -> torch.Tensor:
+        with self.division.given(part) as given:
+            return super().training_step(model, given, count)
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """The norm of the step's gradient, before the weights are changed by it.
@@ -357,151 +284,3 @@ def measure(task: str, logits: npt.NDArray[np.float32], truth: npt.NDArray[Any])
     if not np.isfinite(logits).all():
         return {"loss": math.nan}
     return compute(task, logits, truth)
-
-
-def fine_tune(
-    context: JobContext,
-    model: Any,
-    *,
-    task: str,
-    train: Rows,
-    validation: Rows,
-    arguments: TrainingArguments,
-    schedule: Schedule,
-    loss: Loss,
-    data: dict[str, Any],
-    resumed: Checkpoint | None = None,
-    warm_up: WarmUp | None = None,
-) -> Outcome:
-    """Train the model and leave it with the best weights so far, also when the user stops the run.
-
-    Args:
-        schedule: when to evaluate, what is best, and when it is enough.
-        data: what is learned from, for the checkpoints (`Checkpoint.data`).
-        resumed: the checkpoint to go on from; None begins anew.
-        warm_up: a first part of the training, before the Trainer's.
-
-    Where the loss becomes NaN or infinite, or memory too small for a single text, the outcome says so, and the model
-    has the best weights until then.
-
-    Raises:
-        LossNotFinite: in the first part of the training.
-        DiskFull: no room for a checkpoint.
-    """
-    sharded = sharding.is_sharded(model)
-    steps_before = int(resumed.position["steps_before"]) if resumed else _warm_up(context, warm_up)
-    # The first of several hears it: without a word the others would begin, and wait for it.
-    if not resumed and not sharding.all_agree(not context.stop_requested, arguments.device):
-        return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
-    steps = steps_an_epoch(build_order(train.texts.lengths, schedule.batching, arguments), arguments)
-    epochs = max(1, math.ceil(arguments.num_train_epochs))
-    times = schedule.evaluations or evaluations_an_epoch(epochs, steps, len(train), len(validation))
-    telling = Telling(context, len(train), steps_before)
-    stopping = Stopping(context)
-    keeping = Checkpoints(
-        context, schedule.metric, schedule.patience, data=data, steps_before=steps_before, resumed=resumed
-    )
-    evaluating = Evaluating(min(times, steps), steps, min(schedule.saves, steps))
-    trainer = ClassificationTrainer(
-        task=task,
-        args=arguments,
-        model=model,
-        train=train,
-        validation=validation,
-        loss=loss,
-        check_stop=context.check_stop,
-        callbacks=[evaluating, stopping, telling],
-        keeping=keeping,
-        batching=schedule.batching,
-        layer_decay=schedule.layer_decay,
-        compiled=schedule.compiled,
-        # Of a model in shards each pass needs every process: all divide a batch alike, and so not at all.
-        most_tokens=None if sharded else _fewest(room_for_tokens(context, model, train, arguments), resumed),
-        tell=context.emit,
-        steps_before=steps_before,
-    )
-    failure: LossNotFinite | MemoryFull | None = None
-    try:
-        with suppress(StopRequested):  # heard in the middle of an evaluation; what follows is as after a step
-            if resumed:
-                _go_on(trainer, resumed, keeping, evaluating)
-            else:
-                if steps_before:  # what it has reached is a result: seen at once, and kept if nothing better follows
-                    trainer.evaluate()
-                    keeping.save_weights_of(trainer.model, 0.0)
-                trainer.train()
-    except LossNotFinite as error:
-        failure = error
-    except (RuntimeError, MemoryError, MemoryFull) as error:
-        worded = error if isinstance(error, MemoryFull) else translate(error)
-        if not isinstance(worded, MemoryFull) or sharded:  # what follows would wait for the other processes
-            raise
-        failure = worded
-        release_memory()
-    if stopping.stopped and failure is None and trainer.optimizer is not None:
-        trainer.save_point()  # a stop that was heard in an evaluation: of its step nothing was written
-    # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
-    leave_layers(model)
-    plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    if context.rank.leads or sharded:
-        keeping.restore(plain)
-    if failure is not None and (context.rank.leads or sharded):
-        sound = isinstance(failure, MemoryFull) or answers_are_finite(plain, validation)
-        failure.kept = "best" if keeping.best else "last" if sound else "none"
-    return Outcome(
-        best=keeping.best,
-        step=steps_before + trainer.state.global_step,
-        epoch=round(trainer.state.epoch or 0.0, 4),
-        stopped=stopping.stopped,
-        examples_per_second=round(telling.examples_per_second, 2),
-        failure=failure,
-    )
-
-
-def _go_on(trainer: ClassificationTrainer, resumed: Checkpoint, keeping: Checkpoints, evaluating: Evaluating) -> None:
-    """Train on from a checkpoint, as if training had not been left after its step."""
-    state = TrainerState.load_from_json(str(resumed.path / TRAINER_STATE))
-    if keeping.exhausted:
-        trainer.state = state
-        load_weights(trainer.model, resumed.path)
-        return
-    # Where a stop was heard before the step's evaluation, that is made up for.
-    trainer.args.eval_on_start = evaluating.due_at(state.global_step) and not keeping.evaluated_at(resumed.step)
-    trainer.train(resume_from_checkpoint=str(resumed.path))
-
-
-def _fewest(tokens: int | None, resumed: Checkpoint | None) -> int | None:
-    """Of what memory has room for now and what it had when the checkpoint was written, the less."""
-    known = [each for each in (tokens, resumed.position["most_tokens"] if resumed else None) if each is not None]
-    return min(known, default=None)
-
-
-def answers_are_finite(model: Any, rows: Rows) -> bool:
-    """Whether the model can still be asked: a few of the rows have logits that are numbers."""
-    return bool(np.isfinite(predict_logits(model, rows.texts.first(ROWS_ASKED))).all())
-
-
-def _warm_up(context: JobContext, warm_up: WarmUp | None) -> int:
-    """Do the first part of the training, told as all steps are; the number of steps taken, fewer if it was stopped."""
-    points, taken = LossPoints(context), 0
-    if warm_up is None:
-        return taken
-
-    def tell(done: BagStep) -> None:
-        nonlocal taken
-        check_finite(done.loss, done.step, done.learning_rate)
-        taken = done.step
-        points.add(
-            step=done.step,
-            steps=done.steps,
-            epoch=0.0,
-            loss=done.loss,
-            rate=done.learning_rate,
-            norm=done.gradient_norm,
-        )
-        context.progress(done.step, done.steps, unit="steps")
-        context.check_stop()
-
-    with suppress(StopRequested):  # the bag learned so far is kept
-        warm_up(tell)
-    return taken

@@ -19,7 +19,7 @@ from backend.jobs.events import Noted
 from backend.jobs.process import JobContext
 from backend.models.encoding import encode
 from backend.models.loading import load_base
-from backend.training import trainer
+from backend.training import fine_tuning
 from backend.training.arguments import build_arguments
 from backend.training.losses import ClassificationLoss
 from backend.training.rows import Rows
@@ -51,14 +51,14 @@ def main(base: Path, folder: Path, spare_mib: int, accumulation: int) -> None:
     # The estimate looks at the machine's memory, which this limit is nothing to: what helps is what the system refuses.
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (spare_mib << 20), before[1]))
-    outcome = trainer.fine_tune(
+    outcome = fine_tuning.fine_tune(
         context,
         loaded.model,
         task="binary",
         train=rows,
         validation=few,
         arguments=arguments,
-        schedule=trainer.Schedule(patience=0, metric="f1_macro"),
+        schedule=fine_tuning.Schedule(patience=0, metric="f1_macro"),
         loss=ClassificationLoss(),
         data={},
     )

@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import constants
 from transformers import pipeline
 
@@ -19,7 +20,7 @@ from backend.jobs.store import read_report
 from backend.models.before import load_before
 from backend.models.encoding import encode
 from backend.models.forward import predict_logits
-from backend.models.loading import load_base
+from backend.models.loading import load_base, load_finished
 from tests.hub_standin import HubStandIn
 from tests.training.conftest import Workshop, ended, events_of
 
@@ -30,6 +31,15 @@ def test_decoder_without_a_padding_token_is_trained(workshop: Workshop) -> None:
     labels = read_report(run)["labels"]
     assert len(labels) > 2
     assert pipeline("text-classification", model=str(run.path / "model"))("My invoice is wrong")[0]["label"] in labels
+
+
+def test_decoder_keeps_no_keys_of_texts_that_it_only_classifies(workshop: Workshop) -> None:
+    run, _ = workshop.do_here(workshop.spec("gpt2", training__max_steps=2))
+    about = {"labels": ["bad", "good"], "task": "binary", "max_length": 16, "seed": 1}
+    for loaded in (load_base(workshop.models["gpt2"], name="m", **about), load_finished(run.path / "model")):
+        asked = loaded.tokenizer(["cold soup"], return_tensors="pt")
+        with torch.no_grad():
+            assert loaded.model(**asked).past_key_values is None
 
 
 def test_multilabel_run_answers_each_label_by_itself(workshop: Workshop) -> None:

@@ -20,6 +20,7 @@ from backend.jobs.store import read_report
 from backend.models.encoding import EncodedTexts, encode
 from backend.models.forward import predict_logits
 from backend.models.loading import load_base
+from backend.models.memory import bring
 from backend.remedies import changed, remedies
 from backend.specs import RunSpec
 from backend.training.arguments import build_arguments
@@ -140,6 +141,31 @@ def test_texts_that_memory_has_no_room_for_are_asked_in_halves() -> None:
     assert max(model.asked) > 6, "it was not too much at first"
     with pytest.raises(torch.OutOfMemoryError):
         predict_logits(Crowded(most=0), encoded)
+
+
+class TooLarge(torch.nn.Linear):
+    """A model that a card has no room for."""
+
+    def to(self, device: torch.device | str) -> TooLarge:  # type: ignore[override]
+        if torch.device(device).type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().to(device)
+
+
+def test_model_that_a_card_has_no_room_for_stays_on_the_processor() -> None:
+    model = TooLarge(2, 2)
+    assert not bring(model, torch.device("cuda"))
+    assert model.weight.device.type == "cpu"
+    assert bring(model, torch.device("cpu"))
+    with pytest.raises(RuntimeError, match="nowhere"):
+        bring(Broken(2, 2), torch.device("cuda"))
+
+
+class Broken(torch.nn.Linear):
+    """A model that cannot be moved for another reason."""
+
+    def to(self, device: torch.device | str) -> Broken:  # type: ignore[override]
+        raise RuntimeError(f"{device} is nowhere")
 
 
 @pytest.fixture(scope="module")

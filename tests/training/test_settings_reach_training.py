@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch._inductor import config as inductor_config
 from transformers import AutoConfig, AutoModelForSequenceClassification, Trainer, TrainerCallback
 
-import backend.training.trainer as trainer_module
+import backend.training.fine_tuning as fine_tuning
 from backend.errors import LabelWeightsUnknown, LossNotFinite, ModelUnusable, TrackerMissing
 from backend.jobs.directory import JobState
 from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, ModelDescribed, Noted, OptionsDecided
@@ -24,10 +24,11 @@ from backend.models.encoding import encode
 from backend.models.loading import load_base, load_finished
 from backend.training.arguments import build_arguments
 from backend.training.compiling import codes_made, is_compiled
+from backend.training.fine_tuning import Schedule
 from backend.training.losses import ClassificationLoss
 from backend.training.rows import Rows, TokenBudgetBatches
 from backend.training.setup import build_loss, set_attention
-from backend.training.trainer import ClassificationTrainer, Schedule
+from backend.training.trainer import ClassificationTrainer
 from backend.training_specs import SpeedSpec, TrainingSpec
 from tests.training.conftest import Workshop, ended, events_of
 
@@ -42,7 +43,7 @@ def trainers(monkeypatch: pytest.MonkeyPatch) -> list[ClassificationTrainer]:
             super().__init__(**given)
             made.append(self)
 
-    monkeypatch.setattr(trainer_module, "ClassificationTrainer", Seen)
+    monkeypatch.setattr(fine_tuning, "ClassificationTrainer", Seen)
     return made
 
 
@@ -252,7 +253,7 @@ def test_loss_that_becomes_nan_ends_the_run_before_the_weights_are_touched(
     device = torch.device("cpu")
     settings = {"warmup_share": 0.0, "weight_decay": 0.0, "precision": "fp32", "device": device, "seed": 1}
     arguments = build_arguments(run.path, epochs=6, batch_size=8, learning_rate=1e-3, **settings)
-    outcome = trainer_module.fine_tune(
+    outcome = fine_tuning.fine_tune(
         JobContext(run),
         loaded.model,
         task="binary",

@@ -101,7 +101,7 @@ def test_gradients_are_those_of_the_whole_batch(
         return trainer, loss
 
     (split, split_loss), (whole, whole_loss) = learned("length_split"), learned("random")
-    assert (len(split.parts_of(split.train_dataset.collate(list(range(24))))) == 1) == packed
+    assert (len(split.division.parts_of(split.train_dataset.collate(list(range(24))))) == 1) == packed
     assert split.model.config._attn_implementation == whole.model.config._attn_implementation, "as it was"
     assert split_loss == pytest.approx(float(whole_loss), rel=1e-5)
     found, wanted = dict(split.model.named_parameters()), dict(whole.model.named_parameters())
