@@ -1,6 +1,6 @@
 """One way to train, tried for a few optimizer steps by the trainer of a run, without evaluations and checkpoints.
 
-What is measured: ``{"examples_per_second", "step_seconds", "first_step_seconds", "peak_bytes", "steps", "rows",
+What is measured: ``{"examples_per_second", "step_seconds", "warm_up_seconds", "peak_bytes", "steps", "rows",
 "tokens", "padded_tokens", "max_length", "device", "precision", "trained_share"}``. The first steps, in which memory is
 taken and code is made or loaded, count for themselves; ``peak_bytes`` is the most memory of the whole process, or on a
 card what torch took of it.
@@ -89,7 +89,7 @@ class Clock(TrainerCallback):
         control.should_training_stop = enough or len(self.ends) >= self.steps or self.context.stop_requested
 
     @property
-    def first_seconds(self) -> float:
+    def warm_up_seconds(self) -> float:
         """Those of the steps that do not count."""
         return self.ends[: self.warm_up][-1] - self.begun
 
@@ -97,7 +97,7 @@ class Clock(TrainerCallback):
     def later_seconds(self) -> float:
         """Those of all other steps; of the first where there are no others."""
         warm = self.warm_up
-        return self.ends[-1] - self.ends[warm - 1] if len(self.ends) > warm else self.first_seconds
+        return self.ends[-1] - self.ends[warm - 1] if len(self.ends) > warm else self.warm_up_seconds
 
 
 class CountingTrainer(ClassificationTrainer):
@@ -166,7 +166,7 @@ def try_out(context: JobContext) -> dict[str, Any]:
     return {
         "examples_per_second": round(examples_per_second(steps, counted, clock.later_seconds), 3),
         "step_seconds": round(clock.later_seconds / len(counted), 4),
-        "first_step_seconds": round(clock.first_seconds, 3),
+        "warm_up_seconds": round(clock.warm_up_seconds, 3),
         "peak_bytes": peak_bytes(device),
         "steps": len(steps),
         "rows": sum(step.rows for step in steps),
