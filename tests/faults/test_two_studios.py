@@ -67,7 +67,8 @@ def test_two_studios_tell_the_same_and_do_nothing_twice(
     first.kill()
     httpx.post(f"{second.url}/api/runs/{waiting.id}/stop").raise_for_status()
     await_that(lambda: waiting.status().state is JobState.STOPPED, "the stop by the one that is left")
-    await_phase(run, "training")
+    await_that(lambda: run.status().state is JobState.RUNNING, "the second attempt")
+    await_that(lambda: bool(processes_of(run, "backend.worker")), "its worker")
     assert len(processes_of(run, "backend.worker")) == 1
     httpx.delete(f"{second.url}/api/runs/{waiting.id}").raise_for_status()
 
@@ -77,4 +78,4 @@ def test_two_studios_tell_the_same_and_do_nothing_twice(
         assert set(told(third)) == {run.id}
     finally:
         third.close()
-    assert run.status().state is JobState.STOPPED
+    await_that(lambda: run.status().state is JobState.STOPPED, "the end of what is left")
