@@ -84,6 +84,15 @@ def decide(spec: RunSpec, machine: Machine, known: Known = NOTHING_KNOWN) -> lis
     ]
 
 
+def keeps_bf16(spec: RunSpec, machine: Machine) -> bool:
+    """Whether a model is loaded in bf16: where its own weights stay as they are and a card computes in bf16.
+
+    There the products would copy them to bf16 in every pass; what is trained is kept in full precision in any case.
+    """
+    frozen = spec.adapting.adapter == "lora" and spec.adapting.quantisation == "none"
+    return frozen and machine.device == "cuda" and _precision(spec, machine, USUAL_WIDTH).value == "bf16"
+
+
 def decided(decisions: Sequence[Decision], path: str) -> Any:
     """What the setting with this path becomes."""
     return next(decision.value for decision in decisions if decision.setting == path)

@@ -52,6 +52,7 @@ from backend.jobs.process import JobContext
 from backend.lab import bench
 from backend.models.memory import is_memory_error
 from backend.models.starter import learn_tokenizer
+from backend.recipes import with_recipe
 from backend.specs import build_spec
 from backend.training.memory import peak_bytes
 from backend.worker import prepare_environment
@@ -239,17 +240,11 @@ def make_base(folder: Path, case: Case, words: list[str], *, tiny: bool) -> dict
 
 def measure_auto(case: Case, asked: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     """The product's trainer, the way the lab tries it."""
-    document: dict[str, Any] = {
-        "data": {"source": "t", "dataset": "d", "text_column": "t", "label_column": "l"},
-        "model": {"base": asked["base"]},
-        "training": {"batch_size": case.batch_size, "max_length": MAX_LENGTH, "epochs": 1, "warmup_share": 0.1},
-    }
-    for path, value in (case.settings | asked["changes"]).items():
-        section, name = path.split(".")
-        given = {"true": True, "false": False}.get(value, value)
-        document.setdefault(section, {})[name] = int(given) if str(given).isdigit() else given
-    document["training"]["weight_decay"] = 0.01
-    spec = build_spec(document)
+    data = {"source": "t", "dataset": "d", "text_column": "t", "label_column": "l"}
+    training = {"batch_size": case.batch_size, "max_length": MAX_LENGTH}
+    spec = build_spec({"data": data, "model": {"base": asked["base"]}, "training": training})
+    changes = {path.replace(".", "__"): value for path, value in (case.settings | asked["changes"]).items()}
+    spec = with_recipe(spec.replaced(**changes))
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.json"
         targets = [number % 2 for number in range(len(texts))]

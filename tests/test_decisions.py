@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from backend.decisions import Known, decide, decided
+from backend.decisions import Known, decide, decided, keeps_bf16
 from backend.machine import Machine, this_machine, without_card
 from backend.specs import STARTER, RunSpec, build_spec
 from studio.i18n import LANGUAGES, words
@@ -147,6 +147,23 @@ def test_layers_are_compiled_on_a_card_where_the_run_is_long(
     decision = next(each for each in found if each.setting == "speed.compile")
     assert (decision.value, decision.reason) == (becomes, reason)
     assert decision.refused == (settings.get("speed__compile") == "on")
+
+
+@pytest.mark.parametrize(
+    ("machine", "settings", "kept"),
+    [
+        (NEW_CARD, {"adapting__adapter": "lora"}, True),
+        (NEW_CARD, {}, False),
+        (NEW_CARD, {"adapting__adapter": "lora", "adapting__quantisation": "4bit"}, False),
+        (NEW_CARD, {"adapting__adapter": "lora", "training__precision": "fp32"}, False),
+        (OLD_CARD, {"adapting__adapter": "lora"}, False),
+        (WITH_BF16, {"adapting__adapter": "lora"}, False),
+    ],
+)
+def test_weights_that_stay_as_they_are_are_kept_short_on_a_card(
+    machine: Machine, settings: dict[str, object], kept: bool
+) -> None:
+    assert keeps_bf16(spec_of(**settings), machine) == kept
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -12,7 +12,6 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from backend.decisions import Decision, decided
 from backend.jobs.process import JobContext
 from backend.models.encoding import encode
 from backend.models.forward import choose_device, describe_device, prepare_processor
-from backend.models.loading import LoadedModel, load_base, name_labels
+from backend.models.loading import LoadedModel, name_labels
 from backend.models.starter import build_model, learn_tokenizer
 from backend.recipes import LONGEST_FIT
 from backend.specs import STARTER, RunSpec
@@ -32,7 +31,7 @@ from backend.training.arguments import arguments_of
 from backend.training.losses import ClassificationLoss
 from backend.training.memory import peak_bytes, room_for_tokens
 from backend.training.rows import Rows, build_order, steps_an_epoch
-from backend.training.setup import fit_length, folder_of, kept_dtype, place, tokens_learned
+from backend.training.setup import fit_length, folder_of, load_as_kept, place, tokens_learned
 from backend.training.trainer import ClassificationTrainer
 
 ENOUGH_S = 60.0
@@ -200,11 +199,8 @@ def load(context: JobContext, spec: RunSpec, drawn: dict[str, Any]) -> Tried:
         name_labels(model.config, labels, task)
         loaded = LoadedModel(tokenizer, model, most)
     else:
-        source, seed, rounded = folder_of(context, spec.model), spec.split.seed, spec.adapting.quantisation
-        kept = kept_dtype(spec, choose_device())
-        whole = partial(load_base, source, name=spec.model.base, labels=labels, task=task, max_length=most, seed=seed)
-        reload = None if rounded == "none" and kept is torch.float32 else (lambda: whole().model)
-        loaded, length = fit_length(whole(quantisation=rounded, dtype=kept), texts, spec.training.max_length)
+        loaded, reload = load_as_kept(spec, folder_of(context, spec.model), labels, task)
+        loaded, length = fit_length(loaded, texts, spec.training.max_length)
     pad_to = loaded.max_length if spec.speed.padding == "longest" else 0
     targets = np.array(drawn["targets"], dtype=np.float32 if task == "multilabel" else np.int64)
     return Tried(loaded, Rows(encode(loaded.tokenizer, texts, loaded.max_length), targets, pad_to), reload, length)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from backend.decisions import MOMENT_BYTES, Known, decide, decided
+from backend.decisions import MOMENT_BYTES, Known, decide, decided, keeps_bf16
 from backend.lab.combinations import Combination, hindrance_of
 from backend.machine import Machine
 from backend.models.shape import Shape, token_bytes
@@ -13,6 +13,7 @@ from backend.recipes import LONGEST_FIT, with_recipe
 from backend.specs import RunSpec, value_at
 
 WEIGHT_BYTES = {"none": 4.0, "8bit": 1.0, "4bit": 0.5}
+BF16_BYTES = 2.0
 LORA_WIDTHS = 18
 """Widths of a usual layer's linear modules, inputs and outputs together: each has so many numbers a rank."""
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -90,9 +91,7 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     scores = decided(decisions, "speed.attention") == "eager"
     lora = adapting.adapter == "lora"
     each = token_bytes(shape, passed, length, short=short, checkpointing=checkpointing, scores=scores, adapted=lora)
-    weight_bytes = WEIGHT_BYTES[adapting.quantisation]
-    if lora and machine.device == "cuda" and decided(decisions, "training.precision") == "bf16":
-        weight_bytes = min(weight_bytes, 2.0)  # as `backend.training.setup.kept_dtype` has it
+    weight_bytes = BF16_BYTES if keeps_bf16(spec, machine) else WEIGHT_BYTES[adapting.quantisation]
     backward = passed / shape.layers
     shards = spec.compute.together if spec.compute.fsdp else 1
     return Footprint(

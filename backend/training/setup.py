@@ -14,7 +14,7 @@ import torch
 
 from backend.data.splitting import LabelledTexts, Splits
 from backend.data.token_lengths import fitting_length
-from backend.decisions import Decision, Known, decide, decided
+from backend.decisions import Decision, Known, decide, decided, keeps_bf16
 from backend.errors import LabelWeightsUnknown, ModelUnusable
 from backend.jobs.events import Noted, OptionsDecided
 from backend.jobs.process import JobContext
@@ -98,7 +98,7 @@ def prepare_training(
     targets = {name: labelled.targets[getattr(splits, name)] for name in texts}
     learned: npt.NDArray[Any] = targets["train"]
     loss = build_loss(spec.training, labelled.task, labelled.labels, learned)
-    starter, seed, asked = spec.model.base == STARTER, spec.split.seed, spec.adapting
+    starter, seed = spec.model.base == STARTER, spec.split.seed
     source, reload, length = None, None, None
     if starter:
         multilabel, max_length = labelled.task == "multilabel", spec.training.max_length or LONGEST_FIT
@@ -111,19 +111,7 @@ def prepare_training(
         learned = kit.soft_targets
     else:
         source = folder_of(context, spec.model)
-        load = partial(
-            load_base,
-            source,
-            name=spec.model.base,
-            labels=labelled.labels,
-            task=labelled.task,
-            max_length=spec.training.max_length or LONGEST_FIT,
-            seed=seed,
-        )
-        kept = kept_dtype(spec, choose_device())
-        loaded = load(quantisation=asked.quantisation, dtype=kept)
-        whole = asked.quantisation == "none" and kept is torch.float32
-        reload = None if whole else (lambda: load().model)
+        loaded, reload = load_as_kept(spec, source, labelled.labels, labelled.task)
         tell_limits(context, loaded, texts["train"], spec.training.max_length)
         loaded, length = fit_length(loaded, texts["train"], spec.training.max_length)
     context.check_stop()
@@ -212,14 +200,27 @@ def tokens_learned(tokens_a_row: float, rows: int, training: TrainingSpec) -> in
     return int(learned * tokens_a_row)
 
 
-def kept_dtype(spec: RunSpec, device: torch.device) -> torch.dtype:
-    """The type that a model's weights are loaded in: short where they stay as they are and a card computes in bf16.
+def load_as_kept(
+    spec: RunSpec, source: Path, labels: Sequence[str], task: str
+) -> tuple[LoadedModel, Callable[[], Any] | None]:
+    """The base model as it is trained, and what gives it again in full precision where it is kept in fewer bits.
 
-    There the products would copy them to bf16 in every pass; what is trained is kept in full precision in any case.
+    Raises:
+        ModelError: it cannot be loaded as it is asked.
     """
-    frozen = spec.adapting.adapter == "lora" and spec.adapting.quantisation == "none"
-    short = decided(decide(spec, machine_of(device)), "training.precision") == "bf16"
-    return torch.bfloat16 if frozen and short and device.type == "cuda" else torch.float32
+    load = partial(
+        load_base,
+        source,
+        name=spec.model.base,
+        labels=labels,
+        task=task,
+        max_length=spec.training.max_length or LONGEST_FIT,
+        seed=spec.split.seed,
+    )
+    if keeps_bf16(spec, machine_of(choose_device())):
+        return load(dtype=torch.bfloat16), lambda: load().model
+    quantisation = spec.adapting.quantisation
+    return load(quantisation=quantisation), None if quantisation == "none" else lambda: load().model
 
 
 def build_loss(

@@ -15,14 +15,11 @@ from backend.specs import RunSpec
 from tests.browser.studio_process import StudioProcess
 from tests.faults.conftest import await_phase, await_that, processes_of, start_run
 
-ONE_AT_A_TIME = {"STUDIO_RUNS_AT_ONCE": "1"}
-
 
 @pytest.fixture
 def studios(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[StudioProcess, StudioProcess]]:
     """Two of them, with runs that wait for each other."""
-    for name, value in ONE_AT_A_TIME.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STUDIO_RUNS_AT_ONCE", "1")
     first, second = (StudioProcess(home.path) for _ in range(2))
     yield first, second
     first.close()

@@ -58,6 +58,8 @@ def test_options_save_what_arithmetic_says() -> None:
     assert found["frozen"].work < found["lora"].work < 1
     assert found["lora_8bit"].saved_bytes == pytest.approx(found["lora"].saved_bytes + 3 * BERT.parameters)
     assert found["lora_4bit"].saved_bytes > found["lora_8bit"].saved_bytes
+    short = footprint(spec.replaced(training__precision="auto", adapting__adapter="lora"), machine, BERT)
+    assert short.weights == 2 * BERT.parameters, "what LoRA leaves alone is kept in bf16"
     twice = footprint(spec.replaced(training__batch_size=128), machine, BERT)
     assert twice.activations == 2 * whole.activations
     shards = footprint(spec.replaced(compute__processes=4, compute__fsdp=True), machine, BERT)

@@ -20,9 +20,9 @@ from backend.jobs.process import JobContext
 from backend.models.encoding import encode
 from backend.models.loading import load_base
 from backend.training import fine_tuning
-from backend.training.arguments import build_arguments
 from backend.training.losses import ClassificationLoss
 from backend.training.rows import Rows
+from tests.training.little_trainer import arguments_in
 
 LENGTH, BATCH_SIZE, ROWS = 128, 256, 512
 
@@ -35,18 +35,7 @@ def main(base: Path, folder: Path, spare_mib: int, accumulation: int) -> None:
     rows = Rows(encode(loaded.tokenizer, texts, LENGTH), np.arange(ROWS) % 2)
     few = Rows(encode(loaded.tokenizer, texts[:4], LENGTH), np.arange(4) % 2)
     context = JobContext(JobDirectory.create(folder, kind="test", module="none", spec={}))
-    arguments = build_arguments(
-        folder / "out",
-        epochs=1,
-        batch_size=BATCH_SIZE,
-        learning_rate=1e-3,
-        warmup_share=0.0,
-        weight_decay=0.0,
-        precision="fp32",
-        device=torch.device("cpu"),
-        seed=1,
-        accumulation=accumulation,
-    )
+    arguments = arguments_in(folder / "out", batch_size=BATCH_SIZE, accumulation=accumulation)
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
     # The estimate looks at the machine's memory, which this limit is nothing to: what helps is what the system refuses.
     before = resource.getrlimit(resource.RLIMIT_AS)

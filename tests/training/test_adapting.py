@@ -19,13 +19,11 @@ from backend.models.forward import predict_logits
 from backend.models.loading import LoadedModel, load_base
 from backend.specs import build_spec
 from backend.training.adapters import adapt, linear_names
-from backend.training.arguments import build_arguments
 from backend.training.layers import depths, freeze, layer_stacks
-from backend.training.losses import ClassificationLoss
 from backend.training.rows import Rows
-from backend.training.trainer import ClassificationTrainer
 from tests.tiny_models import make_tiny
 from tests.training.conftest import BAD, GOOD, Workshop, events_of
+from tests.training.little_trainer import arguments_in, trainer_of
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 90}
 GROUPED = {**SMALL, "num_key_value_heads": 1, "head_dim": 16}
@@ -203,19 +201,8 @@ def test_lora_beside_weights_in_bf16_is_learned_and_merged_in_full_precision(tmp
     kept = {p.requires_grad: p.dtype for p in adapted.model.parameters()}
     assert kept == {True: torch.float32, False: torch.bfloat16}
     rows = Rows(encode(loaded.tokenizer, texts, 16), np.array([1] * len(GOOD) + [0] * len(BAD)))
-    settings: dict[str, Any] = {"warmup_share": 0.0, "weight_decay": 0.0, "device": torch.device("cpu"), "seed": 1}
-    ClassificationTrainer(
-        task="binary",
-        args=build_arguments(
-            tmp_path / "out", epochs=20, batch_size=10, learning_rate=5e-3, precision="bf16", **settings
-        ),
-        model=adapted.model,
-        train=rows,
-        validation=rows,
-        loss=ClassificationLoss(),
-        check_stop=lambda: None,
-        callbacks=[],
-    ).train()
+    arguments = arguments_in(tmp_path / "out", epochs=20, batch_size=10, learning_rate=5e-3, precision="bf16")
+    trainer_of(adapted.model, rows, arguments).train()
     learned = predict_logits(adapted.model, rows.texts)
     merged, base = adapted.merged(), load().model.state_dict()
     state = merged.state_dict()

@@ -23,14 +23,12 @@ from backend.models.loading import load_base
 from backend.models.memory import bring
 from backend.remedies import changed, remedies
 from backend.specs import RunSpec
-from backend.training.arguments import build_arguments
-from backend.training.losses import ClassificationLoss
 from backend.training.memory import fitting_tokens, token_bytes, training_bytes
 from backend.training.rows import Rows
-from backend.training.trainer import ClassificationTrainer
 from studio.remedies import remedy_of
 from tests.tiny_models import UNCLIPPED, make_enormous
 from tests.training.conftest import BAD, GOOD, Workshop, ended
+from tests.training.little_trainer import arguments_in, trainer_of
 
 
 def train_in(workshop: Workshop, folder: Path, *, spare_mb: int, accumulation: int = 1) -> dict[str, Any]:
@@ -71,18 +69,8 @@ def test_parts_of_a_batch_add_up_to_its_loss_and_weights(workshop: Workshop, tmp
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
         rows = Rows(encode(loaded.tokenizer, texts, 16), np.arange(40) % 2)
-        settings = {"warmup_share": 0.0, "weight_decay": 0.0, "precision": "fp32", "device": torch.device("cpu")}
-        ClassificationTrainer(
-            task="binary",
-            args=build_arguments(tmp_path, epochs=2, batch_size=20, learning_rate=1e-3, seed=1, **settings),
-            model=loaded.model,
-            train=rows,
-            validation=rows,
-            loss=ClassificationLoss(),
-            check_stop=lambda: None,
-            callbacks=[],
-            most_tokens=most_tokens,
-        ).train()
+        arguments = arguments_in(tmp_path, epochs=2, batch_size=20)
+        trainer_of(loaded.model, rows, arguments, most_tokens=most_tokens).train()
         return torch.cat([p.detach().flatten() for p in loaded.model.parameters()])
 
     assert torch.allclose(trained(None), trained(50), atol=2e-5)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from backend.data.datasets import result_of
 from backend.errors import CombinationImpossible, CombinationUnknown
-from backend.jobs.directory import JobState
-from backend.lab.bench import Learned, examples_per_second
+from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.process import JobContext
+from backend.lab.bench import Clock, Learned, examples_per_second
 from backend.lab.combinations import combinations
 from backend.lab.starting import estimate, expected, latest_lab, quickest, start_lab, tried
 from backend.machine import Machine, this_machine
@@ -93,6 +95,14 @@ def test_lab_measures_each_way_and_tells_the_one_that_fails(workshop: Workshop) 
     assert shown["lines"][1]["flags"] == flags_of(found["plain"].changes)
     assert "--padding longest" in shown["lines"][1]["flags"]
     assert shown["estimate"]
+
+
+def test_clock_counts_from_the_end_of_the_steps_that_warm_up(tmp_path: Path) -> None:
+    context = JobContext(JobDirectory.create(tmp_path, kind="test", module="none", spec={}))
+    clock = Clock(context, torch.device("cpu"), steps=5, warm_up=3, ends=[4.0, 5.0, 6.0, 6.5, 7.0], begun=1.0)
+    assert (clock.warm_up_seconds, clock.later_seconds) == (5.0, 1.0)
+    short = Clock(context, torch.device("cpu"), steps=5, warm_up=3, ends=[4.0, 5.0], begun=1.0)
+    assert (short.warm_up_seconds, short.later_seconds) == (4.0, 4.0), "there is nothing else to measure by"
 
 
 def test_model_that_is_not_there_is_said_for_each_way(workshop: Workshop, tmp_path: Path) -> None:

@@ -20,14 +20,13 @@ from backend.jobs.events import LossLogged
 from backend.jobs.process import JobContext
 from backend.models.encoding import encode
 from backend.models.loading import load_base
-from backend.training.arguments import build_arguments, evaluations_an_epoch
+from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import MOST_LOSS_POINTS, STEPS_TOLD_EACH, Telling
 from backend.training.checkpoints import check_disk
 from backend.training.errors import translate
-from backend.training.losses import ClassificationLoss
 from backend.training.rows import LengthGroupedOrder, Rows, TokenBudgetBatches
-from backend.training.trainer import ClassificationTrainer
 from tests.tiny_models import make_tiny
+from tests.training.little_trainer import arguments_in, trainer_of
 
 
 def padded_tokens(order: list[int], lengths: np.ndarray, size: int) -> int:
@@ -79,17 +78,7 @@ def test_trainer_draws_another_order_in_each_epoch(tmp_path: Path) -> None:
             return super().collate(rows)
 
     rows = Watched(encode(loaded.tokenizer, texts, 32), np.arange(48) % 2)
-    settings = {"warmup_share": 0.0, "weight_decay": 0.0, "precision": "fp32", "device": torch.device("cpu"), "seed": 1}
-    ClassificationTrainer(
-        task="binary",
-        args=build_arguments(tmp_path / "out", epochs=2, batch_size=8, learning_rate=1e-3, **settings),
-        model=loaded.model,
-        train=rows,
-        validation=rows,
-        loss=ClassificationLoss(),
-        check_stop=lambda: None,
-        callbacks=[],
-    ).train()
+    trainer_of(loaded.model, rows, arguments_in(tmp_path / "out", epochs=2)).train()
     first, second = seen[:6], seen[6:]
     assert sorted(sum(first, ())) == sorted(sum(second, ())) == list(range(48))
     assert first != second

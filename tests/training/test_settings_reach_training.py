@@ -22,15 +22,14 @@ from backend.jobs.process import JobContext
 from backend.machine import this_machine
 from backend.models.encoding import encode
 from backend.models.loading import load_base, load_finished
-from backend.training.arguments import build_arguments
 from backend.training.compiling import codes_made, is_compiled
 from backend.training.fine_tuning import Schedule
-from backend.training.losses import ClassificationLoss
 from backend.training.rows import Rows, TokenBudgetBatches
 from backend.training.setup import build_loss, set_attention
 from backend.training.trainer import ClassificationTrainer
 from backend.training_specs import SpeedSpec, TrainingSpec
 from tests.training.conftest import Workshop, ended, events_of
+from tests.training.little_trainer import arguments_in, trainer_of
 
 
 @pytest.fixture
@@ -250,16 +249,13 @@ def test_loss_that_becomes_nan_ends_the_run_before_the_weights_are_touched(
         good = torch.nn.functional.cross_entropy(outputs["logits"], labels)
         return good * (math.nan if next(steps) >= good_steps else 1.0)
 
-    device = torch.device("cpu")
-    settings = {"warmup_share": 0.0, "weight_decay": 0.0, "precision": "fp32", "device": device, "seed": 1}
-    arguments = build_arguments(run.path, epochs=6, batch_size=8, learning_rate=1e-3, **settings)
     outcome = fine_tuning.fine_tune(
         JobContext(run),
         loaded.model,
         task="binary",
         train=rows,
         validation=rows,
-        arguments=arguments,
+        arguments=arguments_in(run.path, epochs=6),
         schedule=Schedule(patience=0, metric="f1_macro"),
         loss=loss,
         data={},
@@ -285,26 +281,14 @@ def test_accumulated_batches_have_the_loss_and_the_weights_of_one_large_batch(wo
                 module.p = 0.0
         rows = Rows(encode(loaded.tokenizer, texts, 16), np.arange(40) % 2)
         run = workshop.store.create(workshop.spec("bert"))
-        settings = {"warmup_share": 0.0, "weight_decay": 0.0, "precision": "fp32", "device": torch.device("cpu")}
-        arguments = build_arguments(run.path, epochs=1, batch_size=batch_size, learning_rate=1e-3, seed=1, **settings)
-        arguments.gradient_accumulation_steps = accumulation
         told: list[float] = []
 
         class Losses(TrainerCallback):
             def on_log(self, *_: Any, logs: dict[str, Any], **__: Any) -> None:
                 told.append(logs.get("loss", math.nan))
 
-        trainer = ClassificationTrainer(
-            task="binary",
-            args=arguments,
-            model=loaded.model,
-            train=rows,
-            validation=rows,
-            loss=ClassificationLoss(),
-            check_stop=lambda: None,
-            callbacks=[Losses()],
-        )
-        trainer.train()
+        arguments = arguments_in(run.path, batch_size=batch_size, accumulation=accumulation)
+        trainer_of(loaded.model, rows, arguments, callbacks=[Losses()]).train()
         return told[0], loaded.model.classifier.weight.detach()
 
     loss, weights = trained(40, 1)
@@ -324,16 +308,7 @@ def test_a_deterministic_run_uses_nothing_that_is_not(workshop: Workshop) -> Non
 
 
 def test_determinism_and_trackers_reach_the_arguments(tmp_path: Path) -> None:
-    settings = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "warmup_share": 0.0, "weight_decay": 0.0}
-    arguments = build_arguments(
-        tmp_path,
-        **settings,
-        precision="fp32",
-        device=torch.device("cpu"),
-        seed=1,
-        deterministic=True,
-        trackers=["tensorboard"],
-    )
+    arguments = arguments_in(tmp_path, deterministic=True, trackers=["tensorboard"])
     assert arguments.full_determinism
     assert arguments.report_to == ["tensorboard"]
 

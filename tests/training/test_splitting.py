@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +12,12 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from backend.models.encoding import PAD_TO_MULTIPLE, encode
 from backend.models.loading import load_base
-from backend.training.arguments import build_arguments
-from backend.training.losses import ClassificationLoss
 from backend.training.packing import Packing
 from backend.training.parts import cut_by_length, split_by_length
 from backend.training.rows import Rows
 from backend.training.trainer import ClassificationTrainer
 from tests.tiny_models import SIZE, make_tiny
+from tests.training.little_trainer import arguments_in, trainer_of
 
 TEXTS = [f"text {number} {'long ' * (number * number % 61)}" for number in range(48)]
 LONGEST = 64
@@ -77,21 +75,7 @@ def test_gradients_are_those_of_the_whole_batch(
             elif isinstance(getattr(module, "dropout", None), float):
                 module.dropout = 0.0
         rows = Rows(encode(loaded.tokenizer, TEXTS, LONGEST), np.arange(48) % 2)
-        settings: dict[str, Any] = {"warmup_share": 0.0, "weight_decay": 0.0, "precision": "fp32", "seed": 1}
-        arguments = build_arguments(
-            tmp_path / "out", epochs=1, batch_size=48, learning_rate=1e-3, device=torch.device("cpu"), **settings
-        )
-        trainer = ClassificationTrainer(
-            task="binary",
-            args=arguments,
-            model=loaded.model,
-            train=rows,
-            validation=rows,
-            loss=ClassificationLoss(),
-            check_stop=lambda: None,
-            callbacks=[],
-            batching=batching,
-        )
+        trainer = trainer_of(loaded.model, rows, arguments_in(tmp_path / "out", batch_size=48), batching=batching)
         if checkpointing:
             loaded.model.gradient_checkpointing_enable({"use_reentrant": False})
         trainer.create_optimizer()
