@@ -36,10 +36,10 @@ from backend.training.trainer import ClassificationTrainer
 
 ENOUGH_S = 60.0
 """Time after which no further step is begun, once there are two to measure by."""
-WARM_UP, WARM_UP_COMPILED = 1, 3
-"""Steps on a processor that do not count: memory is taken in the first; code is made in it, and once more when lengths
-differ. On a card all texts are learned once before it counts: for each new length it loads kernels and plans attention,
-which in a run is over after its first minute."""
+WARM_UP = 1
+"""Steps that do not count, as memory is taken in them. Where layers are compiled, and on a card, all texts are learned
+once before it counts: code is made, kernels are loaded and attention is planned for new lengths, which in a run is over
+after its first minute."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,7 @@ def try_out(context: JobContext) -> dict[str, Any]:
     asked = context.spec
     drawn = json.loads(Path(asked["rows"]).read_text("utf-8"))
     whole, device = RunSpec(**asked["run"]), choose_device()
-    passes = 2 if device.type == "cuda" else 1
-    spec = whole.replaced(training__trackers=(), training__epochs=passes, training__max_steps=0)
+    spec = whole.replaced(training__trackers=(), training__epochs=2, training__max_steps=0)
     given = load(context, spec, drawn)
     tokens = tokens_learned(float(given.rows.texts.lengths.mean()), asked["train_rows"], whole.training)
     placed = place(context, spec, given.loaded, given.reload, given.length, tokens)
@@ -141,7 +140,7 @@ def try_out(context: JobContext) -> dict[str, Any]:
     compiled = decided(placed.decisions, "speed.compile") == "on"
     batching = decided(placed.decisions, "speed.batching")
     a_pass = steps_an_epoch(build_order(given.rows.texts.lengths, batching, arguments), arguments)
-    warm_up = a_pass if passes > 1 else WARM_UP_COMPILED if compiled else WARM_UP
+    warm_up = a_pass if compiled or device.type == "cuda" else WARM_UP
     clock = Clock(context, device, asked["steps"] + warm_up, warm_up)
     trainer = CountingTrainer(
         clock,
