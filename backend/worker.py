@@ -7,11 +7,9 @@ while the table is read and the baselines are measured: that is most of the wait
 from __future__ import annotations
 
 import hashlib
-import importlib
 import math
 import os
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +30,7 @@ from backend.decisions import decided
 from backend.errors import ModelUnusable, ResumeRefused, StudioError
 from backend.evaluation import baselines
 from backend.evaluation.metrics import Array, compute
+from backend.imports import load_in_background
 from backend.jobs import checkpoints, phases
 from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.directory import JobDirectory
@@ -97,18 +96,6 @@ def train(context: JobContext) -> dict[str, Any]:
     except StopRequested:
         raise StopRequested(run.keep_stopped()) from None
     return run.complete(asked)
-
-
-def load_in_background(modules: tuple[str, ...]) -> threading.Thread:
-    """Begin to import what takes seconds; whoever needs it joins the thread and imports it again, at no cost."""
-
-    def load() -> None:
-        for module in modules:
-            importlib.import_module(module)
-
-    thread = threading.Thread(target=load, name="imports", daemon=True)
-    thread.start()
-    return thread
 
 
 def read(context: JobContext, spec: RunSpec) -> tuple[PreparedRows, LabelledTexts]:

@@ -18,6 +18,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from backend.errors import PortTaken
+from backend.imports import without_collecting
 from backend.inference.client import PredictorPool
 from backend.jobs.store import RunStore
 from backend.settings import Home
@@ -33,6 +34,11 @@ PORTS_TRIED = 20
 def build_server(home: Home, *, hosts: tuple[str, ...] = LOCAL_HOSTS) -> FastAPI:
     """The whole web application for a home: pages, interface and assets, ready to be served."""
     _no_analytics()
+    with without_collecting():
+        return _built(home, hosts)
+
+
+def _built(home: Home, hosts: tuple[str, ...]) -> FastAPI:
     import gradio as gr
     import plotly.offline
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from backend.errors import PredictorFailed, StudioError
+from backend.imports import without_collecting
 
 Answering = Callable[[str, list[str]], list[dict[str, Any]]]
 
@@ -56,8 +57,9 @@ def main() -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    from backend.inference.answering import Models
-    from backend.models.forward import prepare_processor
+    with without_collecting():
+        from backend.inference.answering import Models
+        from backend.models.forward import prepare_processor
 
     prepare_processor()
     models = Models(Path(sys.argv[1]))

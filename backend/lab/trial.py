@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from backend.imports import without_collecting
 from backend.jobs.process import JobContext, run_job
 from backend.worker import prepare_environment, translate
 
 
 def try_out(context: JobContext) -> dict[str, Any]:
     """What `backend.lab.bench.try_out` measures; torch is imported when the environment is prepared."""
-    from backend.lab import bench
+    with without_collecting():
+        from backend.lab import bench
 
     return bench.try_out(context)
 
