@@ -44,11 +44,12 @@ def build_router(services: Services) -> APIRouter:
 
     @router.get("/runs")
     def list_runs(newest: int | None = None) -> dict[str, Any]:
-        """The newest runs' lines in the list, or all of them; how many there are, and how many are at work."""
+        """The newest runs' lines in the list, or all of them; how many there are, are at work, and wait."""
         found = store.summaries()
         at_work = sum(summary.state in AT_WORK for summary in found)
+        waiting = sum(summary.state is JobState.QUEUED for summary in found)
         lines = [asdict(summary) for summary in found[:newest]]
-        return {"runs": lines, "count": len(found), "at_work": at_work, "now": time.time()}
+        return {"runs": lines, "count": len(found), "at_work": at_work, "waiting": waiting, "now": time.time()}
 
     @router.get("/compare")
     def compare_runs(request: Request, lang: str = "en") -> dict[str, Any]:

@@ -125,7 +125,7 @@ def _header(t: Words) -> str:
     brand = tag(
         "a",
         tag("img", src="/studio-assets/icon.svg", alt="", width=26),
-        text("Studio"),
+        tag("span", text("Studio")),
         class_="brand",
         href="?step=data",
         data_go=True,

@@ -4,9 +4,15 @@
 Object.assign(Studio, (() => {
   const { words, make, ask, score, duration, size, rate, moving, address } = Studio;
   const CHARTS = ["train_loss", "validation_loss", "accuracy", "f1", "f1_macro", "mcc", "jaccard", "roc_auc"];
+  const WIDE = 1e4; // beyond such a spread losses are drawn on a logarithmic axis
   const LESS_IS_BETTER = ["loss"];
   const colours = () => [1, 2, 3, 4, 5, 6, 7, 8].map((n) => getComputedStyle(document.body).getPropertyValue(`--studio-series-${n}`).trim());
 
+  /** The greatest of some curves' values in units of the least one above 0: one that diverged would flatten the others. */
+  function spread(traces) {
+    const values = traces.flatMap(({ y }) => y).filter((value) => value > 0);
+    return values.reduce((a, b) => Math.max(a, b), 0) / values.reduce((a, b) => Math.min(a, b), Infinity);
+  }
   const title = (name) => words[`compare.${name}`] ?? words[`metric.${name}`] ?? name;
   const head = (runs) => make("thead", {}, make("tr", {}, make("th"), ...runs.map((run, place) => make("th", { scope: "col" }, make("i", { class: `series series-${place + 1}`, "aria-hidden": "true" }), make("a", { href: address(run), "data-go": true, text: run.name })))));
 
@@ -39,9 +45,10 @@ Object.assign(Studio, (() => {
       const c = colours();
       for (const { name, box } of boxes) {
         const traces = found.runs.map((run, place) => ({ run, place })).filter(({ run }) => run.curves[name]?.length).map(({ run, place }) => ({
-          type: "scatter", mode: run.curves[name].length > 40 ? "lines" : "lines+markers", name: run.name, x: run.curves[name].map(([step]) => step), y: run.curves[name].map(([, value]) => value), line: { color: c[place], width: 2 }, marker: { size: 6 },
+          type: "scatter", mode: Studio.curveMode(run.curves[name]), name: run.name, x: run.curves[name].map(([step]) => step), y: run.curves[name].map(([, value]) => value), line: { color: c[place], width: 2 }, marker: { size: 6 },
         }));
-        Plotly.react(box, traces, { ...Studio.chartLayout(title(name), { xTitle: words["chart.step"], y: name.includes("loss") ? { rangemode: "tozero" } : { tickformat: ".2f" } }), showlegend: false, height: 240 }, { ...Studio.chartOptions, displayModeBar: false });
+        const loss = spread(traces) > WIDE ? { type: "log", tickformat: ".0e" } : { rangemode: "tozero" };
+        Plotly.react(box, traces, { ...Studio.chartLayout(title(name), { xTitle: words["chart.step"], y: name.includes("loss") ? loss : { tickformat: ".2f" } }), showlegend: false, height: 240 }, { ...Studio.chartOptions, displayModeBar: false });
       }
     }
     document.addEventListener("studio-theme", draw);

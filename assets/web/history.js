@@ -4,7 +4,7 @@
 Object.assign(Studio, (() => {
   const { words, make, ask, repeat, fill, score, duration, size, count, moving, address, inQuery, setQuery } = Studio;
   const MOST_COMPARED = 8;
-  const COLUMNS = [["state"], ["name"], ["data", "model"], ["metric"], ["duration"], ["disk"], ["created"]]; // a cell may hold two things
+  const COLUMNS = [["state"], ["name"], ["data", "model"], ["metric"], ["duration", "disk"], ["created"]]; // a cell may hold two things
   const STATES = ["completed", "running", "queued", "stopped", "failed", "interrupted", "cancelled"];
 
   const modelName = (run) => (run.model === "starter" ? words["model.starter"] : run.model);
@@ -35,7 +35,8 @@ Object.assign(Studio, (() => {
   /** The page with every run. */
   function runsTable(element) {
     const body = make("tbody"), problem = make("p", { class: "problem", role: "alert", hidden: true }), said = make("p", { class: "banner slim", role: "status", hidden: true });
-    const empty = make("p", { class: "empty", text: words["nav.no_runs"], hidden: true }), none = make("p", { class: "empty", text: words["runs.none_found"], hidden: true });
+    const empty = make("div", { class: "empty-state", hidden: true }, make("h3", { text: words["nav.no_runs"] }), make("p", { text: words["nav.no_runs_help"] }),
+      make("a", { href: "?step=data", "data-go": true, class: "button primary", text: words["nav.new_run"] })), none = make("p", { class: "empty", text: words["runs.none_found"], hidden: true });
     const chosen = new Set((inQuery("compare") ?? "").split(",").filter(Boolean));
     let shown = "", editing = false, known = null;
 
@@ -106,9 +107,9 @@ Object.assign(Studio, (() => {
       name.append(make("a", { href: address(run), "data-go": true, text: run.name }));
       for (const tag of run.tags) name.append(make("button", { type: "button", class: "tag", text: tag, onclick: () => { find.value = tag; setQuery({ find: tag }); draw(true); } }));
       if (run.notes) name.append(make("p", { class: "muted noted", text: run.notes, title: run.notes }));
-      if (run.state === "queued") actions.append(
+      if (run.state === "queued") actions.append(make("div", {},
         make("button", { class: "small", text: words["runs.first"], onclick: () => change(`api/runs/${run.id}/queue?to=0`, { method: "POST" }) }),
-        make("button", { class: "small", text: words["train.cancel"], onclick: () => change(`api/runs/${run.id}/stop`, { method: "POST" }) }));
+        make("button", { class: "small", text: words["train.cancel"], onclick: () => change(`api/runs/${run.id}/stop`, { method: "POST" }) })));
       actions.append(
         make("button", { class: "small", text: words["runs.edit"], onclick: () => edit(run, name) }),
         make("a", { class: "button small", href: `?run=${run.id}&step=model`, "data-go": true, text: words["runs.clone"], title: words["runs.clone_help"] }),
@@ -117,8 +118,7 @@ Object.assign(Studio, (() => {
         make("td", {}, make("span", { class: `state ${run.state}`, text: words[`state.${run.state}`] })),
         name, make("td", { class: "text", title: `${run.data}\n${modelName(run)}` }, make("div", { text: run.data }), make("div", { class: "muted", text: modelName(run) })),
         make("td", { class: "number", text: run.metrics.f1 === undefined ? "–" : `${words["metric.f1"]} ${score(run.metrics.f1)}` }),
-        make("td", { class: "number", text: run.worked_s ? duration(run.worked_s) : "–" }),
-        make("td", { class: "number", text: size(run.disk_bytes) }),
+        make("td", { class: "number" }, make("div", { text: run.worked_s ? duration(run.worked_s) : "–" }), make("div", { class: "muted", text: size(run.disk_bytes) })),
         started(run.created), actions);
     }
 

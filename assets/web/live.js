@@ -22,6 +22,8 @@ Object.assign(Studio, (() => {
     };
   }
   const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"], displayModeBar: "hover" };
+  /** Marks, as long as they stand apart. */
+  const curveMode = (points) => (points.length > 40 ? "lines" : "lines+markers");
   const palette = () => ({ train: colour("--studio-series-1"), smooth: colour("--studio-series-1"), validation: colour("--studio-series-2"), accuracy: colour("--studio-series-1"), f1: colour("--studio-series-2"), f1_macro: colour("--studio-series-3") });
 
   /** The curves of one run: grows by what is new. */
@@ -55,7 +57,7 @@ Object.assign(Studio, (() => {
     function traces() {
       const c = palette();
       const line = (name, x, y, color, more = {}) => ({ type: "scatter", mode: "lines", name, x, y, line: { color, width: 2, ...more.line }, ...more.trace });
-      const marked = (name, { x, y }, color) => line(name, x, y, color, { trace: { mode: "lines+markers", marker: { size: 7, color } } });
+      const marked = (name, { x, y }, color) => line(name, x, y, color, { trace: { mode: curveMode(x), marker: { size: 7, color } } });
       return {
         loss: [
           line(words["chart.train_loss"], data.loss.x, data.loss.y, c.train, { line: { width: 1 }, trace: { opacity: 0.4 } }),
@@ -174,7 +176,7 @@ Object.assign(Studio, (() => {
         times.textContent = clock.join(" · ");
         fillBar.style.width = `${share * 100}%`; bar.setAttribute("aria-valuenow", Math.round(share * 100));
         bar.className = `progress ${status.state}${moving(status.state) && !progress?.total ? " unknown" : ""}`;
-        bar.hidden = ["queued", "cancelled"].includes(status.state); // it has not begun
+        bar.hidden = ["queued", "cancelled"].includes(status.state) || (!moving(status.state) && !share); // it has not begun, or nothing is known of it
         if (notify) notify.hidden = !moving(status.state);
         silent.hidden = !status.silent_s;
         if (status.silent_s) silentWords.textContent = fill(words["train.silent"], { time: duration(status.silent_s) });
@@ -251,5 +253,5 @@ Object.assign(Studio, (() => {
     show();
   }
 
-  return { liveRun, chartLayout, chartOptions: options };
+  return { liveRun, chartLayout, curveMode, chartOptions: options };
 })());

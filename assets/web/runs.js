@@ -32,20 +32,21 @@ Object.assign(Studio, (() => {
     repeat(element, 2000, async () => {
       // A tab that is not seen still has a title, and may have been asked to tell of an end.
       if (document.hidden && hiddenTicks++ % HIDDEN_EVERY) return;
-      const { runs, count, at_work: atWork } = await ask(`api/runs?newest=${NEWEST}`).catch(() => ({ runs: null }));
+      const { runs, count, at_work: atWork, waiting } = await ask(`api/runs?newest=${NEWEST}`).catch(() => ({ runs: null }));
       if (!runs) return;
       Studio.heard(runs);
       const open = runs.find((run) => run.id === openRun());
       if (open) Studio.title(working(open.state) ? open.share_done : null);
-      const now = JSON.stringify([runs, count, openRun()]);
+      const now = JSON.stringify([runs, count, atWork, waiting, openRun()]);
       if (now === shown) return;
       shown = now;
       list.replaceChildren(
         ...(runs.length ? runs.map((run) => line(run)) : [make("p", { class: "muted", text: words["nav.no_runs"] })]),
         ...(runs.length ? [make("a", { href: "?step=runs", "data-go": true, class: "all", text: fill(words["nav.all_runs"], { count }) })] : []));
       for (const chip of document.querySelectorAll("[data-running]")) {
-        chip.textContent = atWork ? fill(words["header.running"], { count: atWork }) : "";
-        chip.hidden = !atWork;
+        const told = [["header.running", atWork], ["header.waiting", waiting]].filter(([, number]) => number);
+        chip.textContent = told.map(([key, number]) => fill(words[key], { count: number })).join(" · ");
+        chip.hidden = !told.length;
       }
     }, { hidden: true });
   }

@@ -8,6 +8,7 @@ from typing import Any
 
 from backend.errors import ComparisonInvalid
 from backend.jobs.directory import JobDirectory
+from backend.jobs.events import OptionsDecided, Progressed
 from backend.jobs.store import read_report, summarise
 from backend.specs import settings
 
@@ -67,7 +68,8 @@ def compare(runs: Sequence[JobDirectory]) -> Comparison:
 
 def values_of(run: JobDirectory) -> dict[str, Any]:
     """The run's settings by their paths, with what it decided itself where it was left open."""
-    became = {decision["setting"]: decision["value"] for decision in (read_report(run) or {}).get("decisions") or []}
+    decided = run.latest(OptionsDecided)
+    became = {each["setting"]: each["value"] for each in decided.decisions} if decided else {}
     found = {}
     for setting in settings():
         if setting.path in UNTOLD:
@@ -95,14 +97,14 @@ def curves_of(run: JobDirectory, most_points: int = MOST_POINTS) -> dict[str, Cu
 
 
 def _compared(run: JobDirectory) -> Compared:
-    summary, report = summarise(run), read_report(run) or {}
+    summary, report, told = summarise(run), read_report(run) or {}, run.latest(Progressed)
     return Compared(
         id=run.id,
         name=summary.name,
         state=summary.state,
         attempt=summary.attempt,
         seconds=summary.worked_s if summary.state.is_final else None,
-        examples_per_second=report.get("examples_per_second"),
+        examples_per_second=report.get("examples_per_second", told.rate if told else None),
         peak_memory_bytes=report.get("peak_memory_bytes"),
         metrics=summary.metrics,
         curves=curves_of(run),

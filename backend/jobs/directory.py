@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from backend.errors import RunMissing, StudioError
 from backend.jobs.event_reader import EventReader
@@ -47,6 +47,8 @@ from backend.jobs.events import (
     event_from_dict,
 )
 from backend.jobs.files import move, read_json, sync, touch, write_bytes, write_json
+
+Told = TypeVar("Told", bound=Event)
 
 RESERVE_BYTES = 64 << 10
 RANK_ERROR = "rank-"
@@ -270,6 +272,14 @@ class JobDirectory:
         """The latest event of one of these types in the current attempt, or another one."""
         document = self._reader.last(attempt or self.attempt, *kinds)
         return event_from_dict(document) if document else None
+
+    def latest(self, kind: type[Told]) -> Told | None:
+        """The latest event of this type in the newest attempt that has told one."""
+        for attempt in range(self.attempt, 0, -1):
+            found = self.last_event(kind, attempt=attempt)
+            if isinstance(found, kind):
+                return found
+        return None
 
     @property
     def longest_pause_s(self) -> float:

@@ -416,9 +416,8 @@ def summarise(run: JobDirectory) -> RunSummary:
     if not metrics and status.state is JobState.STOPPED and status.kept:
         metrics = status.kept.get("metrics") or {}
     if not metrics and not status.state.is_final:
-        latest = (run.last_event(Evaluated, attempt=number) for number in range(status.attempt, 0, -1))
-        evaluated = next(filter(None, latest), None)
-        metrics = evaluated.metrics if isinstance(evaluated, Evaluated) else {}
+        evaluated = run.latest(Evaluated)
+        metrics = evaluated.metrics if evaluated else {}
     progress, remarks = status.progress, read_remarks(run)
     return RunSummary(
         id=run.id,

@@ -15,7 +15,7 @@ from backend.errors import ComparisonInvalid, RemarksInvalid, RunActive, RunMiss
 from backend.jobs.comparison import MOST, TRAIN_LOSS, VALIDATION_LOSS, compare, curves_of
 from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.event_reader import EventReader
-from backend.jobs.events import Evaluated, EventLog, LossLogged, PhaseStarted, Resumed
+from backend.jobs.events import Evaluated, EventLog, LossLogged, OptionsDecided, PhaseStarted, Progressed, Resumed
 from backend.jobs.points import thinned
 from backend.jobs.remarks import MOST_TAGS, Remarks, read_remarks
 from backend.jobs.store import RunStore
@@ -108,6 +108,20 @@ def test_comparison_tells_only_what_differs(home: Home) -> None:
     for wrong in ([], runs[:1], [runs[0], runs[0]], [ended_run(home, str(n)) for n in range(MOST + 1)]):
         with pytest.raises(ComparisonInvalid):
             compare(wrong)
+
+
+def test_comparison_tells_what_a_run_chose_and_how_fast_it_is_while_it_goes_on(home: Home) -> None:
+    runs = [ended_run(home, name) for name in ("a", "b")]
+    for run, precision in zip(runs, ("bf16", "fp32"), strict=True):
+        log = EventLog(run.events_path)
+        log.write(OptionsDecided([{"setting": "training.precision", "value": precision, "reason": "", "facts": {}}]))
+        log.write(Progressed("training", 3, 8, "steps", 250.0))
+        log.close()
+    with runs[1].locked():
+        runs[1].begin_attempt(2, 9, 1.0)  # which has decided nothing yet
+    found = compare(runs)
+    assert found.differences == {"training.precision": ["bf16", "fp32"]}
+    assert [run.examples_per_second for run in found.runs] == [250.0, 250.0]
 
 
 def test_curves_hold_what_a_later_attempt_did_again_once(home: Home) -> None:
