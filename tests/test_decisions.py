@@ -66,8 +66,10 @@ def test_learning_rate_left_open_suits_the_model(
     assert decided(decide(spec_of(**settings), PLAIN, Known(width)), "training.learning_rate") == becomes
 
 
-def test_the_starter_is_too_narrow_for_bf16_on_a_processor() -> None:
-    assert decided(decide(build_spec({}), WITH_BF16), "training.precision") == "fp32"
+def test_the_starter_and_wider_models_are_learned_in_bf16_and_narrower_ones_are_not() -> None:
+    assert decided(decide(build_spec({}), WITH_BF16), "training.precision") == "bf16"
+    assert decided(decide(build_spec({}), PLAIN), "training.precision") == "fp32"
+    assert decided(decide(spec_of(), WITH_BF16, Known(64)), "training.precision") == "fp32"
 
 
 @pytest.mark.parametrize(
