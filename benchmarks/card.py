@@ -229,7 +229,7 @@ def make_base(folder: Path, case: Case, words: list[str], *, tiny: bool) -> dict
     torch.manual_seed(0)
     large = case.shape == "phi3"
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = AutoModel.from_config(config, dtype=torch.bfloat16 if large else torch.float32)
+        model = AutoModel.from_config(config, dtype=torch.bfloat16 if large else torch.float32)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
     tokenizer = learn_tokenizer(pieces(words, (200, 300), 500), MAX_LENGTH, VOCABULARY)
     tokenizer.save_pretrained(folder)

@@ -24,6 +24,7 @@ import psutil
 from backend.data.choices import first_choices
 from backend.data.datasets import dataset_of, list_datasets, load_profile, load_report, start_import, start_report, wait
 from backend.jobs.directory import JobDirectory
+from backend.jobs.events import PhaseStarted
 from backend.settings import Home
 from backend.specs import Choices
 
@@ -128,9 +129,11 @@ def measure_studio(table: Path, folder: Path) -> dict[str, Any]:
     profile = load_profile(home, dataset_of(job))
     preview_ms = 1000 * (time.perf_counter() - looked)
     phases: dict[str, float] = {}
-    events = [event for event in job.events() if type(event).__name__ == "PhaseStarted"]
+    last = job.ended_event()
+    assert last is not None
+    events = [event for event in job.events() if isinstance(event, PhaseStarted)]
     for event, following in zip(events, [*events[1:], None], strict=True):
-        end = following.time if following else job.ended_event().time  # type: ignore[union-attr]
+        end = following.time if following else last.time
         phases[event.phase] = round(end - event.time, 1)
     return {
         "rows": profile["rows"],

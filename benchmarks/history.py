@@ -14,6 +14,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def main() -> None:
             with httpx.Client(base_url=studio.url, timeout=120) as client:
                 for asked, path in (("curve", f"/api/runs/{run.id}/events"), ("list", "/api/runs")):
                     for time_of in ("first", "again"):
-                        measured[f"{asked}_{time_of}_s"] = seconds(lambda path=path: ask(client, path))
+                        measured[f"{asked}_{time_of}_s"] = seconds(partial(ask, client, path))
         finally:
             studio.close()
     measured["list_ratio"] = measured["list_first_s"] / measured["read_runs_s"]

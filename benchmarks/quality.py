@@ -31,7 +31,8 @@ from transformers import (
 
 from backend import worker
 from backend.data.choices import first_choices
-from backend.data.datasets import SourceFile, dataset_of, load_profile, start_import, wait
+from backend.data.datasets import dataset_of, load_profile, start_import, wait
+from backend.data.files import SourceFile
 from backend.evaluation.metrics import compute
 from backend.jobs.process import JobContext
 from backend.jobs.store import RunStore, read_report

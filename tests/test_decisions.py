@@ -31,7 +31,7 @@ def spec_of(**values: object) -> RunSpec:
     [
         (PLAIN, "auto", 768, "fp32", False),
         (WITH_BF16, "auto", 768, "bf16", False),
-        (WITH_BF16, "auto", 128, "fp32", False),
+        (WITH_BF16, "auto", 64, "fp32", False),
         (WITH_BF16, "bf16", 128, "bf16", False),
         (WITH_BF16, "fp16", 768, "fp32", True),
         (OLD_CARD, "auto", 768, "fp32", False),

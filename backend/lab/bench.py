@@ -36,6 +36,11 @@ from backend.training.trainer import ClassificationTrainer
 
 ENOUGH_S = 60.0
 """Time after which no further step is begun, once there are two to measure by."""
+LEAST_S = 3.0
+"""Time that is measured at least, in more steps than were asked for where they are quick: in less, what else the
+machine does would tell as much as the way to train."""
+MANY_EPOCHS = 1000
+"""Over the rows of a trial; the clock ends it."""
 WARM_UP = 1
 """Steps that do not count, as memory is taken in them. Where layers are compiled, and on a card, all texts are learned
 once before it counts: code is made, kernels are loaded and attention is planned for new lengths, which in a run is over
@@ -69,7 +74,7 @@ class Clock(TrainerCallback):
     context: JobContext
     device: torch.device
     steps: int
-    """All of them, with the first that do not count."""
+    """The fewest, with the first that do not count."""
     warm_up: int = WARM_UP
     ends: list[float] = field(default_factory=list)
     begun: float = 0.0
@@ -83,9 +88,10 @@ class Clock(TrainerCallback):
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         self.ends.append(time.perf_counter())
-        self.context.progress(len(self.ends), self.steps, unit="steps")
+        self.context.progress(min(len(self.ends), self.steps), self.steps, unit="steps")
+        measured = len(self.ends) >= self.steps and self.later_seconds >= LEAST_S
         enough = len(self.ends) > self.warm_up + 1 and self.later_seconds > ENOUGH_S
-        control.should_training_stop = enough or len(self.ends) >= self.steps or self.context.stop_requested
+        control.should_training_stop = measured or enough or self.context.stop_requested
 
     @property
     def warm_up_seconds(self) -> float:
@@ -131,7 +137,7 @@ def try_out(context: JobContext) -> dict[str, Any]:
     asked = context.spec
     drawn = json.loads(Path(asked["rows"]).read_text("utf-8"))
     whole, device = RunSpec(**asked["run"]), choose_device()
-    spec = whole.replaced(training__trackers=(), training__epochs=2, training__max_steps=0)
+    spec = whole.replaced(training__trackers=(), training__epochs=MANY_EPOCHS, training__max_steps=0)
     given = load(context, spec, drawn)
     tokens = tokens_learned(float(given.rows.texts.lengths.mean()), asked["train_rows"], whole.training)
     placed = place(context, spec, given.loaded, given.reload, given.length, tokens)

@@ -39,7 +39,8 @@ STOPPING_S = 10.0
 def measure(context: JobContext) -> dict[str, Any]:
     """Try each way that was asked for; the result: ``{"tried": number, "train_rows": rows}``.
 
-    A way that fails (too little memory, say) is told as such, and the next one is tried.
+    A way that fails (too little memory, say) is told as such, and the next one is tried. Ways that come to the same
+    settings are tried once.
 
     Raises:
         StudioError: the data or the settings will not do.
@@ -52,14 +53,17 @@ def measure(context: JobContext) -> dict[str, Any]:
     with context.phase(phases.SPLITTING):
         labelled, splits = divide(context, rows, labelled, spec)
         sample = write_sample(context.path / "rows.json", labelled, splits, spec, asked["steps"])
-    folder = context.path / "trials"
+    folder, known = context.path / "trials", dict[str, tuple[dict[str, Any] | None, StudioError | None]]()
     folder.mkdir()
     with context.phase(MEASURING):
         for number, code in enumerate(asked["codes"]):
             context.progress(number, len(asked["codes"]), unit="combinations")
             way = ways[code]
-            trial = {"run": way.applied(spec).model_dump(mode="json"), "rows": str(sample), "steps": asked["steps"]}
-            figures, error = try_one(context, folder, trial | {"train_rows": len(splits.train)})
+            tried = way.applied(spec)
+            if (same := tried.model_dump_json()) not in known:  # what was chosen may be what Auto would take
+                trial = {"run": tried.model_dump(mode="json"), "rows": str(sample), "steps": asked["steps"]}
+                known[same] = try_one(context, folder, trial | {"train_rows": len(splits.train)})
+            figures, error = known[same]
             context.emit(CombinationTried(code, way.changes, figures, error.to_dict() if error else None))
         context.progress(len(asked["codes"]), len(asked["codes"]), unit="combinations")
     return {"tried": len(asked["codes"]), "train_rows": len(splits.train)}
