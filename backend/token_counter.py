@@ -6,17 +6,16 @@ Of a model on the Hub, only the tokenizer is fetched. Torch and Transformers are
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from pathlib import Path
 from typing import Any
 
 from backend.data.datasets import dataset_folder, load_profile
-from backend.data.importer import limit_memory
+from backend.data.importer import limit_memory, too_large
 from backend.data.pipeline import needed_columns, prepare_rows, read_table
 from backend.data.profiling import evenly, filled_cells
 from backend.data.token_lengths import TOKEN_SAMPLE, TOKENIZER_FILE, load_tokenizer, measure_tokens
-from backend.errors import HubUnreachable, ModelUnusable, TooLarge
+from backend.errors import HubUnreachable, ModelUnusable
 from backend.jobs.process import JobContext, run_job
 from backend.models.folder import names_a_folder
 from backend.models.hub import default_endpoint, look_up
@@ -42,8 +41,7 @@ def count_tokens(context: JobContext) -> dict[str, Any]:
             texts = evenly(filled_cells(prepare_rows(table, profile, choices).rows.texts), TOKEN_SAMPLE)
             return {"tokens": measure_tokens(texts.to_pylist(), tokenizer, spec["max_length"])}
         except MemoryError as error:
-            soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
-            raise TooLarge(file=profile["file"], limit=f"{soft / 1e9:.1f} GB") from error
+            raise too_large(profile["file"]) from error
 
 
 def tokenizer_folder(base: str, revision: str | None) -> Path:

@@ -16,8 +16,6 @@ ALLOWED = {
     ("backend/jobs/launch.py", "open"): "the log: what processes print, appended by the system",
     ("backend/lab/laboratory.py", "open"): "the log of a trial",
     ("backend/jobs/process.py", "open"): "where the threads of a silent job are, written by the interpreter itself",
-    ("backend/data/choices.py", "open"): "a lock, empty",
-    ("backend/data/datasets.py", "open"): "a lock, empty",
     ("backend/data/exporter.py", "open"): "an unfinished file, placed when it is finished",
     ("backend/inference/result_files.py", "open"): "an unfinished file, placed when it is finished",
     ("backend/data/semantic.py", "open"): "an unfinished file, placed when it is finished",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,7 @@ from backend.errors import (
     StudioError,
     TooManyLabels,
 )
-from backend.jobs.files import read_json, write_json
+from backend.jobs.files import alone, read_json, write_json
 from backend.settings import Home
 from backend.specs import Choices, DataSpec, PrepareSpec, ReadingSpec, SplitSpec, broken_rules
 
@@ -72,8 +71,7 @@ def save_changes(home: Home, profile: dict[str, Any], before: Choices, after: Ch
 
     What was changed elsewhere since ``before`` was read stays: two edits of one page may cross.
     """
-    with open(home.datasets / profile["dataset"] / ".choices.lock", "ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(home.datasets / profile["dataset"] / ".choices.lock"):
         newest = load_choices(home, profile)
         changed = {name: section for name, section in after if section != getattr(before, name)}
         choices = newest.model_copy(update=changed)

@@ -6,13 +6,11 @@ their own, started here as jobs. Knows nothing of torch; pyarrow is loaded only 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,7 @@ from backend.data.files import SourceFile, title_of, with_parts
 from backend.errors import DatasetMissing, FileMissing, ProcessKilled, StudioError
 from backend.jobs.directory import JobDirectory, JobState, is_job_id
 from backend.jobs.events import JobCompleted
-from backend.jobs.files import read_json, write_bytes
+from backend.jobs.files import alone, read_json, write_bytes
 from backend.jobs.launch import launch
 from backend.settings import Home
 from backend.specs import Choices, ReadingSpec
@@ -103,7 +101,7 @@ def start_report(home: Home, choices: Choices) -> JobDirectory:
     """
     reports = dataset_folder(home, choices.data.dataset) / "reports"
     reports.mkdir(exist_ok=True)
-    with _alone(reports):
+    with alone(reports / ".lock"):
         known = report_job(home, choices)
         if known is not None and known.status().state in (JobState.STARTING, JobState.RUNNING):
             return known
@@ -128,13 +126,6 @@ def stop_report(home: Home, choices: Choices) -> None:
     job = report_job(home, choices)
     if job is not None and not job.status().state.is_final:
         job.request_stop()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with open(folder / ".lock", "ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _start(home: Home, kind: str, module: str, spec: dict[str, Any]) -> JobDirectory:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import resource
 import sys
 from pathlib import Path
 from typing import Any
 
 from backend.data.datasets import dataset_folder, load_profile, report_key
-from backend.data.importer import limit_memory, limited_time, report_progress
+from backend.data.importer import limit_memory, limited_time, report_progress, too_large
 from backend.data.pipeline import make_report, write_report
 from backend.data.preparing import Surroundings
-from backend.errors import TooLarge
 from backend.jobs.process import JobContext, run_job
 from backend.settings import Home
 from backend.specs import Choices
@@ -38,8 +36,7 @@ def describe_choices(context: JobContext) -> dict[str, Any]:
         try:
             report = make_report(folder, profile, choices, surroundings(context, folder))
         except MemoryError as error:
-            soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
-            raise TooLarge(file=profile["file"], limit=f"{soft / 1e9:.1f} GB") from error
+            raise too_large(profile["file"]) from error
         context.check_stop()
         write_report(folder, report, choices)
     return {"dataset": dataset, "report": report_key(choices)}

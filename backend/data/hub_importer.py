@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import resource
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,11 @@ from backend.data.importer import (
     limited_time,
     put_in_place,
     staging_folder,
+    too_large,
     write_profile,
     write_table,
 )
-from backend.errors import StudioError, TooLarge, Unexpected
+from backend.errors import StudioError, Unexpected
 from backend.jobs.process import JobContext, leave, run_job
 from backend.settings import Home
 
@@ -45,8 +45,7 @@ def import_hub_table(context: JobContext) -> dict[str, Any]:
         with limited_time(source.repository, context.spec["time_limit_s"]), context.phase("reading"):
             return {"dataset": _known(home, source) or _import(context, home, source)}
     except MemoryError as error:
-        soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
-        raise TooLarge(file=source.repository, limit=f"{soft / 1e9:.1f} GB") from error
+        raise too_large(source.repository) from error
 
 
 def hub_dataset_id(source: HubSource) -> str:

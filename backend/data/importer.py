@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import resource
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -36,6 +34,7 @@ from backend.data.profiling import ColumnProfile, Guess, count_cells, guess_colu
 from backend.data.reading import label_names_of, open_files
 from backend.data.report.rows import Tell, untold
 from backend.errors import FileMissing, OriginalGone, StudioError, TooLarge, TooSlow, Unexpected
+from backend.jobs import platform
 from backend.jobs.directory import JobDirectory
 from backend.jobs.files import place, read_json, write_json
 from backend.jobs.process import JobContext, run_job
@@ -78,8 +77,7 @@ def import_table(context: JobContext) -> dict[str, Any]:
                 keep_originals(staging, known)
                 put_in_place(staging, target)
     except MemoryError as error:
-        soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
-        raise TooLarge(file=name, limit=f"{soft / 1e9:.1f} GB") from error
+        raise too_large(name) from error
     return {"dataset": dataset}
 
 
@@ -97,29 +95,27 @@ def limited_time(name: str, limit_s: float, context: JobContext | None = None) -
     """
     deadline = time.monotonic() + limit_s
 
-    def looked(_number: int, _frame: object) -> None:
+    def look() -> None:
         if context is not None:
             context.check_stop()
         if time.monotonic() >= deadline:
             raise TooSlow(file=name, minutes=round(limit_s / 60, 2))
 
     if math.isfinite(limit_s):
-        _soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        most = int(limit_s * (psutil.cpu_count() or 1)) + 60
-        resource.setrlimit(resource.RLIMIT_CPU, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-    signal.signal(signal.SIGALRM, looked)
-    signal.setitimer(signal.ITIMER_REAL, min(limit_s, LOOK_S), LOOK_S)
-    try:
+        platform.limit_processor_time(int(limit_s * (psutil.cpu_count() or 1)) + 60)
+    with platform.looking(LOOK_S, min(limit_s, LOOK_S), look):
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def limit_memory(limit_bytes: int | None = None) -> None:
     """Let this process address no more than the limit: by default half of the machine's memory, at least 4 GiB."""
-    limit = limit_bytes or max(LEAST_MEMORY_BYTES, psutil.virtual_memory().total // 2)
-    _soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    platform.limit_memory(limit_bytes or max(LEAST_MEMORY_BYTES, psutil.virtual_memory().total // 2))
+
+
+def too_large(name: str) -> TooLarge:
+    """What ends a job whose memory was at its limit."""
+    limit = platform.memory_limit() or psutil.virtual_memory().total
+    return TooLarge(file=name, limit=f"{limit / 1e9:.1f} GB")
 
 
 def content_hash(file: SourceFile) -> str:

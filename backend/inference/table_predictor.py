@@ -6,7 +6,6 @@ as those of training were. Never imports torch.
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections import Counter
@@ -25,16 +24,17 @@ from backend.data.composing import composed_texts
 from backend.data.delimited import unique_names
 from backend.data.files import SourceFile
 from backend.data.formats import Reading
-from backend.data.importer import TIME_LIMIT_S, limit_memory, limited_time, write_table
+from backend.data.importer import TIME_LIMIT_S, limit_memory, limited_time, too_large, write_table
 from backend.data.new_labels import Truth, read_truth
 from backend.data.reading import open_files
 from backend.data.template import label_columns, text_columns
 from backend.data.text_cleaning import clean, recipe_of
-from backend.errors import ColumnMissing, RunNotFinished, TextMissing, TooLarge
+from backend.errors import ColumnMissing, RunNotFinished, TextMissing
 from backend.inference.client import Predictor
 from backend.inference.result_files import Write, written_table
 from backend.inference.table_predicting import predictions_path
 from backend.jobs.phases import READING
+from backend.jobs.platform import limits_kept
 from backend.jobs.process import JobContext, run_job
 from backend.jobs.store import RunStore, read_report
 from backend.settings import Home
@@ -92,18 +92,13 @@ def reading_limits(context: JobContext) -> Iterator[None]:
     Raises:
         TooLarge, TooSlow: they were reached.
     """
-    kinds = (resource.RLIMIT_AS, resource.RLIMIT_CPU)
-    before = {kind: resource.getrlimit(kind) for kind in kinds}
-    limit_memory()
-    limit_bytes = resource.getrlimit(resource.RLIMIT_AS)[0]
-    try:
-        with limited_time(context.spec["name"], TIME_LIMIT_S, context):
-            yield
-    except MemoryError as error:
-        raise TooLarge(file=context.spec["name"], limit=f"{limit_bytes / 1e9:.1f} GB") from error
-    finally:
-        for kind, limits in before.items():
-            resource.setrlimit(kind, limits)
+    with limits_kept():
+        limit_memory()
+        try:
+            with limited_time(context.spec["name"], TIME_LIMIT_S, context):
+                yield
+        except MemoryError as error:
+            raise too_large(context.spec["name"]) from error
 
 
 def open_with(context: JobContext, asked: ReadingSpec, columns: Sequence[str]) -> Reading:

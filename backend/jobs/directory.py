@@ -20,7 +20,6 @@ A job that ended may be attempted again. ``attempt-2.json`` begins the second at
 from __future__ import annotations
 
 import enum
-import fcntl
 import os
 import re
 import secrets
@@ -47,6 +46,7 @@ from backend.jobs.events import (
     event_from_dict,
 )
 from backend.jobs.files import move, read_json, sync, touch, write_bytes, write_json
+from backend.jobs.platform import TO_LOOK_AT, lock_file
 
 Told = TypeVar("Told", bound=Event)
 
@@ -330,29 +330,24 @@ class JobDirectory:
 
         The lock belongs to the open file, so children that inherit the descriptor keep it held.
         """
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        return descriptor
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        if lock_file(descriptor):
+            return descriptor
+        os.close(descriptor)
+        return None
 
     @property
     def is_alive(self) -> bool:
         """Whether a process of the job lives: told by the held lock, never by a process number."""
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self.path / "lock", TO_LOOK_AT)
         except FileNotFoundError:
             return False
         try:
             # Shared, so that two onlookers never take each other for the job.
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not lock_file(descriptor, shared=True)
         finally:
             os.close(descriptor)
-        return False
 
     def write_exit(self, document: dict[str, Any]) -> None:
         """Note how the job ended: ``{"state", "ended", "exit_code", "signal", "error", "kept"}``."""

@@ -5,7 +5,6 @@ And a lock among all processes, for what more than one of them may change.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from backend.jobs.platform import POSIX, TO_LOOK_AT, lock_file
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -63,13 +64,15 @@ def move(source: Path, path: Path) -> None:
 
 def touch(path: Path) -> None:
     """Have an empty file there: what it says is that it is there."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644))
     sync(path.parent)
 
 
 def sync(path: Path) -> None:
     """Have a file on the disk, or a folder's own entries: what was made, renamed and removed in it."""
-    descriptor = os.open(path, os.O_RDONLY)
+    if not POSIX and path.is_dir():
+        return  # Windows opens no folder
+    descriptor = os.open(path, TO_LOOK_AT)
     try:
         os.fsync(descriptor)
     finally:
@@ -79,9 +82,9 @@ def sync(path: Path) -> None:
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
     """Nobody else is in such a block with this ``lock`` meanwhile, in whatever process; a crash gives it back."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock_file(descriptor, wait=True)
         yield
     finally:
         os.close(descriptor)

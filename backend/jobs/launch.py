@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from backend.jobs.directory import JobDirectory
+from backend.jobs.platform import POSIX, hand_over, start_apart
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The folder that holds the ``backend`` package: where its modules are found by name."""
+TAKES_IT = "-"
+"""In place of the inherited lock's descriptor: the supervisor takes the lock over by itself."""
 
 
 def launch(
@@ -31,16 +34,16 @@ def launch(
     """
     with job.locked(wait_s) as descriptor, open(job.log_path, "ab") as log:
         first()
-        subprocess.Popen(
-            [sys.executable, "-m", "backend.jobs.supervisor", str(job.path), str(descriptor)],
+        supervisor = start_apart(
+            [sys.executable, "-m", "backend.jobs.supervisor", str(job.path), str(descriptor) if POSIX else TAKES_IT],
+            [descriptor],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=job.path,
             env=child_environment(environ or {}),
-            pass_fds=[descriptor],
-            start_new_session=True,
         )
+        hand_over(descriptor, supervisor)
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,6 @@ supervisor for it again.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from backend.jobs.directory import JobDirectory, is_job_id
 from backend.jobs.files import alone
+from backend.jobs.platform import lock_file
 
 AT_ONCE_VARIABLE = "STUDIO_RUNS_AT_ONCE"
 LOOK_S, LONGEST_LOOK_S = 0.3, 3.0
@@ -118,11 +118,8 @@ def _free_slot(home: Path, slots: int) -> int | None:
     folder = home / "slots"
     folder.mkdir(exist_ok=True)
     for number in range(slots):
-        descriptor = os.open(folder / f"{number}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        return descriptor
+        descriptor = os.open(folder / f"{number}", os.O_RDWR | os.O_CREAT, 0o644)
+        if lock_file(descriptor):
+            return descriptor
+        os.close(descriptor)
     return None

@@ -21,8 +21,16 @@ from typing import Any
 from backend.errors import MemoryKilled, ProcessCrashed, ProcessKilled, ProcessOverdue
 from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.events import JobFailed, JobStopped
+from backend.jobs.launch import TAKES_IT
 from backend.jobs.phases import SAVING
-from backend.jobs.platform import adopt_orphans, end_descendants, memory_kills, wait_unreaped
+from backend.jobs.platform import (
+    adopt_orphans,
+    end_descendants,
+    memory_kills,
+    start_in_group,
+    take_over,
+    wait_unreaped,
+)
 from backend.jobs.queue import await_turn
 
 LOG_LINES_KEPT = 20
@@ -60,12 +68,8 @@ def supervise(job: JobDirectory, lock_descriptor: int) -> None:
     if ended.is_set():  # asked for just as its turn came
         job.request_stop()
     adopt_orphans()
-    worker = subprocess.Popen(
-        [sys.executable, "-m", job.description["module"], str(job.path)],
-        stdin=subprocess.DEVNULL,
-        pass_fds=held,
-        process_group=0,
-    )
+    command = [sys.executable, "-m", job.description["module"], str(job.path)]
+    worker = start_in_group(command, held, stdin=subprocess.DEVNULL)
     watched = Watched(memory_kills())
     threading.Thread(target=watch, args=(JobDirectory(job.path), worker.pid, watched), daemon=True).start()
     wait_unreaped(worker.pid)
@@ -183,7 +187,13 @@ def last_lines(path: Path, count: int = LOG_LINES_KEPT) -> list[str]:
 
 def main() -> None:
     """Entry point of the supervisor process."""
-    supervise(JobDirectory(Path(sys.argv[1])), int(sys.argv[2]))
+    job = JobDirectory(Path(sys.argv[1]))
+    if sys.argv[2] == TAKES_IT:
+        descriptor = os.open(job.path / "lock", os.O_RDWR)
+        take_over(descriptor)
+    else:
+        descriptor = int(sys.argv[2])
+    supervise(job, descriptor)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ end the process without a word; on a card the driver refuses, which is heard, an
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import psutil
@@ -17,6 +16,7 @@ from transformers import TrainingArguments
 
 from backend.decisions import MOMENT_BYTES
 from backend.jobs.events import Noted
+from backend.jobs.platform import peak_memory
 from backend.jobs.process import JobContext
 from backend.models import shape
 from backend.training.arguments import OPTIMIZERS
@@ -39,13 +39,7 @@ def peak_bytes(device: torch.device) -> int:
     """The most memory that has been in use since this process began: on a card, what torch has taken of it."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_reserved(device))
-    info: Any = psutil.Process().memory_info()
-    if hasattr(info, "peak_wset"):  # Windows
-        return int(info.peak_wset)
-    import resource  # not there on Windows
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    return peak_memory()
 
 
 def training_bytes(model: Any, optimizer: str, *, short: bool) -> int:
