@@ -35,7 +35,7 @@ from backend.jobs import checkpoints, phases
 from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import BaselineMeasured, DataSplit, ModelDescribed, Noted, Resumed
-from backend.jobs.process import JobContext, StopRequested, run_job
+from backend.jobs.process import JobContext, StopRequested, given_supervisor, run_job
 from backend.jobs.ranks import become_several, rank_of
 from backend.machine import this_machine
 from backend.recipes import with_recipe
@@ -353,6 +353,7 @@ def divide_work(folder: str) -> None:
     become_several(
         "backend.worker",
         folder,
+        started_by=given_supervisor(),
         processes=compute.processes,
         machines=compute.machines,
         machine=compute.machine,

@@ -74,8 +74,14 @@ def hand_over(descriptor: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def take_over(descriptor: int) -> None:
-    """Hold the lock from now on that the process which started this one holds until then (`hand_over`)."""
-    while not _lock_byte(descriptor, TAKEN_OVER):
+    """Hold the lock from now on that the process which started this one holds until then (`hand_over`).
+
+    Raises ``BlockingIOError`` if somebody else has taken it over, and keeps it.
+    """
+    until = time.monotonic() + TAKEN_OVER_S
+    while not _lock_byte(descriptor, TAKEN_OVER):  # who looks, holds it for a moment
+        if time.monotonic() > until:
+            raise BlockingIOError("the lock is held by another process")
         time.sleep(LOCK_LOOK_S)
 
 
@@ -194,14 +200,21 @@ def looking(every_s: float, first_s: float, look: Callable[[], None]) -> Iterato
 # -- processes that end
 
 
-def end_with_parent() -> None:
-    """End this process when the one that started it is gone: nobody else would end it, or tell how it ended."""
-    parent = psutil.Process(os.getppid())
+def end_with_parent(started_by: int | None = None) -> None:
+    """End this process when the one that started it is gone: nobody else would end it, or tell how it ended.
+
+    Args:
+        started_by: its number, where it is known: it may be gone before this is asked for.
+    """
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # at once, and for what takes this process's place by exec too
+    parent = os.getppid()
+    if POSIX and started_by not in (None, parent):
+        os._exit(1)
+    # On Windows the number of a parent stays what it was, and in a virtual environment it is that of a go-between.
+    watched = started_by or parent
 
     def look() -> None:
-        # On Windows the number of the parent stays what it was.
-        while os.getppid() == parent.pid and parent.is_running():
+        while os.getppid() == parent if POSIX else psutil.pid_exists(watched):
             time.sleep(LOOK_S)
         os._exit(1)
 

@@ -126,6 +126,11 @@ def watch_for_silence(stacks: IO[str]) -> None:
         print(f"This process is not watched for silence: {error}.", file=sys.stderr)
 
 
+def given_supervisor() -> int | None:
+    """The number of the supervisor, which gives it to a worker as the second argument; others start without one."""
+    return int(sys.argv[2]) if len(sys.argv) > 2 else None
+
+
 def run_job(
     body: Callable[[JobContext], dict[str, Any]], translate: Callable[[Exception], StudioError] | None = None
 ) -> int:
@@ -137,7 +142,7 @@ def run_job(
     if context.rank.leads:
         context.hear_termination()
     context.write_stacks_when_silent()
-    end_with_parent()
+    end_with_parent(given_supervisor())
     try:
         result = body(context)
     except StopRequested as stop:

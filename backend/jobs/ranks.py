@@ -46,7 +46,15 @@ def rank_of(environ: Mapping[str, str]) -> Rank:
 
 
 def become_several(
-    module: str, folder: str, *, processes: int, machines: int, machine: int, rendezvous: str, threads: int
+    module: str,
+    folder: str,
+    *,
+    started_by: int | None,
+    processes: int,
+    machines: int,
+    machine: int,
+    rendezvous: str,
+    threads: int,
 ) -> NoReturn:
     """Let torchrun take the place of this process; it starts the module so many times, each on the same folder.
 
@@ -60,5 +68,5 @@ def become_several(
     environ = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     run = [sys.executable, "-m", "torch.distributed.run", *where, "--nproc-per-node", str(processes)]
     sys.stdout.flush()
-    end_with_parent()
+    end_with_parent(started_by)
     os.execve(sys.executable, [*run, "-m", module, folder], environ)

@@ -68,7 +68,7 @@ def supervise(job: JobDirectory, lock_descriptor: int) -> None:
     if ended.is_set():  # asked for just as its turn came
         job.request_stop()
     adopt_orphans()
-    command = [sys.executable, "-m", job.description["module"], str(job.path)]
+    command = [sys.executable, "-m", job.description["module"], str(job.path), str(os.getpid())]
     worker = start_in_group(command, held, stdin=subprocess.DEVNULL)
     watched = Watched(memory_kills())
     threading.Thread(target=watch, args=(JobDirectory(job.path), worker.pid, watched), daemon=True).start()

@@ -61,6 +61,19 @@ def test_a_killed_supervisor_takes_its_worker_along(home: Home, run: JobDirector
     assert RunStore(home).get(run.id).status().state is JobState.INTERRUPTED
 
 
+def test_a_worker_whose_supervisor_was_killed_before_it_looked_ends_too(home: Home) -> None:
+    """It imports for a second before it can ask to end with its parent, which by then is another process."""
+    run = start_run(home)
+    await_that(lambda: bool(processes_of(run, "backend.worker")), "the worker")
+    (supervisor,) = processes_of(run, "backend.jobs.supervisor")
+    supervisor.kill()
+    supervisor.wait(10)
+    assert not list(run.events()), "it has not looked yet"
+    await_that(lambda: run.status().state is JobState.INTERRUPTED, "the end", patience_s=5.0)
+    assert not processes_of(run, "backend.worker")
+    assert not list(run.events())
+
+
 def test_all_processes_killed_is_told_as_interrupted(home: Home, run: JobDirectory) -> None:
     for module in ("backend.jobs.supervisor", "backend.worker"):
         for process in processes_of(run, module):
