@@ -48,7 +48,7 @@ Object.assign(Studio, (() => {
           type: "scatter", mode: Studio.curveMode(run.curves[name]), name: run.name, x: run.curves[name].map(([step]) => step), y: run.curves[name].map(([, value]) => value), line: { color: c[place], width: 2 }, marker: { size: 6 },
         }));
         const loss = spread(traces) > WIDE ? { type: "log", tickformat: ".0e" } : { rangemode: "tozero" };
-        Plotly.react(box, traces, { ...Studio.chartLayout(title(name), { xTitle: words["chart.step"], y: name.includes("loss") ? loss : { tickformat: ".2f" } }), showlegend: false, height: 240 }, { ...Studio.chartOptions, displayModeBar: false });
+        Plotly.react(box, traces, { ...Studio.chartLayout(title(name), { xTitle: words["chart.step"], y: name.includes("loss") ? loss : { tickformat: ".3~f" } }), showlegend: false, height: 240 }, { ...Studio.chartOptions, displayModeBar: false });
       }
     }
     document.addEventListener("studio-theme", draw);

@@ -86,7 +86,7 @@ Object.assign(Studio, (() => {
       drawn = true;
       revision += 1; // the arrays grow in place, which Plotly would take for the same data
       act(lossBox, loss, chartLayout(words["chart.loss"], { revision, xTitle: words["chart.step"], y: { type: log ? "log" : "linear", rangemode: log ? "normal" : "tozero" } }), options);
-      act(metricBox, scores, chartLayout(words["chart.metrics"], { revision, xTitle: words["chart.step"], y: { tickformat: ".2f" }, ...baselineLines() }), options);
+      act(metricBox, scores, chartLayout(words["chart.metrics"], { revision, xTitle: words["chart.step"], y: { tickformat: ".3~f" }, ...baselineLines() }), options);
     }
     document.addEventListener("studio-theme", () => draw(true));
     new ResizeObserver(() => { if (!drawn || stale) draw(true); }).observe(lossBox);
@@ -109,7 +109,7 @@ Object.assign(Studio, (() => {
         const reached = phases.indexOf(kept ? "training" : status.phase), end = status.ended ?? now;
         phases.forEach((name, index) => {
           const item = node.children[index], over = status.state === "completed" || index < reached;
-          item.className = over ? "done" : index === reached ? (status.final ? "ended" : "current") : "";
+          item.className = over ? "done" : index === reached ? (status.final ? `ended ${status.state}` : "current") : "";
           const from = started[name], to = phases.slice(index + 1).map((next) => started[next]).find(Boolean) ?? end;
           item.querySelector("small").textContent = from && (over || index === reached) ? duration(to - from) : "";
         });
