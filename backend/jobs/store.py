@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +40,8 @@ from backend.specs import STARTER, RunSpec
 
 logger = logging.getLogger(__name__)
 WORKER_MODULE = "backend.worker"
+MOST_OPENED = 64
+"""Runs whose events are kept in memory; of another one they are read again when it is asked for."""
 NAME_LENGTH = 120
 AT_WORK = (JobState.STARTING, JobState.RUNNING, JobState.STOPPING)
 HALF_MADE_S = 3600.0
@@ -54,7 +57,8 @@ class RunStore:
         self.home = home
         self._catalogue = Catalogue(home.catalogue)
         self._trash = Trash(home.trash)
-        self._opened: dict[str, JobDirectory] = {}
+        self._opened: OrderedDict[str, JobDirectory] = OrderedDict()
+        """The runs that were asked for last: each remembers what it has read of its events."""
         self._lock = threading.Lock()
 
     def start_new(self, spec: RunSpec, request: str = "", *, environ: Mapping[str, str] | None = None) -> JobDirectory:
@@ -192,6 +196,8 @@ class RunStore:
         """
         with self._lock:
             run = self._opened.get(run_id)
+            if run is not None:
+                self._opened.move_to_end(run_id)
         if run is not None and run.path.exists():
             return run
         path = self.home.runs / run_id
@@ -366,7 +372,11 @@ class RunStore:
 
     def _remember(self, run: JobDirectory) -> JobDirectory:
         with self._lock:
-            return self._opened.setdefault(run.id, run)
+            remembered = self._opened.setdefault(run.id, run)
+            self._opened.move_to_end(run.id)
+            while len(self._opened) > MOST_OPENED:
+                self._opened.popitem(last=False)
+        return remembered
 
     def _default_name(self, spec: RunSpec) -> str:
         stem = Path(spec.data.source).stem or "run"

@@ -18,7 +18,7 @@ from backend.jobs.event_reader import EventReader
 from backend.jobs.events import Evaluated, EventLog, LossLogged, OptionsDecided, PhaseStarted, Progressed, Resumed
 from backend.jobs.points import thinned
 from backend.jobs.remarks import MOST_TAGS, Remarks, read_remarks
-from backend.jobs.store import RunStore
+from backend.jobs.store import MOST_OPENED, RunStore
 from backend.settings import Home
 from backend.specs import RunSpec
 
@@ -135,6 +135,18 @@ def test_curves_hold_what_a_later_attempt_did_again_once(home: Home) -> None:
     curves = curves_of(run)
     assert curves[TRAIN_LOSS] == [(1, 1.0), (2, 0.5), (3, 0.25)]
     assert curves[VALIDATION_LOSS] == [(1, 2.0), (2, 1.0)]
+
+
+def test_only_so_many_runs_are_kept_in_memory_and_the_others_tell_the_same(home: Home) -> None:
+    store, runs = RunStore(home), [ended_run(home, str(number)) for number in range(MOST_OPENED + 1)]
+    first = store.get(runs[0].id)
+    told = first.documents()
+    assert store.get(first.id) is first
+    for run in runs[1:]:
+        store.get(run.id)
+    assert store.get(first.id) is not first
+    assert store.get(first.id).documents() == told
+    assert store.get(runs[-1].id) is store.get(runs[-1].id)
 
 
 def test_the_time_at_work_holds_neither_waiting_nor_pauses(home: Home) -> None:
