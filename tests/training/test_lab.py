@@ -76,7 +76,7 @@ def test_lab_measures_each_way_and_tells_the_one_that_fails(workshop: Workshop) 
     assert plain["padded_tokens"] == plain["rows"] * plain["max_length"]
     assert grouped["tokens"] < grouped["padded_tokens"] < grouped["rows"] * grouped["max_length"]
     assert grouped["steps"] > 4, "steps are quick here: more than were asked for tell more"
-    assert grouped["step_seconds"] * (grouped["steps"] - 1) >= 0.99 * LEAST_S
+    assert grouped["step_seconds"] * (grouped["steps"] - 1) >= 0.9 * LEAST_S
     assert (plain["precision"], plain["trained_share"]) == ("fp32", 1)
     assert lora["trained_share"] < 1
     assert all((each or {})["peak_bytes"] > 100e6 for each in figures.values())
