@@ -15,7 +15,8 @@ from backend.settings import Home
 from backend.specs import build_spec
 from studio.i18n import words
 from tests.browser.studio_process import StudioProcess
-from tests.faults.conftest import SAMPLE, await_that
+from tests.faults.conftest import SAMPLE
+from tests.processes import until
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -32,7 +33,7 @@ def runs(studio: StudioProcess) -> list[str]:
         run = store.start_new(build_spec({**choices.model_dump(), "name": name, "training": training}))
         made.append(run)
     for run in made:
-        await_that(lambda run=run: run.status().state.is_final, "the end")  # type: ignore[misc]
+        until(lambda run=run: run.status().state.is_final, "the end")  # type: ignore[misc]
     return [run.id for run in made]
 
 
@@ -116,7 +117,7 @@ def test_a_run_that_ends_is_told_by_a_notification(open_page: OpenPage, studio: 
     page.goto(f"{studio.url}/?run={run.id}&step=train")
     page.locator(".live").get_by_role("button", name=t("train.notify"), exact=True).click()
     expect(page.locator(".live").get_by_role("button", name=t("train.notify_on"))).to_be_visible()
-    await_that(lambda: "Progressed" in {event["type"] for event in run.documents()}, "progress")
+    until(lambda: "Progressed" in {event["type"] for event in run.documents()}, "progress")
     expect(page).to_have_title(re.compile(r"^\d+ % · Studio$"))
     store.stop(run.id)
     page.wait_for_function("window.told.length > 0", timeout=60_000)

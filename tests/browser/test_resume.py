@@ -16,7 +16,8 @@ from backend.settings import Home
 from studio.i18n import words
 from tests.browser.studio_process import StudioProcess
 from tests.browser.test_story import drop, open_step
-from tests.faults.conftest import await_that, start_run
+from tests.faults.conftest import start_run
+from tests.processes import until
 from tests.training.conftest import write_table
 
 pytestmark = pytest.mark.browser
@@ -30,11 +31,11 @@ def test_double_click_starts_one_run_and_a_later_click_another(
     open_step(page, "model")
     page.locator("#train-en").dblclick()
     page.wait_for_url("**run=*")
-    await_that(lambda: bool(studio.runs()) and studio.runs()[0]["state"] == "completed", "the run's end")
+    until(lambda: bool(studio.runs()) and studio.runs()[0]["state"] == "completed", "the run's end")
     assert len(studio.runs()) == 1, "one double click, one run"
     open_step(page, "model")
     page.locator("#train-en").click()
-    await_that(lambda: len(studio.runs()) == 2, "the same settings once more")
+    until(lambda: len(studio.runs()) == 2, "the same settings once more")
 
 
 def test_waiting_run_is_cancelled_and_a_stopped_one_goes_on(
@@ -42,7 +43,7 @@ def test_waiting_run_is_cancelled_and_a_stopped_one_goes_on(
 ) -> None:
     monkeypatch.setenv(AT_ONCE_VARIABLE, "1")
     t, home = words("en"), Home(studio.home)
-    await_that(lambda: all(run["state"] == "completed" for run in studio.runs()), "an idle studio")
+    until(lambda: all(run["state"] == "completed" for run in studio.runs()), "an idle studio")
     first, second = start_run(home), start_run(home)
     waiting = open_page(f"/zh?run={second.id}&step=train", width=390, height=844)
     expect(waiting.locator(".live .state")).to_have_text(words("zh-CN")("state.queued"))
@@ -53,7 +54,7 @@ def test_waiting_run_is_cancelled_and_a_stopped_one_goes_on(
     expect(waiting.locator(".ending .banner")).to_contain_text(words("zh-CN")("train.cancelled"))
 
     page = open_page(f"/?run={first.id}&step=train")
-    await_that(lambda: len(list_checkpoints(first.path)) > 1, "checkpoints")
+    until(lambda: len(list_checkpoints(first.path)) > 1, "checkpoints")
     page.locator(".live button.stop").click()
     expect(page.locator(".live .state")).to_have_text(t("state.stopped"), timeout=60_000)
     steps = [checkpoint.step for checkpoint in list_checkpoints(first.path) if checkpoint.complete]
@@ -62,5 +63,5 @@ def test_waiting_run_is_cancelled_and_a_stopped_one_goes_on(
     expect(page.locator(".live ul.notes")).to_contain_text(t("train.resumed", step=f"{steps[0]:,}"), timeout=60_000)
     expect(page.locator(".live .state")).to_have_text(t("state.running"))
     RunStore(home).stop(first.id)
-    await_that(lambda: first.status().state is JobState.STOPPED, "the second stop")
+    until(lambda: first.status().state is JobState.STOPPED, "the second stop")
     assert first.attempt == 2

@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pytest
 from backend.jobs.directory import JobDirectory
 from backend.jobs.store import RunStore
 from backend.settings import Home
+from tests.processes import until
 
 PROJECT = Path(__file__).resolve().parents[2]
 GOOD = ("很好吃", "味道不错", "送得很快", "分量十足", "强烈推荐", "包装精美")
@@ -93,17 +92,8 @@ class Studio:
 
     def newest_run(self) -> JobDirectory:
         """The run that was started last, once it is there."""
-        wait_for(self.store.summaries)
+        until(self.store.summaries)
         return self.store.get(self.store.summaries()[0].id)
-
-
-def wait_for(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
-    """The condition's first true value."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from backend.jobs.events import LossLogged
 from studio.cli_folds import show_folds
 from studio.i18n import words
 from studio.terminal import Terminal
-from tests.cli.conftest import TIMEOUT_S, Studio, wait_for
+from tests.cli.conftest import TIMEOUT_S, Studio
+from tests.processes import until
 
 QUICK = ("--epochs", "1", "--max-length", "16")
 
@@ -53,7 +54,7 @@ def test_a_stop_ends_the_run_of_this_fold_and_begins_no_other(studio: Studio, re
     endless = ("--epochs", "1000", "--patience", "0", "--max-length", "16")
     process = studio.start("train", str(reviews), "--folds", "3", "--fold", "all", *endless, "--json")
     run = studio.newest_run()
-    wait_for(lambda: [event for event in run.events() if isinstance(event, LossLogged)])
+    until(lambda: [event for event in run.events() if isinstance(event, LossLogged)])
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 3, err

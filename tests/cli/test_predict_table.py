@@ -15,7 +15,8 @@ import pytest
 
 from backend.inference.table_predicting import KIND
 from backend.jobs.directory import JobDirectory, JobState
-from tests.cli.conftest import BAD, GOOD, Studio, Trained, wait_for, write_reviews
+from tests.cli.conftest import BAD, GOOD, Studio, Trained, write_reviews
+from tests.processes import until
 
 NEW = """编号,review,label
 7,非常难吃，已经凉了,0
@@ -142,8 +143,8 @@ def test_ctrl_c_stops_it_and_leaves_no_half_file(trained: Trained, tmp_path: Pat
     table, out = write_reviews(tmp_path / "long.csv", rows=200_000), tmp_path / "out.csv"
     process = trained.studio.start("predict", trained.id, "--file", str(table), "--out", str(out), "--json")
     known = {job.id for job in jobs_of(trained.studio)}
-    job = wait_for(lambda: next((job for job in jobs_of(trained.studio) if job.id not in known), None))
-    wait_for(lambda: job.status().phase == "predicting" and job.status().progress)
+    job = until(lambda: next((job for job in jobs_of(trained.studio) if job.id not in known), None))
+    until(lambda: job.status().phase == "predicting" and job.status().progress)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     written, _said = process.communicate(timeout=60)

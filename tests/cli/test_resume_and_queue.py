@@ -8,8 +8,8 @@ from pathlib import Path
 from backend.jobs.checkpoints import list_checkpoints
 from backend.jobs.directory import JobDirectory, JobState
 from studio.terminal import REFUSED, STOPPED
-from tests.cli.conftest import Studio, wait_for, write_reviews
-from tests.faults.conftest import processes_of
+from tests.cli.conftest import Studio, write_reviews
+from tests.processes import SUPERVISOR, processes_of, until
 
 FLAGS = ("--epochs", "25", "--batch-size", "16", "--evaluations", "2")
 
@@ -21,24 +21,24 @@ def begun(studio: Studio, process_count: int) -> list[JobDirectory]:
         runs = [studio.store.get(summary.id) for summary in studio.store.summaries()]
         return runs if len(runs) == process_count else []
 
-    return sorted(wait_for(found), key=lambda run: float(run.description["created"]))
+    return sorted(until(found), key=lambda run: float(run.description["created"]))
 
 
 def test_a_stopped_run_is_resumed_and_what_waits_is_listed_moved_and_cancelled(studio: Studio, tmp_path: Path) -> None:
     table = write_reviews(tmp_path / "reviews.csv")
     first = studio.start("train", str(table), *FLAGS, "--name", "first")
     (run,) = begun(studio, 1)
-    assert wait_for(lambda: len(list_checkpoints(run.path)) > 1)
+    assert until(lambda: len(list_checkpoints(run.path)) > 1)
 
     second = studio.start("train", str(table), *FLAGS, "--name", "second")
     waits = begun(studio, 2)[1]
-    (waiter,) = wait_for(lambda: processes_of(waits, "backend.jobs.supervisor"))
+    (waiter,) = until(lambda: processes_of(waits, SUPERVISOR))
     waiter.kill()
     waiter.wait(5)
-    assert wait_for(lambda: waits.is_alive), "who waits for it in a terminal has it wait again"
+    assert until(lambda: waits.is_alive), "who waits for it in a terminal has it wait again"
     third = studio.start("train", str(table), *FLAGS, "--name", "third")
     begun(studio, 3)
-    assert wait_for(lambda: len(studio.store.queued()) == 2)
+    assert until(lambda: len(studio.store.queued()) == 2)
     assert [each["name"] for each in studio.document("queue")] == ["second", "third"]
     assert [each["name"] for each in studio.document("queue", "third")] == ["third", "second"]
     assert "second" in studio.run("queue", "third", "--to", "2", "--lang", "zh-CN").stdout

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
 from rich.console import Console
 
@@ -18,7 +16,8 @@ from studio.cli_progress import LineWatcher, LiveWatcher
 from studio.cli_train import show_end
 from studio.i18n import words
 from studio.terminal import Terminal
-from tests.cli.conftest import TIMEOUT_S, Studio, Trained, wait_for
+from tests.cli.conftest import TIMEOUT_S, Studio, Trained
+from tests.processes import WORKER, kill, processes_of, until
 
 ENDLESS = ("--epochs", "1000", "--patience", "0", "--max-length", "16")
 SHAPE = {"run", "state", "task", "labels", "metrics", "baselines", "model", "examples_per_second", "seconds"}
@@ -75,7 +74,7 @@ def _losses(run: JobDirectory) -> list[LossLogged]:
 def test_a_run_is_seen_live_from_outside_and_stopped_by_another_command(studio: Studio, reviews: Path) -> None:
     process = studio.start("train", str(reviews), *ENDLESS, "--json")
     run = studio.newest_run()
-    wait_for(lambda: _losses(run))
+    until(lambda: _losses(run))
     summary = studio.store.summaries()[0]
     assert summary.state is JobState.RUNNING
     assert summary.phase == "training"
@@ -92,7 +91,7 @@ def test_a_run_is_seen_live_from_outside_and_stopped_by_another_command(studio: 
 def _begun(studio: Studio) -> JobDirectory:
     """The newest run, once its worker is at work."""
     run = studio.newest_run()
-    wait_for(lambda: run.status().phase)
+    until(lambda: run.status().phase)
     return run
 
 
@@ -110,38 +109,32 @@ def test_ctrl_c_stops_the_run_and_says_so(studio: Studio, reviews: Path) -> None
 def test_ctrl_c_twice_leaves_without_waiting(studio: Studio, reviews: Path) -> None:
     process = studio.start("train", str(reviews), *ENDLESS, "--json")
     run = _begun(studio)
-    worker = _worker_of(run)
-    os.kill(worker, signal.SIGSTOP)  # so that it cannot hear the stop before the second Ctrl-C
+    (worker,) = processes_of(run, WORKER)
+    worker.suspend()  # so that it cannot hear the stop before the second Ctrl-C
     try:
         process.send_signal(signal.SIGINT)
-        wait_for(lambda: run.stop_requested)
+        until(lambda: run.stop_requested)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=TIMEOUT_S)
     finally:
-        os.kill(worker, signal.SIGCONT)
+        worker.resume()
     assert process.returncode == 130, err
     assert json.loads(out)["state"] == "stopping"
     assert f"python -m studio show {run.id}" in err
-    assert wait_for(lambda: run.status().state.is_final)
+    assert until(lambda: run.status().state.is_final)
     assert run.status().state is JobState.STOPPED
 
 
 def test_a_killed_worker_ends_the_command_as_interrupted(studio: Studio, reviews: Path) -> None:
     process = studio.start("train", str(reviews), *ENDLESS, "--json")
     run = _begun(studio)
-    os.kill(_worker_of(run), signal.SIGKILL)
+    kill(run, WORKER)
     out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 4, err
     document = json.loads(out)
     assert document["state"] == "interrupted"
     assert document["error"]["code"] == "run.killed"
     assert document["error"]["facts"] == {"signal": "SIGKILL"}
-
-
-def _worker_of(run: JobDirectory) -> int:
-    command = ["-m", "backend.worker", str(run.path)]
-    [found] = [p.pid for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == command]
-    return found
 
 
 def test_a_closed_terminal_leaves_the_run_alive(studio: Studio, reviews: Path) -> None:
@@ -153,7 +146,7 @@ def test_a_closed_terminal_leaves_the_run_alive(studio: Studio, reviews: Path) -
     assert run.is_alive
     assert not run.stop_requested
     run.request_stop()
-    assert wait_for(lambda: run.status().state.is_final)
+    assert until(lambda: run.status().state.is_final)
     assert run.status().state is JobState.STOPPED
 
 

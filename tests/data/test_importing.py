@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -32,6 +30,7 @@ from backend.jobs.events import PhaseStarted, Progressed
 from backend.jobs.launch import launch
 from backend.settings import Home
 from backend.specs import Choices, DataSpec
+from tests.processes import processes_of, until
 
 WAIT_S = 60
 
@@ -47,20 +46,10 @@ def imported(home: Home, source: Path, name: str | None = None) -> str:
     return datasets.dataset_of(job)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def worker_of(job: JobDirectory) -> psutil.Process:
     """The importing process itself, not its supervisor."""
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if datasets.IMPORTER_MODULE in line and str(job.path) in line:
-            return process
-    raise AssertionError("the import has no process")
+    (found,) = processes_of(job, datasets.IMPORTER_MODULE)
+    return found
 
 
 @pytest.fixture

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from backend.data.choices import first_choices
@@ -18,6 +16,7 @@ from backend.jobs.events import PhaseStarted
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import build_spec
+from tests.processes import kill, until
 
 SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "samples" / "support_tickets_en.csv"
 PATIENCE_S = 120.0
@@ -66,18 +65,10 @@ def start_run(home: Home, epochs: int = 500) -> JobDirectory:
     return store.start_new(build_spec({**choices.model_dump(), "training": {"epochs": epochs}}))
 
 
-def await_that(found: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
-    """Wait until it is so."""
-    deadline = time.monotonic() + patience_s
-    while not found():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        time.sleep(0.1)
-
-
 def await_phase(run: JobDirectory, phase: str) -> None:
     """Wait until the run has come to the phase."""
     # Told by its events: a short phase may be over before anybody looks.
-    await_that(lambda: phase in _entered(run) or run.status().state.is_final, phase)
+    until(lambda: phase in _entered(run) or run.status().state.is_final, phase)
     assert run.status().state is JobState.RUNNING
 
 
@@ -85,19 +76,7 @@ def _entered(run: JobDirectory) -> set[str]:
     return {event.phase for event in run.events() if isinstance(event, PhaseStarted)}
 
 
-def processes_of(job: JobDirectory, module: str) -> list[psutil.Process]:
-    """The processes of the job that run ``module``."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if module in command and str(job.path) in command:
-            found.append(process)
-    return found
-
-
 def kill_all(home: Home) -> None:
     """End whatever is left of a home's runs."""
     for path in home.runs.iterdir():
-        for module in ("backend.jobs.supervisor", "backend.worker"):
-            for process in processes_of(JobDirectory(path), module):
-                process.kill()
+        kill(JobDirectory(path))

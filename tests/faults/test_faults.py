@@ -22,7 +22,8 @@ from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec
 from tests.browser.studio_process import PROJECT, StudioProcess
-from tests.faults.conftest import PATIENCE_S, SAMPLE, SmallDisk, await_phase, await_that, processes_of, start_run
+from tests.faults.conftest import PATIENCE_S, SAMPLE, SmallDisk, await_phase, start_run
+from tests.processes import SUPERVISOR, WORKER, kill, processes_of, until
 
 INNOCENT = 100
 
@@ -35,15 +36,13 @@ def run(home: Home) -> Iterator[JobDirectory]:
         await_phase(started, "reading")
         yield started
     finally:
-        for module in ("backend.jobs.supervisor", "backend.worker"):
-            for process in processes_of(started, module):
-                process.kill()
+        kill(started)
 
 
 def test_a_killed_worker_leaves_an_interrupted_run_that_says_so(home: Home, run: JobDirectory) -> None:
-    (worker,) = processes_of(run, "backend.worker")
+    (worker,) = processes_of(run, WORKER)
     worker.kill()
-    await_that(lambda: run.status().state.is_final, "the end")
+    until(lambda: run.status().state.is_final, "the end")
     status = run.status()
     assert status.state is JobState.INTERRUPTED
     assert status.error is not None
@@ -53,30 +52,28 @@ def test_a_killed_worker_leaves_an_interrupted_run_that_says_so(home: Home, run:
 
 
 def test_a_killed_supervisor_takes_its_worker_along(home: Home, run: JobDirectory) -> None:
-    (supervisor,) = processes_of(run, "backend.jobs.supervisor")
+    (supervisor,) = processes_of(run, SUPERVISOR)
     supervisor.kill()
     supervisor.wait(10)
-    await_that(lambda: run.status().state is JobState.INTERRUPTED, "the end", patience_s=5.0)
-    assert not processes_of(run, "backend.worker")
+    until(lambda: run.status().state is JobState.INTERRUPTED, "the end", patience_s=5.0)
+    assert not processes_of(run, WORKER)
     assert RunStore(home).get(run.id).status().state is JobState.INTERRUPTED
 
 
 def test_a_worker_whose_supervisor_was_killed_before_it_looked_ends_too(home: Home) -> None:
     """It imports for a second before it can ask to end with its parent, which by then is another process."""
     run = start_run(home)
-    await_that(lambda: bool(processes_of(run, "backend.worker")), "the worker")
-    (supervisor,) = processes_of(run, "backend.jobs.supervisor")
+    until(lambda: bool(processes_of(run, WORKER)), "the worker")
+    (supervisor,) = processes_of(run, SUPERVISOR)
     supervisor.kill()
     supervisor.wait(10)
-    await_that(lambda: run.status().state is JobState.INTERRUPTED, "the end", patience_s=5.0)
-    assert not processes_of(run, "backend.worker")
+    until(lambda: run.status().state is JobState.INTERRUPTED, "the end", patience_s=5.0)
+    assert not processes_of(run, WORKER)
 
 
 def test_all_processes_killed_is_told_as_interrupted(home: Home, run: JobDirectory) -> None:
-    for module in ("backend.jobs.supervisor", "backend.worker"):
-        for process in processes_of(run, module):
-            process.kill()
-    await_that(lambda: run.status().state.is_final, "the end")
+    kill(run)
+    until(lambda: run.status().state.is_final, "the end")
     (summary,) = RunStore(home).summaries()
     assert summary.state is JobState.INTERRUPTED
     RunStore(home).delete(run.id)
@@ -92,7 +89,7 @@ def test_a_killed_studio_comes_back_to_the_run_as_it_is(home: Home, run: JobDire
         assert [entry["state"] for entry in again.runs()] == ["running"]
         assert httpx.delete(f"{again.url}/api/runs/{run.id}").status_code == 409
         assert httpx.post(f"{again.url}/api/runs/{run.id}/stop").status_code == 200
-        await_that(lambda: again.runs()[0]["state"] == "stopped", "the stop")
+        until(lambda: again.runs()[0]["state"] == "stopped", "the stop")
     finally:
         again.close()
 
@@ -102,7 +99,7 @@ def test_a_full_disk_ends_a_training_in_words_and_the_studio_goes_on(small_disk:
     run = start_run(home)
     await_phase(run, "training")
     small_disk.fill()
-    await_that(lambda: run.status().state.is_final, "the end")
+    until(lambda: run.status().state.is_final, "the end")
     status = run.status()
     assert status.state is JobState.FAILED
     assert status.error is not None
@@ -125,16 +122,16 @@ def test_a_disk_filled_to_any_level_keeps_what_was_saved(small_disk: SmallDisk, 
     run, store = start_run(home), RunStore(home)
     ends: Counter[JobState] = Counter()
     for level in range(levels):
-        await_that(lambda: len(list_checkpoints(run.path)) > 1, "checkpoints")
+        until(lambda: len(list_checkpoints(run.path)) > 1, "checkpoints")
         before = list_checkpoints(run.path)[-1]
         # From nothing to more than one checkpoint takes: the disk is full in another file of it each time.
         small_disk.fill(leave=round(1.2 * before.bytes * level / max(1, levels - 1)))
         with suppress(AssertionError):  # where there is room enough it goes on
-            await_that(lambda: run.status().state.is_final, "the end", patience_s=10.0)
+            until(lambda: run.status().state.is_final, "the end", patience_s=10.0)
         (summary,) = store.summaries()
         assert summary.state is run.status().state
         store.stop(run.id)
-        await_that(lambda: run.status().state.is_final, "the stop")
+        until(lambda: run.status().state.is_final, "the stop")
         status = run.status()
         ends[status.state] += 1
         assert status.error is None or status.error.code == "run.disk_full", status.error
@@ -147,7 +144,7 @@ def test_a_disk_filled_to_any_level_keeps_what_was_saved(small_disk: SmallDisk, 
         store.resume(run.id)
     assert ends[JobState.FAILED], "no level was low enough"
     store.stop(run.id)
-    await_that(lambda: run.status().state.is_final, "the last stop")
+    until(lambda: run.status().state.is_final, "the last stop")
 
 
 def test_processes_that_look_like_a_runs_own_are_never_signalled(home: Home, run: JobDirectory) -> None:
@@ -163,18 +160,18 @@ def test_processes_that_look_like_a_runs_own_are_never_signalled(home: Home, run
     try:
         store = RunStore(home)
         store.stop(run.id)
-        await_that(lambda: run.status().state.is_final, "the stop")
+        until(lambda: run.status().state.is_final, "the stop")
         store.resume(run.id)
-        await_that(lambda: run.status().state is JobState.RUNNING, "the second attempt")
+        until(lambda: run.status().state is JobState.RUNNING, "the second attempt")
         for module in modules:
             for process in processes_of(run, module):
                 if process.pid not in {each.pid for each in innocent}:
                     process.kill()
-        await_that(lambda: run.status().state is JobState.INTERRUPTED, "the end", patience_s=10.0)
+        until(lambda: run.status().state is JobState.INTERRUPTED, "the end", patience_s=10.0)
         store.stop(run.id)
         store.resume(run.id)
         store.stop(run.id)
-        await_that(lambda: run.status().state.is_final, "the last stop")
+        until(lambda: run.status().state.is_final, "the last stop")
         store.delete(run.id)
         store.empty_trash()
         assert [process.poll() for process in innocent] == [None] * INNOCENT

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -22,7 +21,8 @@ from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, Resumed
 from backend.jobs.store import RunStore, read_report
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec
-from tests.faults.conftest import PATIENCE_S, await_that, processes_of
+from tests.faults.conftest import PATIENCE_S
+from tests.processes import WORKER, kill, processes_of, until
 from tests.tiny_models import make_tiny
 from tests.training.conftest import write_table
 
@@ -53,7 +53,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunStore, RunSpec]:
 
 def ended(run: JobDirectory) -> JobDirectory:
     """The run when it has ended."""
-    await_that(lambda: run.status().state.is_final, "the end")
+    until(lambda: run.status().state.is_final, "the end")
     return run
 
 
@@ -92,7 +92,7 @@ def kill_worker(run: JobDirectory, draw: random.Random, *, in_a_save: bool) -> N
         if saving.exists() if in_a_save else time.monotonic() > moment:
             break
         time.sleep(0.001)
-    for worker in processes_of(run, "backend.worker"):
+    for worker in processes_of(run, WORKER):
         worker.kill()
     ended(run)
 
@@ -151,7 +151,7 @@ def test_stop_and_resume_change_nothing(shop: tuple[RunStore, RunSpec], values: 
     store, spec = shop
     runs = [store.start_new(spec.replaced(**values), environ=ONE_THREAD) for _ in range(2)]
     stopped, untouched = runs
-    await_that(lambda: len([e for e in stopped.events() if isinstance(e, LossLogged)]) > 8, "some steps")
+    until(lambda: len([e for e in stopped.events() if isinstance(e, LossLogged)]) > 8, "some steps")
     store.stop(stopped.id)
     assert ended(stopped).status().state is JobState.STOPPED, stopped.log_path.read_text()[-2000:]
     step = list_checkpoints(stopped.path)[-1].step
@@ -168,7 +168,7 @@ def halted(shop: tuple[RunStore, RunSpec]) -> JobDirectory:
     """A stopped run with three checkpoints."""
     store, spec = shop
     run = store.start_new(spec, environ=ONE_THREAD)
-    await_that(lambda: len([e for e in run.events() if isinstance(e, CheckpointSaved)]) > 4, "checkpoints")
+    until(lambda: len([e for e in run.events() if isinstance(e, CheckpointSaved)]) > 4, "checkpoints")
     store.stop(run.id)
     return ended(run)
 
@@ -203,7 +203,7 @@ def test_every_damage_of_a_checkpoint_is_seen_and_the_one_before_taken(copied: P
 def test_a_damaged_checkpoint_is_named_and_the_run_goes_on_from_the_one_before(shop: tuple[RunStore, RunSpec]) -> None:
     store, spec = shop
     run = store.start_new(spec)
-    await_that(lambda: len([e for e in run.events() if isinstance(e, CheckpointSaved)]) > 3, "checkpoints")
+    until(lambda: len([e for e in run.events() if isinstance(e, CheckpointSaved)]) > 3, "checkpoints")
     store.stop(run.id)
     ended(run)
     *_, before, newest = list_checkpoints(run.path)
@@ -218,7 +218,7 @@ def test_a_damaged_checkpoint_is_named_and_the_run_goes_on_from_the_one_before(s
 def test_other_data_than_a_checkpoint_has_learned_from_is_refused(shop: tuple[RunStore, RunSpec]) -> None:
     store, spec = shop
     run = store.start_new(spec)
-    await_that(lambda: any(isinstance(e, CheckpointSaved) for e in run.events()), "a checkpoint")
+    until(lambda: any(isinstance(e, CheckpointSaved) for e in run.events()), "a checkpoint")
     store.stop(run.id)
     ended(run)
     table = store.home.datasets / spec.data.dataset / "table.parquet"
@@ -240,16 +240,9 @@ def test_other_data_than_a_checkpoint_has_learned_from_is_refused(shop: tuple[Ru
 def test_no_process_is_left_when_everything_is_killed_and_resumed(shop: tuple[RunStore, RunSpec]) -> None:
     store, spec = shop
     run = store.start_new(spec)
-    await_that(lambda: any(isinstance(e, CheckpointSaved) for e in run.events()), "a checkpoint")
-    for module in ("backend.jobs.supervisor", "backend.worker"):
-        for process in processes_of(run, module):
-            process.kill()
+    until(lambda: any(isinstance(e, CheckpointSaved) for e in run.events()), "a checkpoint")
+    kill(run)
     ended(run)
     store.resume(run.id)
     assert ended(run).status().state is JobState.COMPLETED
-
-    def left() -> list[psutil.Process]:
-        # One that has ended and waits for its parent to look has no command line any more.
-        return [p for p in psutil.process_iter(["cmdline"]) if str(run.path) in (p.info["cmdline"] or [])]
-
-    await_that(lambda: not left(), "the end of all processes", 5.0)
+    until(lambda: not processes_of(run), "the end of all processes", 5.0)

@@ -18,18 +18,14 @@ from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec
 from tests.browser.studio_process import StudioProcess
-from tests.faults.conftest import await_phase, await_that, processes_of, start_run
+from tests.faults.conftest import await_phase, start_run
+from tests.processes import SUPERVISOR, WORKER, processes_of, until
 
 pytestmark = pytest.mark.soak
 SUPERVISORS_KILLED, STOPS, STUDIOS_KILLED = 50, 100, 100
 LEFT_S, STOPPED_S, TOLD_S = 5.0, 35.0, 5.0
 CLIENTS, WATCHED_S, ALONE_S = 50, 600.0, 180.0
 TINY_RUNS, SETTLED_RUNS, FEW = 500, 20, 5
-
-
-def alive_in(run: JobDirectory) -> list[psutil.Process]:
-    """Every living process that names the run's folder."""
-    return [p for p in psutil.process_iter(["cmdline"]) if str(run.path) in (p.info["cmdline"] or [])]
 
 
 @pytest.mark.timeout(3600)
@@ -39,15 +35,15 @@ def test_fifty_killed_supervisors_leave_no_process(home: Home) -> None:
     for number in range(SUPERVISORS_KILLED):
         await_phase(run, "reading")
         time.sleep(random.Random(number).uniform(0, 2))
-        for supervisor in processes_of(run, "backend.jobs.supervisor"):
+        for supervisor in processes_of(run, SUPERVISOR):
             supervisor.kill()
-        await_that(lambda run=run: not alive_in(run), "the end of all processes", LEFT_S)  # type: ignore[misc]
+        until(lambda run=run: not processes_of(run), "the end of all processes", LEFT_S)  # type: ignore[misc]
         # A process that ends has lost its command line some moments before it lets its lock go.
-        await_that(lambda run=run: run.status().state is JobState.INTERRUPTED, "the state", LEFT_S)  # type: ignore[misc]
+        until(lambda run=run: run.status().state is JobState.INTERRUPTED, "the state", LEFT_S)  # type: ignore[misc]
         RunStore(home).delete(run.id)
         run = RunStore(home).start_new(spec)
     RunStore(home).stop(run.id)
-    await_that(lambda: run.status().state.is_final, "the last one's end")
+    until(lambda: run.status().state.is_final, "the last one's end")
 
 
 @pytest.mark.timeout(7200)
@@ -61,9 +57,9 @@ def test_a_hundred_stops_at_random_moments_end_in_time(home: Home) -> None:
         time.sleep(draw.uniform(0, 8))
         asked = time.monotonic()
         RunStore(home).stop(run.id)
-        await_that(lambda run=run: run.status().state.is_final, "the stop", STOPPED_S)  # type: ignore[misc]
+        until(lambda run=run: run.status().state.is_final, "the stop", STOPPED_S)  # type: ignore[misc]
         assert time.monotonic() - asked < STOPPED_S
-        await_that(lambda run=run: not alive_in(run), "the end of all processes", LEFT_S)  # type: ignore[misc]
+        until(lambda run=run: not processes_of(run), "the end of all processes", LEFT_S)  # type: ignore[misc]
         ends[run.status().state] += 1
         kept = run.status().kept
         assert (kept is None) != (run.path / "model" / "model.safetensors").exists(), "what is kept is there"
@@ -71,7 +67,7 @@ def test_a_hundred_stops_at_random_moments_end_in_time(home: Home) -> None:
         runs.append(RunStore(home).start_new(spec))
     assert set(ends) == {JobState.STOPPED}, ends
     RunStore(home).stop(runs[-1].id)
-    await_that(lambda: runs[-1].status().state.is_final, "the last one's end")
+    until(lambda: runs[-1].status().state.is_final, "the last one's end")
 
 
 @pytest.mark.timeout(7200)
@@ -93,10 +89,10 @@ def test_a_studio_killed_a_hundred_times_tells_the_state_as_it_is(home: Home) ->
             assert now > steps, "training went on"
             steps = now
         assert max(waits) < TOLD_S
-        assert len(processes_of(run, "backend.worker")) == 1
+        assert len(processes_of(run, WORKER)) == 1
     finally:
         RunStore(home).stop(run.id)
-    await_that(lambda: run.status().state.is_final, "the stop")
+    until(lambda: run.status().state.is_final, "the stop")
     assert run.status().state is JobState.STOPPED
 
 
@@ -160,7 +156,7 @@ def test_many_runs_one_after_the_other_leave_nothing_in_the_studio(home: Home) -
         return process.num_fds(), process.num_threads(), len(zombies), studio.resident_bytes()
 
     try:
-        await_that(lambda: first.status().state.is_final, "the first one")
+        until(lambda: first.status().state.is_final, "the first one")
         before = None
         for number in range(TINY_RUNS):
             run = store.start_new(spec.replaced(name=f"run {number}", training__epochs=1, training__max_steps=2))

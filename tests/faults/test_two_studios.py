@@ -13,7 +13,8 @@ from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec
 from tests.browser.studio_process import StudioProcess
-from tests.faults.conftest import await_phase, await_that, processes_of, start_run
+from tests.faults.conftest import await_phase, start_run
+from tests.processes import WORKER, processes_of, until
 
 
 @pytest.fixture
@@ -52,9 +53,9 @@ def test_two_studios_tell_the_same_and_do_nothing_twice(
     assert told(first)[run.id] == ("running", "by the second")
 
     assert both(studios, lambda studio: httpx.post(f"{studio.url}/api/runs/{run.id}/stop")) == [200, 200]
-    await_that(lambda: run.status().state is JobState.STOPPED, "the stop")
+    until(lambda: run.status().state is JobState.STOPPED, "the stop")
     await_phase(waiting, "training")
-    assert len(processes_of(waiting, "backend.worker")) == 1, "it was waited for by both, and started once"
+    assert len(processes_of(waiting, WORKER)) == 1, "it was waited for by both, and started once"
 
     codes = both(studios, lambda studio: httpx.post(f"{studio.url}/api/runs/{run.id}/resume", timeout=30))
     assert 200 in codes
@@ -63,10 +64,10 @@ def test_two_studios_tell_the_same_and_do_nothing_twice(
 
     first.kill()
     httpx.post(f"{second.url}/api/runs/{waiting.id}/stop").raise_for_status()
-    await_that(lambda: waiting.status().state is JobState.STOPPED, "the stop by the one that is left")
-    await_that(lambda: run.status().state is JobState.RUNNING, "the second attempt")
-    await_that(lambda: bool(processes_of(run, "backend.worker")), "its worker")
-    assert len(processes_of(run, "backend.worker")) == 1
+    until(lambda: waiting.status().state is JobState.STOPPED, "the stop by the one that is left")
+    until(lambda: run.status().state is JobState.RUNNING, "the second attempt")
+    until(lambda: bool(processes_of(run, WORKER)), "its worker")
+    assert len(processes_of(run, WORKER)) == 1
     httpx.delete(f"{second.url}/api/runs/{waiting.id}").raise_for_status()
 
     third = StudioProcess(home.path)
@@ -75,4 +76,4 @@ def test_two_studios_tell_the_same_and_do_nothing_twice(
         assert set(told(third)) == {run.id}
     finally:
         third.close()
-    await_that(lambda: run.status().state is JobState.STOPPED, "the end of what is left")
+    until(lambda: run.status().state is JobState.STOPPED, "the end of what is left")

@@ -157,6 +157,7 @@ def test_a_worker_that_leaves_waits_for_no_thread(tmp_path: Path) -> None:
 def test_a_job_that_is_silent_for_long_tells_where_its_threads_are(tmp_path: Path) -> None:
     code = """
 import backend.jobs.process as process
+from tests.processes import WORKER
 process.SILENT_S = 0.3
 context.progress(1, 2)
 time.sleep(1.5)

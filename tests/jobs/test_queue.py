@@ -19,7 +19,8 @@ from backend.jobs.launch import launch
 from backend.jobs.store import RunStore, names_ahead
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec
-from tests.faults.conftest import PATIENCE_S, SAMPLE, await_that, kill_all, processes_of
+from tests.faults.conftest import PATIENCE_S, SAMPLE, kill_all
+from tests.processes import SUPERVISOR, processes_of, until
 
 CLIENTS = 50
 
@@ -46,7 +47,7 @@ def started(store: RunStore, spec: RunSpec, count: int) -> list[JobDirectory]:
     for number in range(count):
         run = store.start_new(spec.replaced(name=f"run {number}"))
         runs.append(run)
-        await_that(lambda: runs[0].status().state is not JobState.QUEUED, "the first one's turn")
+        until(lambda: runs[0].status().state is not JobState.QUEUED, "the first one's turn")
     return runs
 
 
@@ -57,8 +58,8 @@ def states(runs: list[JobDirectory]) -> list[str]:
 
 def lose_waiter(run: JobDirectory, how: signal.Signals = signal.SIGKILL) -> None:
     """End the process in which a run waits."""
-    await_that(lambda: bool(processes_of(run, "backend.jobs.supervisor")), "the waiter")
-    for process in processes_of(run, "backend.jobs.supervisor"):
+    until(lambda: bool(processes_of(run, SUPERVISOR)), "the waiter")
+    for process in processes_of(run, SUPERVISOR):
         process.send_signal(how)
         process.wait(5)
 
@@ -80,14 +81,14 @@ def test_runs_wait_for_their_turn_and_can_be_moved_and_cancelled(store: RunStore
         store.delete(second.id)
 
     store.stop(second.id)
-    await_that(lambda: second.status().state.is_final, "the cancelling")
+    until(lambda: second.status().state.is_final, "the cancelling")
     assert second.status().state is JobState.CANCELLED
     assert not second.events_path.exists(), "it has never begun"
     with pytest.raises(RunNotResumable):
         store.resume(second.id)
 
     store.stop(first.id)
-    await_that(lambda: third.status().state is not JobState.QUEUED, "the next one's turn")
+    until(lambda: third.status().state is not JobState.QUEUED, "the next one's turn")
     assert states([first, third, fourth])[::2] == ["stopped", "queued"]
 
 
@@ -97,10 +98,10 @@ def test_a_lost_waiter_keeps_its_place_and_waits_again(store: RunStore, spec: Ru
     assert second.status().state is JobState.QUEUED, "an accepted run is not lost"
     fresh = RunStore(store.home)
     fresh.revive()
-    await_that(lambda: second.is_alive, "the new waiter")
+    until(lambda: second.is_alive, "the new waiter")
     assert [run.id for run in fresh.queued()] == [second.id, third.id]
     store.stop(first.id)
-    await_that(lambda: second.status().state is not JobState.QUEUED, "its turn")
+    until(lambda: second.status().state is not JobState.QUEUED, "its turn")
     assert third.status().state is JobState.QUEUED
 
 
@@ -108,7 +109,7 @@ def test_a_dead_waiter_holds_up_nobody_and_is_cancelled_at_once(store: RunStore,
     first, second, third = started(store, spec, 3)
     lose_waiter(second)
     store.stop(first.id)
-    await_that(lambda: third.status().state is not JobState.QUEUED, "the turn of the one behind it")
+    until(lambda: third.status().state is not JobState.QUEUED, "the turn of the one behind it")
     store.stop(second.id)
     assert second.status().state is JobState.CANCELLED
 
@@ -131,7 +132,7 @@ def test_many_clients_with_one_request_start_one_run(store: RunStore, spec: RunS
 def test_one_of_many_who_resume_at_once_does(store: RunStore, spec: RunSpec) -> None:
     (run,) = started(store, spec, 1)
     store.stop(run.id)
-    await_that(lambda: run.status().state.is_final, "the stop")
+    until(lambda: run.status().state.is_final, "the stop")
     with pytest.raises(CheckpointMissing):
         store.resume(run.id, step=123456)
 
@@ -146,7 +147,7 @@ def test_one_of_many_who_resume_at_once_does(store: RunStore, spec: RunSpec) -> 
         assert sum(pool.map(resumed, range(10))) == 1
     assert JobDirectory(run.path).attempt == 2
     store.stop(run.id)
-    await_that(lambda: run.status().state.is_final, "the second stop")
+    until(lambda: run.status().state.is_final, "the second stop")
     assert run.status().state is JobState.STOPPED
 
 
@@ -156,7 +157,7 @@ def test_a_run_that_was_cancelled_is_not_begun_by_who_thought_that_it_waits(stor
     store.stop(second.id)
     assert second.status().state is JobState.CANCELLED
     launch(second)
-    await_that(lambda: not second.is_alive, "its end")
+    until(lambda: not second.is_alive, "its end")
     assert second.status().state is JobState.CANCELLED
     assert not second.events_path.exists()
 
@@ -164,16 +165,16 @@ def test_a_run_that_was_cancelled_is_not_begun_by_who_thought_that_it_waits(stor
 def test_what_an_attempt_tells_is_read_past_one_that_never_began(store: RunStore, spec: RunSpec) -> None:
     first, second = started(store, spec, 2)
     store.stop(first.id)
-    await_that(lambda: second.status().state is JobState.RUNNING, "the second one's turn")
+    until(lambda: second.status().state is JobState.RUNNING, "the second one's turn")
     store.resume(first.id)
     store.stop(first.id)
-    await_that(lambda: first.status().state.is_final, "the cancelling")
+    until(lambda: first.status().state.is_final, "the cancelling")
     assert not first.events_path.exists()
     store.stop(second.id)
     store.resume(first.id)
-    await_that(lambda: first.status().state is JobState.RUNNING, "its third attempt")
+    until(lambda: first.status().state is JobState.RUNNING, "its third attempt")
     store.stop(first.id)
-    await_that(lambda: first.status().state.is_final, "the stop")
+    until(lambda: first.status().state.is_final, "the stop")
     status = JobDirectory(first.path).status()
     assert (status.attempt, status.state, status.error) == (3, JobState.STOPPED, None)
 
@@ -181,12 +182,12 @@ def test_what_an_attempt_tells_is_read_past_one_that_never_began(store: RunStore
 def test_further_attempt_that_was_cancelled_leaves_what_was(store: RunStore, spec: RunSpec) -> None:
     first, second = started(store, spec, 2)
     store.stop(first.id)
-    await_that(lambda: second.status().state is not JobState.QUEUED, "the second one's turn")
+    until(lambda: second.status().state is not JobState.QUEUED, "the second one's turn")
     kept = first.status()
     store.resume(first.id)
     assert first.status().state is JobState.QUEUED
     store.stop(first.id)
-    await_that(lambda: first.status().state.is_final, "the cancelling")
+    until(lambda: first.status().state.is_final, "the cancelling")
     assert (first.status().state, first.status().kept) == (JobState.STOPPED, kept.kept)
 
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import csv
 import random
-import signal
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from backend.data.datasets import dataset_of, samples, start_import, wait
@@ -22,6 +18,7 @@ from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec
 from backend.worker import train
+from tests.processes import SUPERVISOR, WORKER, kill, processes_of, until
 from tests.tiny_models import make_tiny
 
 GOOD = ("fast delivery", "tasty and hot", "friendly rider", "great soup", "will order again")
@@ -74,15 +71,6 @@ class Workshop:
         return run, train(JobContext(run))
 
 
-def until(condition: Callable[[], Any], timeout_s: float = 150.0) -> Any:
-    """Wait for the condition to hold; its value."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-    return found
-
-
 def events_of(run: JobDirectory, kind: type[Event]) -> list[Any]:
     """The run's events of one kind."""
     return [event for event in run.events() if isinstance(event, kind)]
@@ -92,22 +80,6 @@ def ended(run: JobDirectory) -> JobDirectory:
     """The run, when it has ended."""
     until(lambda: run.status().state.is_final)
     return run
-
-
-def processes_of(run: JobDirectory, module: str) -> list[psutil.Process]:
-    """The living processes that do this run with the module."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if module in line and str(run.path) in line:
-            found.append(process)
-    return found
-
-
-def kill(run: JobDirectory, module: str) -> None:
-    """End the run's process of this module at once."""
-    for process in until(lambda: processes_of(run, module)):
-        process.send_signal(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
@@ -156,14 +128,14 @@ def runs(workshop: Workshop) -> BackgroundRuns:
     )
     until(lambda: started.stopped_early.status().state is not JobState.QUEUED)  # that would cancel it
     workshop.store.stop(started.stopped_early.id)
-    until(lambda: processes_of(started.supervisor_killed, "backend.worker"))
-    kill(started.supervisor_killed, "backend.jobs.supervisor")
+    until(lambda: processes_of(started.supervisor_killed, WORKER))
+    kill(started.supervisor_killed, SUPERVISOR)
     until(lambda: events_of(started.stopped_starter, LossLogged))
     workshop.store.stop(started.stopped_starter.id)
     until(lambda: len(events_of(started.stopped, LossLogged)) > 40)
     workshop.store.stop(started.stopped.id)
     until(lambda: len(events_of(started.worker_killed, LossLogged)) > 5)
-    kill(started.worker_killed, "backend.worker")
+    kill(started.worker_killed, WORKER)
     for run in vars(started).values():
         ended(run)
     return started

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 
@@ -21,7 +20,8 @@ from backend.recipes import with_recipe
 from backend.specs import RunSpec, conflicts
 from studio.i18n import LANGUAGES, words
 from studio.lab import flags_of, lines, told
-from tests.training.conftest import Workshop, ended, until
+from tests.processes import processes_of, until
+from tests.training.conftest import Workshop, ended
 
 PLAIN = Machine(device="cpu", processor="any", cores=2, memory_bytes=8 << 30, bf16=False)
 CARD = replace(
@@ -134,9 +134,7 @@ def test_stopped_lab_keeps_what_was_measured_and_leaves_no_process(workshop: Wor
     assert ended(job).status().state is JobState.STOPPED
     assert [each.code for each in tried(job)] == ["plain"]
     # The supervisor itself is there for some moments after it has noted the end.
-    until(
-        lambda: not [each for each in psutil.process_iter(["cmdline"]) if str(job.path) in str(each.info["cmdline"])], 5
-    )
+    until(lambda: not processes_of(job), patience_s=5)
 
 
 def test_what_cannot_be_tried_is_refused_before_anything_starts(workshop: Workshop) -> None:

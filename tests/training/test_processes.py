@@ -21,8 +21,9 @@ from backend.jobs.store import RunStore, read_report
 from backend.settings import Home
 from backend.specs import RunSpec, conflicts
 from backend.training.rows import DividedBatches, LengthGroupedOrder, RandomOrder
+from tests.processes import processes_of, until
 from tests.tiny_models import UNCLIPPED, make_enormous
-from tests.training.conftest import BAD, GOOD, Workshop, ended, events_of, until
+from tests.training.conftest import BAD, GOOD, Workshop, ended, events_of
 
 TWO = {"compute__processes": 2}
 
@@ -39,14 +40,9 @@ def steady(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def processes_in(run: JobDirectory) -> list[psutil.Process]:
-    """Every living process that does this run, its supervisor included."""
-    return [p for p in psutil.process_iter(["cmdline"]) if str(run.path) in (p.info["cmdline"] or [])]
-
-
 def workers_in(run: JobDirectory) -> list[psutil.Process]:
     """The processes that train."""
-    return [process for process in processes_in(run) if "RANK" in process.environ()]
+    return [process for process in processes_of(run) if "RANK" in process.environ()]
 
 
 @pytest.mark.parametrize("batching", ["random", "length_grouped"])
@@ -102,7 +98,7 @@ def test_stop_is_heard_by_all_processes_at_the_same_step(workshop: Workshop, ste
     run.request_stop()
     assert ended(run).status().state is JobState.STOPPED, run.log_path.read_text()[-3000:]
     assert (run.path / "model" / "model.safetensors").exists()
-    until(lambda: not processes_in(run), 10)
+    until(lambda: not processes_of(run), patience_s=10)
 
 
 def test_process_that_is_killed_fails_the_run_and_leaves_none(workshop: Workshop, steady: str) -> None:
@@ -113,16 +109,16 @@ def test_process_that_is_killed_fails_the_run_and_leaves_none(workshop: Workshop
     status = ended(run).status()
     assert status.state is JobState.FAILED
     assert isinstance(status.error, ProcessesLost), status.error
-    until(lambda: not processes_in(run), 40)
+    until(lambda: not processes_of(run), patience_s=40)
 
 
 def test_processes_whose_parent_is_gone_end_themselves(workshop: Workshop, steady: str) -> None:
     run = workshop.start(workshop.spec(steady, training__epochs=500, training__batch_size=8, **TWO))
     until(lambda: len(events_of(run, LossLogged)) > 3)
-    for process in processes_in(run):
+    for process in processes_of(run):
         if "torch.distributed.run" in process.info["cmdline"]:
             process.send_signal(signal.SIGKILL)
-    until(lambda: not processes_in(run), 15)
+    until(lambda: not processes_of(run), patience_s=15)
     assert run.status().state.is_final
     assert run.status().state is not JobState.COMPLETED
 
@@ -139,7 +135,7 @@ def test_loss_that_is_no_number_ends_all_processes_and_keeps_the_best(
     assert isinstance(status.error, LossNotFinite), (status, run.log_path.read_text()[-3000:])
     assert status.error.kept == "best"
     assert read_report(run)["state"] == "failed"  # type: ignore[index]
-    until(lambda: not processes_in(run), 10)
+    until(lambda: not processes_of(run), patience_s=10)
 
 
 def test_what_fails_in_another_process_is_what_the_run_says(tmp_path: Path) -> None:

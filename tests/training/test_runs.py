@@ -167,13 +167,13 @@ def test_killed_worker_is_known_as_interrupted_after_a_restart(workshop: Worksho
     assert fresh.status().error.signal == "SIGKILL"
 
 
-def test_killed_supervisor_leaves_the_worker_to_finish_and_the_end_known(
+def test_killed_supervisor_takes_the_worker_along_and_the_end_is_known(
     workshop: Workshop, runs: BackgroundRuns
 ) -> None:
     fresh = RunStore(workshop.store.home).get(runs.supervisor_killed.id)
     assert fresh.read_exit() is None
-    assert fresh.status().state is JobState.COMPLETED
-    assert read_report(fresh)["metrics"]
+    assert fresh.status().state is JobState.INTERRUPTED
+    assert not (fresh.path / "model").exists()
 
 
 def test_list_of_runs_shows_each_end(workshop: Workshop, runs: BackgroundRuns) -> None:

@@ -16,7 +16,8 @@ from backend.jobs.directory import JobState
 from backend.jobs.events import BaselineMeasured, CheckpointSaved, Evaluated, LossLogged, Noted, Resumed
 from backend.jobs.store import read_report
 from backend.specs import RunSpec, conflicts
-from tests.training.conftest import Workshop, ended, events_of, processes_of, until
+from tests.processes import WORKER, processes_of, until
+from tests.training.conftest import Workshop, ended, events_of
 
 SHARDED: dict[str, Any] = {"compute__processes": 2, "compute__fsdp": True}
 STEADY: dict[str, Any] = {
@@ -89,7 +90,7 @@ def test_a_sharded_run_goes_on_as_if_it_had_not_been_left(workshop: Workshop, st
     whole = ended(workshop.start(spec))
     left = workshop.start(spec)
     until(lambda: len(events_of(left, CheckpointSaved)) >= 2)
-    for worker in processes_of(left, "backend.worker"):
+    for worker in processes_of(left, WORKER):
         worker.kill()
     assert ended(left).status().state is not JobState.COMPLETED
     workshop.store.resume(left.id)
