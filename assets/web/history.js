@@ -29,7 +29,7 @@ Object.assign(Studio, (() => {
 
   function started(seconds) {
     const when = new Date(seconds * 1000), short = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-    return make("td", { class: "number", title: when.toLocaleString(Studio.language()), text: when.toLocaleString(Studio.language(), short) });
+    return make("td", { class: "number began", title: when.toLocaleString(Studio.language()), text: when.toLocaleString(Studio.language(), short) });
   }
 
   /** The page with every run. */
@@ -104,7 +104,7 @@ Object.assign(Studio, (() => {
     function row(run) {
       const actions = make("td", { class: "actions" }), name = make("td", { class: "name" });
       const box = make("input", { type: "checkbox", checked: chosen.has(run.id), "aria-label": fill(words["runs.choose_one"], { name: run.name }), onchange: () => { box.checked ? chosen.add(run.id) : chosen.delete(run.id); drawCompare(); } });
-      name.append(make("a", { href: address(run), "data-go": true, text: run.name }));
+      name.append(make("a", { href: address(run), "data-go": true, text: run.name, title: run.name }));
       for (const tag of run.tags) name.append(make("button", { type: "button", class: "tag", text: tag, onclick: () => { find.value = tag; setQuery({ find: tag }); draw(true); } }));
       if (run.notes) name.append(make("p", { class: "muted noted", text: run.notes, title: run.notes }));
       if (run.state === "queued") actions.append(make("div", {},
@@ -115,10 +115,10 @@ Object.assign(Studio, (() => {
         make("a", { class: "button small", href: `?run=${run.id}&step=model`, "data-go": true, text: words["runs.clone"], title: words["runs.clone_help"] }),
         make("button", { class: "small", text: words["runs.delete"], disabled: moving(run.state), title: moving(run.state) ? words["runs.delete_running"] : null, onclick: () => remove(run) }));
       return make("tr", { "data-run": run.id }, make("td", { class: "choose" }, box),
-        make("td", {}, make("span", { class: `state ${run.state}`, text: words[`state.${run.state}`] })),
+        make("td", { class: "of-state" }, make("span", { class: `state ${run.state}`, text: words[`state.${run.state}`] })),
         name, make("td", { class: "text", title: `${run.data}\n${modelName(run)}` }, make("div", { text: run.data }), make("div", { class: "muted", text: modelName(run) })),
-        make("td", { class: "number", text: run.metrics.f1 === undefined ? "–" : `${words["metric.f1"]} ${score(run.metrics.f1)}` }),
-        make("td", { class: "number" }, make("div", { text: run.worked_s ? duration(run.worked_s) : "–" }), make("div", { class: "muted", text: size(run.disk_bytes) })),
+        make("td", { class: "number result", text: run.metrics.f1 === undefined ? "–" : `${words["metric.f1"]} ${score(run.metrics.f1)}` }),
+        make("td", { class: "number length" }, make("div", { text: run.worked_s ? duration(run.worked_s) : "–" }), make("div", { class: "muted", text: size(run.disk_bytes) })),
         started(run.created), actions);
     }
 

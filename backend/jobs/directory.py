@@ -227,6 +227,11 @@ class JobDirectory:
         return self.path / "log.txt"
 
     @property
+    def lock_path(self) -> Path:
+        """Locked as long as a process of the job lives."""
+        return self.path / "lock"
+
+    @property
     def stacks_path(self) -> Path:
         """Where its threads were when nothing had happened for long; empty as long as that was not so."""
         return self.path / "stacks.txt"
@@ -330,7 +335,7 @@ class JobDirectory:
 
         The lock belongs to the open file, so children that inherit the descriptor keep it held.
         """
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(self.lock_path, os.O_RDWR | os.O_CREAT, 0o644)
         if lock_file(descriptor):
             return descriptor
         os.close(descriptor)
@@ -340,7 +345,7 @@ class JobDirectory:
     def is_alive(self) -> bool:
         """Whether a process of the job lives: told by the held lock, never by a process number."""
         try:
-            descriptor = os.open(self.path / "lock", TO_LOOK_AT)
+            descriptor = os.open(self.lock_path, TO_LOOK_AT)
         except FileNotFoundError:
             return False
         try:

@@ -9,12 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from backend.jobs.directory import JobDirectory
-from backend.jobs.platform import POSIX, hand_over, start_apart
+from backend.jobs.platform import start_holding
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The folder that holds the ``backend`` package: where its modules are found by name."""
-TAKES_IT = "-"
-"""In place of the inherited lock's descriptor: the supervisor takes the lock over by itself."""
 
 
 def launch(
@@ -30,20 +28,19 @@ def launch(
     and still so after ``wait_s``.
 
     ``environ`` adds to this process's environment: secrets a job needs go this way, never into its folder.
-    The job's lock is taken here and inherited, so the job counts as alive from this moment without a gap.
+    The job's lock is taken here and handed over, so the job counts as alive from this moment without a gap.
     """
     with job.locked(wait_s) as descriptor, open(job.log_path, "ab") as log:
         first()
-        supervisor = start_apart(
-            [sys.executable, "-m", "backend.jobs.supervisor", str(job.path), str(descriptor) if POSIX else TAKES_IT],
-            [descriptor],
+        start_holding(
+            descriptor,
+            [sys.executable, "-m", "backend.jobs.supervisor", str(job.path)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=job.path,
             env=child_environment(environ or {}),
         )
-        hand_over(descriptor, supervisor)
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -37,6 +37,7 @@ TAKEN_OVER_S = 30.0
 TO_LOOK_AT = os.O_RDONLY if POSIX else os.O_RDWR
 """How a file is opened to be locked or synced, not written."""
 LOCKED, TAKEN_OVER = 0, 1  # bytes of a lock file on Windows: held by who took the lock, and by whom it was handed to
+TAKES_IT = "-"
 ENDING_S = 5.0
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of Linux: prctl(2)
 
@@ -66,15 +67,35 @@ def lock_file(descriptor: int, *, wait: bool = False, shared: bool = False) -> b
     return True
 
 
-def hand_over(descriptor: int, process: subprocess.Popen[bytes]) -> None:
-    """Hold the lock until the process has it too, which inherited it, or on Windows takes it (`take_over`)."""
+def start_holding(lock: int, command: Sequence[str], **how: Any) -> None:
+    """Start what outlives this process, its terminal and its signals, and holds the lock before this one lets it go.
+
+    Its last argument, one more than ``command`` has, is for `lock_given`.
+    """
+    command = [*command, str(lock) if POSIX else TAKES_IT]
+    how |= _inherited([lock]) | _new("start_new_session", True, "CREATE_NO_WINDOW")
+    started = subprocess.Popen(command, **how)
     until = time.monotonic() + TAKEN_OVER_S
-    while not POSIX and _is_free(descriptor, TAKEN_OVER) and process.poll() is None and time.monotonic() < until:
+    while not POSIX and _is_free(lock, TAKEN_OVER) and started.poll() is None and time.monotonic() < until:
         time.sleep(LOCK_LOOK_S)
 
 
+def lock_given(argument: str, path: Path) -> int:
+    """The descriptor of the lock that this process was started to hold (`start_holding`): inherited, or taken over.
+
+    Args:
+        argument: the last one of this process.
+        path: the file that is locked.
+    """
+    if argument != TAKES_IT:
+        return int(argument)
+    descriptor = os.open(path, os.O_RDWR)
+    take_over(descriptor)
+    return descriptor
+
+
 def take_over(descriptor: int) -> None:
-    """Hold the lock from now on that the process which started this one holds until then (`hand_over`).
+    """Hold the lock from now on that the process which started this one holds until then.
 
     Raises ``BlockingIOError`` if somebody else has taken it over, and keeps it.
     """
@@ -108,11 +129,6 @@ def _is_free(descriptor: int, byte: int) -> bool:
 
 
 # -- processes that are started
-
-
-def start_apart(command: Sequence[str], held: Sequence[int], **how: Any) -> subprocess.Popen[bytes]:
-    """Start what outlives this process, its terminal and its signals, with the ``held`` descriptors where it can be."""
-    return subprocess.Popen(command, **how, **_inherited(held), **_new("start_new_session", True, "CREATE_NO_WINDOW"))
 
 
 def start_in_group(command: Sequence[str], held: Sequence[int], **how: Any) -> subprocess.Popen[bytes]:

@@ -3,7 +3,7 @@
 A worker may hang where nothing inside it can end it: a thread of a library waits for the interpreter, and the
 interpreter for the thread. So its time is watched from here, and whether it is gone after its last word.
 
-``python -m backend.jobs.supervisor FOLDER LOCK_DESCRIPTOR``, started by `backend.jobs.launch`.
+``python -m backend.jobs.supervisor FOLDER LOCK``, started by `backend.jobs.launch`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from typing import Any
 from backend.errors import MemoryKilled, ProcessCrashed, ProcessKilled, ProcessOverdue
 from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.events import JobFailed, JobStopped
-from backend.jobs.launch import TAKES_IT
 from backend.jobs.phases import SAVING
 from backend.jobs.platform import (
     adopt_orphans,
     end_descendants,
+    lock_given,
     memory_kills,
     start_in_group,
-    take_over,
     wait_unreaped,
 )
 from backend.jobs.queue import await_turn
@@ -188,12 +187,7 @@ def last_lines(path: Path, count: int = LOG_LINES_KEPT) -> list[str]:
 def main() -> None:
     """Entry point of the supervisor process."""
     job = JobDirectory(Path(sys.argv[1]))
-    if sys.argv[2] == TAKES_IT:
-        descriptor = os.open(job.path / "lock", os.O_RDWR)
-        take_over(descriptor)
-    else:
-        descriptor = int(sys.argv[2])
-    supervise(job, descriptor)
+    supervise(job, lock_given(sys.argv[2], job.lock_path))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -123,3 +124,22 @@ def test_a_run_that_ends_is_told_by_a_notification(open_page: OpenPage, studio: 
     page.wait_for_function("window.told.length > 0", timeout=60_000)
     assert page.evaluate("window.told") == [["a third", page.evaluate("window.told[0][1]"), run.id]]
     assert page.evaluate("window.told[0][1]").startswith(t("state.stopped"))
+
+
+def test_on_a_phone_nothing_of_a_run_lies_beside_the_screen(
+    open_page: OpenPage, studio: StudioProcess, runs: list[str]
+) -> None:
+    long = "weights of the labels by hand, " * 3 + "学习率更小" * 5
+    httpx.post(f"{studio.url}/api/runs/{runs[0]}/name", json={"name": long}).raise_for_status()
+    page = open_page("/zh?step=runs")
+    page.set_viewport_size({"width": 390, "height": 844})
+    row = page.locator(f'tr[data-run="{runs[0]}"]')
+    expect(row.get_by_role("link", name=long)).to_be_visible()
+    hidden = "table => table.parentElement.scrollWidth - table.parentElement.clientWidth"
+    assert page.locator("table.runs").evaluate(hidden) == 0
+    place = "each => { const box = each.getBoundingClientRect(); return [box.left, box.right, box.height]; }"
+    for shown in (row.locator(".result"), row.get_by_role("button").last, row.get_by_role("link", name=long)):
+        left, right, height = shown.evaluate(place)
+        assert left >= 0
+        assert right <= 390
+        assert height < 60, "a long name takes two lines"
