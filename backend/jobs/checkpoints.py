@@ -92,6 +92,11 @@ def staging(run: Path) -> Path:
     return folder
 
 
+def is_being_written(run: Path) -> bool:
+    """Whether a checkpoint is written at this moment, or was when its writer was killed."""
+    return (run / FOLDER / STAGING).exists()
+
+
 def seal(folder: Path, **told: Any) -> Checkpoint:
     """Make what lies in the staging ``folder`` the checkpoint of its step; ``told`` are the manifest's other fields."""
     files: dict[str, dict[str, Any]] = {}
@@ -118,7 +123,11 @@ def prune(run: Path, best: int | None) -> None:
 
 
 def remove_after(run: Path, step: int) -> None:
-    """Remove the checkpoints of later steps, the damaged too: an attempt that goes on from ``step`` supersedes them."""
+    """Remove the checkpoints of later steps, the damaged too: an attempt that goes on from ``step`` supersedes them.
+
+    What the attempt before had only begun to write goes with them.
+    """
+    shutil.rmtree(run / FOLDER / STAGING, ignore_errors=True)
     for found, path in _folders(run).items():
         if found > step:
             remove(path)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.errors import MemoryKilled, ProcessCrashed, ProcessKilled, ProcessOverdue
+from backend.jobs.checkpoints import is_being_written
 from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.events import JobFailed, JobStopped
 from backend.jobs.phases import SAVING
@@ -136,7 +137,7 @@ def watch(job: JobDirectory, group: int, watched: Watched) -> None:
 
 def patience_s(job: JobDirectory) -> float:
     """How long after a stop a worker may go on: longer where it saves, or where its steps take long."""
-    if job.status().phase == SAVING:
+    if job.status().phase == SAVING or is_being_written(job.path):
         return LONGEST_STOP_S
     return min(max(STOP_S, STEPS_AFTER_STOP * job.longest_pause_s), LONGEST_STOP_S)
 

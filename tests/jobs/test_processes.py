@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from backend.errors import DiskFull, MemoryFull, MemoryKilled, ProcessCrashed, ProcessKilled, ProcessOverdue, Unexpected
+from backend.jobs import checkpoints
 from backend.jobs.directory import JobDirectory, JobState, JobStatus
 from backend.jobs.events import EventLog, PhaseStarted
 from backend.jobs.launch import launch
@@ -143,6 +144,11 @@ def test_a_stop_waits_for_slow_steps_and_for_saving(tmp_path: Path) -> None:
     for moment in (100.0, 101.0, 161.0):
         context.emit(PhaseStarted("training", time=moment))
     assert patience_s(job) == 180
+    folder = checkpoints.staging(job.path)
+    assert patience_s(job) == LONGEST_STOP_S, "the checkpoint of the stop is written"
+    checkpoints.remove_after(job.path, 7)  # as a further attempt does, if this one is killed in between
+    assert not folder.exists()
+    assert patience_s(job) == 180
     context.emit(PhaseStarted("saving", time=162.0))
     assert patience_s(job) == LONGEST_STOP_S
 
@@ -157,7 +163,6 @@ def test_a_worker_that_leaves_waits_for_no_thread(tmp_path: Path) -> None:
 def test_a_job_that_is_silent_for_long_tells_where_its_threads_are(tmp_path: Path) -> None:
     code = """
 import backend.jobs.process as process
-from tests.processes import WORKER
 process.SILENT_S = 0.3
 context.progress(1, 2)
 time.sleep(1.5)
