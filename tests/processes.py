@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -37,7 +38,10 @@ def processes_of(job: JobDirectory, module: str = "") -> list[psutil.Process]:
 
 
 def kill(job: JobDirectory, *modules: str) -> None:
-    """End the job's processes of these modules at once; without any, whatever is left of it."""
+    """End the job's processes of these modules at once, which must be there; without any, whatever is left of it."""
     for module in modules or ("",):
-        for process in processes_of(job, module):
-            process.kill()
+        found = processes_of(job, module)
+        assert found or not module, f"nothing runs {module}"
+        for process in found:
+            with suppress(psutil.NoSuchProcess):  # a worker ends with its supervisor
+                process.kill()

@@ -16,10 +16,9 @@ from backend.jobs.events import PhaseStarted
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import build_spec
-from tests.processes import kill, until
+from tests.processes import PATIENCE_S, kill, until
 
 SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "samples" / "support_tickets_en.csv"
-PATIENCE_S = 120.0
 
 
 class SmallDisk:

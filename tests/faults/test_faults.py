@@ -22,8 +22,8 @@ from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec
 from tests.browser.studio_process import PROJECT, StudioProcess
-from tests.faults.conftest import PATIENCE_S, SAMPLE, SmallDisk, await_phase, start_run
-from tests.processes import SUPERVISOR, WORKER, kill, processes_of, until
+from tests.faults.conftest import SAMPLE, SmallDisk, await_phase, start_run
+from tests.processes import PATIENCE_S, SUPERVISOR, WORKER, kill, processes_of, until
 
 INNOCENT = 100
 

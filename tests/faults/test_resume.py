@@ -21,8 +21,7 @@ from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, Resumed
 from backend.jobs.store import RunStore, read_report
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec
-from tests.faults.conftest import PATIENCE_S
-from tests.processes import WORKER, kill, processes_of, until
+from tests.processes import PATIENCE_S, WORKER, kill, processes_of, until
 from tests.tiny_models import make_tiny
 from tests.training.conftest import write_table
 

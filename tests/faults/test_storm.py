@@ -20,8 +20,8 @@ from backend.jobs.directory import JobDirectory, JobState
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec
-from tests.faults.conftest import PATIENCE_S, SAMPLE, kill_all
-from tests.processes import until
+from tests.faults.conftest import SAMPLE, kill_all
+from tests.processes import PATIENCE_S, until
 
 HANDS, ONLOOKERS = 6, 2
 COURSE = [JobState.QUEUED, JobState.STARTING, JobState.RUNNING, JobState.STOPPING]
@@ -127,7 +127,7 @@ def test_no_transition_is_illegal_whoever_does_what(home_of_queued: Home, spec: 
             store = RunStore(home)
             for summary in store.summaries():
                 store.stop(summary.id)
-            until(lambda: all(s.state.is_final for s in store.summaries()), "the end of all", PATIENCE_S)
+            until(lambda: all(s.state.is_final for s in store.summaries()), "the end of all")
         finally:
             over.set()
         for each in looking:

@@ -19,8 +19,8 @@ from backend.jobs.launch import launch
 from backend.jobs.store import RunStore, names_ahead
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec
-from tests.faults.conftest import PATIENCE_S, SAMPLE, kill_all
-from tests.processes import SUPERVISOR, processes_of, until
+from tests.faults.conftest import SAMPLE, kill_all
+from tests.processes import PATIENCE_S, SUPERVISOR, processes_of, until
 
 CLIENTS = 50
 
