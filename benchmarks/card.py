@@ -22,6 +22,7 @@ import csv
 import json
 import multiprocessing
 import random
+import sys
 import tempfile
 import time
 import traceback
@@ -45,6 +46,8 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to be run by its path, too
 
 from backend.errors import StudioError
 from backend.jobs.directory import JobDirectory

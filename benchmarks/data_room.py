@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import psutil
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to be run by its path, too
+
 from backend.data.choices import first_choices
 from backend.data.datasets import dataset_of, list_datasets, load_profile, load_report, start_import, start_report, wait
 from backend.jobs.directory import JobDirectory

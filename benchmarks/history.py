@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to be run by its path, too
 
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import EventLog, JobCompleted, LossLogged, PhaseStarted

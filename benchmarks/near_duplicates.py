@@ -13,9 +13,12 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to be run by its path, too
 
 from backend.data.near_duplicates import near
 from backend.data.report.rows import untold

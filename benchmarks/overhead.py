@@ -14,8 +14,11 @@ import argparse
 import cProfile
 import json
 import pstats
+import sys
 import tempfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to be run by its path, too
 
 from backend import worker
 from backend.data.datasets import dataset_of, start_import, wait

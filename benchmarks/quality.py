@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +29,8 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to be run by its path, too
 
 from backend import worker
 from backend.data.choices import first_choices

@@ -20,13 +20,13 @@ import httpx
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from backend.data.choices import first_choices  # noqa: E402
-from backend.data.datasets import load_profile, start_import, wait  # noqa: E402
-from backend.jobs.events import LossLogged  # noqa: E402
-from backend.jobs.store import RunStore  # noqa: E402
-from backend.settings import Home  # noqa: E402
-from backend.specs import RunSpec  # noqa: E402
-from tests.browser.studio_process import StudioProcess  # noqa: E402
+from backend.data.choices import first_choices
+from backend.data.datasets import load_profile, start_import, wait
+from backend.jobs.events import LossLogged
+from backend.jobs.store import RunStore
+from backend.settings import Home
+from backend.specs import RunSpec
+from tests.browser.studio_process import StudioProcess
 
 SAMPLE = PROJECT / "assets" / "samples" / "takeaway_reviews_zh.csv"
 POLL_S = 0.02

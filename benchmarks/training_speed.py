@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +31,8 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to be run by its path, too
 
 from backend import worker
 from backend.data.datasets import dataset_of, start_import, wait
