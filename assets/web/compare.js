@@ -2,11 +2,10 @@
 "use strict";
 
 Object.assign(Studio, (() => {
-  const { words, make, ask, score, duration, size, rate, moving, address } = Studio;
+  const { words, make, ask, score, duration, size, rate, moving, address, seriesColours, chartLayout, chartOptions, curveMode, canDraw } = Studio;
   const CHARTS = ["train_loss", "validation_loss", "accuracy", "f1", "f1_macro", "mcc", "jaccard", "roc_auc"];
   const WIDE = 1e4; // beyond such a spread losses are drawn on a logarithmic axis
   const LESS_IS_BETTER = ["loss"];
-  const colours = () => [1, 2, 3, 4, 5, 6, 7, 8].map((n) => getComputedStyle(document.body).getPropertyValue(`--studio-series-${n}`).trim());
 
   /** The greatest of some curves' values in units of the least one above 0: one that diverged would flatten the others. */
   function spread(traces) {
@@ -41,14 +40,14 @@ Object.assign(Studio, (() => {
     let boxes = [], found = null, ids = [], timer = 0;
 
     function draw() {
-      if (!found || typeof Plotly === "undefined") { if (found) setTimeout(draw, 200); return; }
-      const c = colours();
+      if (!found || !canDraw(draw)) return;
+      const c = seriesColours(found.runs.length);
       for (const { name, box } of boxes) {
         const traces = found.runs.map((run, place) => ({ run, place })).filter(({ run }) => run.curves[name]?.length).map(({ run, place }) => ({
-          type: "scatter", mode: Studio.curveMode(run.curves[name]), name: run.name, x: run.curves[name].map(([step]) => step), y: run.curves[name].map(([, value]) => value), line: { color: c[place], width: 2 }, marker: { size: 6 },
+          type: "scatter", mode: curveMode(run.curves[name]), name: run.name, x: run.curves[name].map(([step]) => step), y: run.curves[name].map(([, value]) => value), line: { color: c[place], width: 2 }, marker: { size: 6 },
         }));
         const loss = spread(traces) > WIDE ? { type: "log", tickformat: ".0e" } : { rangemode: "tozero" };
-        Plotly.react(box, traces, { ...Studio.chartLayout(title(name), { xTitle: words["chart.step"], y: name.includes("loss") ? loss : { tickformat: ".3~f" } }), showlegend: false, height: 240 }, { ...Studio.chartOptions, displayModeBar: false });
+        Plotly.react(box, traces, { ...chartLayout(title(name), { xTitle: words["chart.step"], y: name.includes("loss") ? loss : { tickformat: ".3~f" } }), showlegend: false, height: 240 }, { ...chartOptions, displayModeBar: false });
       }
     }
     document.addEventListener("studio-theme", draw);

@@ -2,28 +2,11 @@
 "use strict";
 
 Object.assign(Studio, (() => {
-  const { words, make, ask, repeat, parsed, fill, score, duration, count, rate, moving, working } = Studio;
+  const { words, make, ask, repeat, parsed, fill, score, duration, count, rate, moving, working, colour, chartLayout, chartOptions, curveMode, canDraw } = Studio;
   const phases = ["reading", "splitting", "baselines", "tokenising", "training", "evaluating", "saving"];
   const metrics = ["accuracy", "f1", "f1_macro"];
   const smoothing = 0.9;
 
-  const colour = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
-  function chartLayout(title, extra = {}) {
-    const ink = colour("--body-text-color-subdued"), lines = colour("--border-color-primary");
-    return {
-      datarevision: extra.revision,
-      title: { text: title, font: { size: 13, color: colour("--body-text-color") }, x: 0, xanchor: "left", xref: "paper", pad: { t: 4 }, y: 0.97 },
-      margin: { l: 48, r: 12, t: 34, b: 36 }, height: 300, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
-      font: { family: colour("--font"), size: 12, color: ink }, hovermode: "x unified",
-      hoverlabel: { bgcolor: colour("--background-fill-primary"), font: { color: colour("--body-text-color") } },
-      legend: { orientation: "h", y: -0.2, x: 0 },
-      xaxis: { gridcolor: lines, zeroline: false, title: { text: extra.xTitle, standoff: 4 }, rangemode: "tozero" },
-      yaxis: { gridcolor: lines, zeroline: false, automargin: true, ...extra.y }, shapes: extra.shapes ?? [], annotations: extra.annotations ?? [],
-    };
-  }
-  const options = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"], displayModeBar: "hover" };
-  /** Marks, as long as they stand apart. */
-  const curveMode = (points) => (points.length > 40 ? "lines" : "lines+markers");
   const palette = () => ({ train: colour("--studio-series-1"), smooth: colour("--studio-series-1"), validation: colour("--studio-series-2"), accuracy: colour("--studio-series-1"), f1: colour("--studio-series-2"), f1_macro: colour("--studio-series-3") });
 
   /** The curves of one run: grows by what is new. */
@@ -80,13 +63,13 @@ Object.assign(Studio, (() => {
     function draw(force = false) {
       node.hidden = !data.loss.x.length && !data.validation.x.length; // axes without a point say nothing
       if (!(stale || force) || !lossBox.isConnected || !lossBox.offsetWidth) return;
-      if (typeof Plotly === "undefined") { setTimeout(() => draw(force), 200); return; } // its script is still on its way
+      if (!canDraw(() => draw(force))) return;
       stale = false;
       const { loss, metrics: scores } = traces(), act = drawn ? Plotly.react : Plotly.newPlot;
       drawn = true;
       revision += 1; // the arrays grow in place, which Plotly would take for the same data
-      act(lossBox, loss, chartLayout(words["chart.loss"], { revision, xTitle: words["chart.step"], y: { type: log ? "log" : "linear", rangemode: log ? "normal" : "tozero" } }), options);
-      act(metricBox, scores, chartLayout(words["chart.metrics"], { revision, xTitle: words["chart.step"], y: { tickformat: ".3~f" }, ...baselineLines() }), options);
+      act(lossBox, loss, chartLayout(words["chart.loss"], { revision, xTitle: words["chart.step"], y: { type: log ? "log" : "linear", rangemode: log ? "normal" : "tozero" } }), chartOptions);
+      act(metricBox, scores, chartLayout(words["chart.metrics"], { revision, xTitle: words["chart.step"], y: { tickformat: ".3~f" }, ...baselineLines() }), chartOptions);
     }
     document.addEventListener("studio-theme", () => draw(true));
     new ResizeObserver(() => { if (!drawn || stale) draw(true); }).observe(lossBox);
@@ -253,5 +236,5 @@ Object.assign(Studio, (() => {
     show();
   }
 
-  return { liveRun, chartLayout, curveMode, chartOptions: options };
+  return { liveRun };
 })());

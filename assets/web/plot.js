@@ -2,7 +2,7 @@
 "use strict";
 
 Object.assign(Studio, (() => {
-  const colour = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
+  const { colour, seriesColours, canDraw } = Studio;
 
   function themed(layout) {
     const ink = colour("--body-text-color-subdued"), lines = colour("--border-color-primary");
@@ -10,7 +10,7 @@ Object.assign(Studio, (() => {
     return {
       ...layout, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
       font: { family: colour("--font"), size: 12, color: ink },
-      colorway: [1, 2, 3].map((n) => colour(`--studio-series-${n}`)),
+      colorway: seriesColours(3),
       xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
       hoverlabel: { bgcolor: colour("--background-fill-primary"), font: { color: colour("--body-text-color") } },
     };
@@ -28,7 +28,7 @@ Object.assign(Studio, (() => {
       const figure = Studio.parsed(props.value);
       if (!figure) { if (drawn) Plotly.purge(box); drawn = ""; box.replaceChildren(); box.removeAttribute("style"); return; }
       if (!box.offsetParent || (!force && drawn === props.value)) return;
-      if (typeof Plotly === "undefined") { setTimeout(() => draw(force), 200); return; } // its script is still on its way
+      if (!canDraw(() => draw(force))) return;
       drawn = props.value;
       Plotly.react(box, figure.data.map(inked), themed(figure.layout), { displayModeBar: false, responsive: true });
     }
