@@ -30,7 +30,7 @@ from backend.decisions import decided
 from backend.errors import ModelUnusable, ResumeRefused, StudioError
 from backend.evaluation import baselines
 from backend.evaluation.metrics import Array, compute
-from backend.imports import load_in_background
+from backend.imports import leave_out, load_in_background
 from backend.jobs import checkpoints, phases
 from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.directory import JobDirectory
@@ -40,7 +40,7 @@ from backend.jobs.ranks import become_several, rank_of
 from backend.machine import this_machine
 from backend.recipes import with_recipe
 from backend.settings import Home
-from backend.specs import RunSpec, build_spec
+from backend.specs import ComputeSpec, RunSpec, build_spec
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -80,11 +80,12 @@ def train(context: JobContext) -> dict[str, Any]:
         measured = measured | measure_before(context, spec.model.base, prepared, labelled.task)
     with context.phase(phases.TRAINING):
         outcome = fine_tune(context, spec, prepared, arguments, labelled.task, data, resumed)
+        if context.rank.leads:
+            prepared = prepared.merged()  # what was trained, with all that it took of the device, is let go
     asked, prepared = ask_in_shards(context, prepared, outcome) if spec.compute.fsdp else (None, prepared)
     leave_others(context)
     if not context.rank.leads:  # what remains is the first process's to do
         return {}
-    prepared = prepared.merged()  # what was trained, with all that it took of the device, is let go
     run = finishing(context, spec, labelled, splits, prepared, outcome, measured)
     if outcome.failure:
         run.keep_failed()
@@ -330,8 +331,12 @@ def translate(error: Exception) -> StudioError:
     return translate(error)
 
 
-def prepare_environment() -> None:
-    """What must be set before torch and Transformers are imported: one card, no telemetry, no chatter."""
+def prepare_environment(spec: RunSpec | None = None) -> None:
+    """What must be set before torch and Transformers are imported: one card, no telemetry, no chatter.
+
+    Args:
+        spec: the one run that this process is for; what it has no use for is not loaded then.
+    """
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -341,11 +346,12 @@ def prepare_environment() -> None:
     if rank_of(os.environ).alone:
         # With several cards Trainer would quietly spread each batch over all of them, which is slower and not the same.
         os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    if spec and spec.adapting.adapter == "none":
+        leave_out("peft")
 
 
-def divide_work(folder: str) -> None:
+def divide_work(folder: str, compute: ComputeSpec) -> None:
     """Become the processes that the run asks for; returns in each of them, and where it is to be one."""
-    compute = build_spec(JobDirectory(Path(folder)).spec).compute
     if compute.together == 1 or not rank_of(os.environ).alone:
         return
     if this_machine().device != "cuda":
@@ -363,6 +369,7 @@ def divide_work(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    divide_work(sys.argv[1])
-    prepare_environment()
+    asked = build_spec(JobDirectory(Path(sys.argv[1])).spec)
+    divide_work(sys.argv[1], asked.compute)
+    prepare_environment(asked)
     sys.exit(run_job(train, translate))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from backend.imports import without_collecting
+from backend.jobs.directory import JobDirectory
 from backend.jobs.process import JobContext, run_job
+from backend.specs import RunSpec
 from backend.worker import prepare_environment, translate
 
 
@@ -19,5 +22,5 @@ def try_out(context: JobContext) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    prepare_environment()
+    prepare_environment(RunSpec(**JobDirectory(Path(sys.argv[1])).spec["run"]))
     sys.exit(run_job(try_out, translate))

@@ -11,7 +11,6 @@ from typing import Any
 
 import psutil
 import torch
-from peft import PeftModel
 from transformers import TrainingArguments
 
 from backend.decisions import MOMENT_BYTES
@@ -60,7 +59,7 @@ def token_bytes(model: Any, length: int, *, short: bool, checkpointing: bool) ->
     config = model.config.get_text_config()
     heads = int(getattr(config, "num_attention_heads", 1))
     sizes = shape.Shape(config.hidden_size, config.num_hidden_layers, heads, parameters=0, layer_parameters=0)
-    about = {"scores": model.config._attn_implementation == "eager", "adapted": isinstance(model, PeftModel)}
+    about = {"scores": model.config._attn_implementation == "eager", "adapted": hasattr(model, "peft_config")}
     return shape.token_bytes(
         sizes, _layers_passed_back(model), length, short=short, checkpointing=checkpointing, **about
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +28,15 @@ from backend.models.starter import prepare_starter, warm_up
 from backend.models.warm_start import BagStep
 from backend.recipes import LONGEST_FIT
 from backend.specs import STARTER, ModelSpec, RunSpec
-from backend.training.adapters import Adapted, adapt
 from backend.training.arguments import check_trackers
 from backend.training.checkpoints import check_disk, weights_bytes
 from backend.training.layers import freeze
 from backend.training.losses import ClassificationLoss, balanced_weights
 from backend.training.rows import Rows
 from backend.training_specs import AdaptingSpec, TrainingSpec
+
+if TYPE_CHECKING:
+    from backend.training.adapters import Adapted
 
 UNKNOWN_SHARE_TOLD = 0.05
 TEXTS_LOOKED_AT = 500
@@ -179,6 +181,8 @@ def place(
     if asked.adapter != "lora":
         freeze_layers(context, loaded.model, asked, spec.model.base)
         return Placed(device, decisions, None)
+    from backend.training.adapters import adapt  # peft, which other runs leave out
+
     adapted = adapt(
         loaded,
         rank=asked.lora_rank,

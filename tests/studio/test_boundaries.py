@@ -53,3 +53,18 @@ print(sorted(changed), list(pathlib.Path('.').iterdir()))
 def test_the_root_app_is_a_space_entry_of_three_lines() -> None:
     lines = (PROJECT / "app.py").read_text("utf-8").splitlines()
     assert lines == ["from studio.app import main", "", "main()"]
+
+
+def test_a_run_without_an_adapter_loads_neither_peft_nor_bitsandbytes() -> None:
+    program = """
+import sys
+from backend.specs import build_spec
+from backend.worker import prepare_environment
+data = {"source": "s", "dataset": "d", "text_column": "text", "label_column": "label"}
+asked = {"data": data, "model": {"base": "./base"}, "adapting": {"adapter": ADAPTER}}
+prepare_environment(build_spec(asked))
+import backend.training.finishing, backend.training.setup, transformers.trainer
+print(*[name for name in ("peft", "bitsandbytes") if sys.modules.get(name)])
+"""
+    for adapter, loaded in (("none", ""), ("lora", "peft bitsandbytes")):
+        assert run_python(program.replace("ADAPTER", repr(adapter))).strip() == loaded
