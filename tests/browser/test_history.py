@@ -126,6 +126,19 @@ def test_a_run_that_ends_is_told_by_a_notification(open_page: OpenPage, studio: 
     assert page.evaluate("window.told[0][1]").startswith(t("state.stopped"))
 
 
+def test_charts_are_drawn_when_their_script_has_come(
+    open_page: OpenPage, studio: StudioProcess, runs: list[str]
+) -> None:
+    page = open_page("/")
+    assert page.evaluate("typeof Plotly") == "undefined", "a page without charts need not run 5 MB"
+    page.route("**/plotly.js", lambda route: route.abort())
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/plotly.js")):
+        page.goto(f"{studio.url}/?run={runs[0]}&step=train")
+        expect(page.locator(".charts .chart.loss")).to_be_visible()
+    page.unroute("**/plotly.js")
+    expect(page.locator(".charts .chart.loss .main-svg").first).to_be_visible()
+
+
 def test_on_a_phone_nothing_of_a_run_lies_beside_the_screen(
     open_page: OpenPage, studio: StudioProcess, runs: list[str]
 ) -> None:
