@@ -20,8 +20,9 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from backend.data.exporting import exported_archive
 from backend.errors import DiskFull, RunActive, RunMissing, StudioError, Unexpected, typed_error
 from backend.inference.table_predicting import predicted_name, written_predictions
-from backend.jobs.directory import JobDirectory, JobState, JobStatus
+from backend.jobs.directory import JobDirectory
 from backend.jobs.remarks import read_remarks
+from backend.jobs.status import JobState, JobStatus
 from backend.jobs.store import AT_WORK, RunStore, names_ahead, resumable_steps
 from backend.jobs.supervisor import last_lines
 from backend.settings import Home

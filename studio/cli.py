@@ -25,7 +25,7 @@ from typing import Annotated
 import typer
 
 from backend.errors import StudioError, Unexpected, typed_error
-from backend.jobs.directory import JobState
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.settings import home_at
 from studio import cli_history, cli_runs

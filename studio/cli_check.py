@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from backend.data.choices import refusal_of
 from backend.data.token_counts import start_token_count
 from backend.errors import StudioError
-from backend.jobs.directory import JobState
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.recipes import recipe_for
 from backend.settings import Home

@@ -16,7 +16,8 @@ from backend.errors import (
     RunLost,
     SameColumn,
 )
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
+from backend.jobs.status import JobState
 from backend.settings import Home
 from backend.specs import Choices, RunSpec, SplitSpec
 from studio.cli_follow import Interrupts, follow

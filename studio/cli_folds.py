@@ -10,7 +10,8 @@ from typing import Any
 
 import typer
 
-from backend.jobs.directory import JobDirectory, JobState, JobStatus
+from backend.jobs.directory import JobDirectory
+from backend.jobs.status import JobState, JobStatus
 from backend.jobs.store import NAME_LENGTH, RunStore, read_report
 from backend.specs import RunSpec
 from studio.cli_follow import Interrupts, Left, follow

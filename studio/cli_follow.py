@@ -8,8 +8,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Protocol, Self
 
-from backend.jobs.directory import JobDirectory, JobStatus
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import Event, event_from_dict
+from backend.jobs.status import JobStatus
 
 POLL_INTERVAL_S = 0.15
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from backend.data.datasets import result_of
 from backend.errors import RunLost
-from backend.jobs.directory import JobState
 from backend.jobs.events import CombinationTried
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.lab.starting import start_lab, tried
 from backend.specs import RunSpec

@@ -9,7 +9,7 @@ from typing import Any
 from backend.data.datasets import result_of
 from backend.errors import RunLost
 from backend.inference.table_predicting import predicted_name, start_table
-from backend.jobs.directory import JobState
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from studio.cli_follow import Interrupts, Left, follow
 from studio.cli_progress import build_watcher

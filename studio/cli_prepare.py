@@ -9,7 +9,7 @@ from typing import Any
 from backend.data.datasets import result_of
 from backend.data.exporting import fold_folder, start_export
 from backend.errors import FolderTaken, RunLost
-from backend.jobs.directory import JobState
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.specs import spec_to_yaml
 from studio.cli_data import StoppedBefore, hub_token, prepare_data

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from backend.errors import RunAmbiguous, RunLost, RunMissing, StudioError
 from backend.jobs.catalogue import RunSummary
-from backend.jobs.directory import JobDirectory, JobState, JobStatus
+from backend.jobs.directory import JobDirectory
+from backend.jobs.status import JobState, JobStatus
 from backend.jobs.store import RunStore, read_report, summarise
 from backend.jobs.supervisor import last_lines
 from backend.specs import settings

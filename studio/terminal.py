@@ -49,7 +49,7 @@ from backend.errors import (
     StudioError,
     TextMissing,
 )
-from backend.jobs.directory import JobState
+from backend.jobs.status import JobState
 from studio.i18n import Words
 
 FAILED, REFUSED, STOPPED, INTERRUPTED, LEFT = 1, 2, 3, 4, 130

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from backend.data.files import SourceFile, title_of, with_parts
 from backend.errors import DatasetMissing, FileMissing, ProcessKilled, StudioError
-from backend.jobs.directory import JobDirectory, JobState, is_job_id
+from backend.jobs.directory import JobDirectory, is_job_id
 from backend.jobs.events import JobCompleted
 from backend.jobs.files import alone, read_json, write_bytes
 from backend.jobs.launch import launch
+from backend.jobs.status import JobState
 from backend.settings import Home
 from backend.specs import Choices, ReadingSpec
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from backend.jobs.directory import JobState
+from backend.jobs.status import JobState
 
 VERSION = 2
 """Of what a row tells; an index of another version is dropped, and made anew from the folders."""

@@ -19,7 +19,6 @@ A job that ended may be attempted again. ``attempt-2.json`` begins the second at
 
 from __future__ import annotations
 
-import enum
 import os
 import re
 import secrets
@@ -27,26 +26,16 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from backend.errors import RunMissing, StudioError
 from backend.jobs.event_reader import EventReader
-from backend.jobs.events import (
-    Ended,
-    Event,
-    JobCompleted,
-    JobFailed,
-    JobStopped,
-    PhaseStarted,
-    Progressed,
-    event_from_dict,
-)
+from backend.jobs.events import Ended, Event, JobCompleted, JobFailed, JobStopped, event_from_dict
 from backend.jobs.files import move, read_json, sync, touch, write_bytes, write_json
 from backend.jobs.platform import TO_LOOK_AT, lock_file
+from backend.jobs.status import JobStatus, status_of
 
 Told = TypeVar("Told", bound=Event)
 
@@ -54,8 +43,6 @@ RESERVE_BYTES = 64 << 10
 RANK_ERROR = "rank-"
 HIDDEN = "."
 LOCK_LOOK_S = 0.02
-HUNG_S = 190.0
-"""Without an event for so long a job may hang; by then it has written down where its threads are."""
 STACKS_CHARACTERS = 20_000
 _STAMP = "%Y%m%d-%H%M%S"
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
@@ -79,48 +66,6 @@ def next_id(parent: Path, now: datetime) -> str:
     if number < 1 << 24:
         return f"{stamp}-{number:06x}"
     return f"{datetime.strptime(stamp, _STAMP) + timedelta(seconds=1):{_STAMP}}-{secrets.token_hex(3)}"
-
-
-class JobState(enum.StrEnum):
-    """Where a job stands. The last five are final."""
-
-    QUEUED = "queued"
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    COMPLETED = "completed"
-    STOPPED = "stopped"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
-    CANCELLED = "cancelled"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing will happen any more by itself."""
-        return self not in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING, JobState.STOPPING)
-
-    @property
-    def is_resumable(self) -> bool:
-        """Whether another attempt may follow."""
-        return self in (JobState.STOPPED, JobState.FAILED, JobState.INTERRUPTED)
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """A job at one moment, told from its folder alone."""
-
-    state: JobState
-    created: float
-    phase: str
-    progress: Progressed | None
-    error: StudioError | None
-    kept: dict[str, Any] | None
-    """For a stopped job, what remains of it."""
-    ended: float | None
-    """Seconds since 1970; None while it lives, and where no process was left to note the time."""
-    attempt: int = 1
-    silent_s: float | None = None
-    """For one at work that has not told anything for long, how long; it may hang."""
 
 
 class JobDirectory:
@@ -286,6 +231,10 @@ class JobDirectory:
                 return found
         return None
 
+    def last_document(self, *kinds: type[Event]) -> dict[str, Any] | None:
+        """The latest event of one of these types in the current attempt, as its JSON document."""
+        return self._reader.last(self.attempt, *kinds)
+
     @property
     def longest_pause_s(self) -> float:
         """The longest time between two events of the current attempt."""
@@ -297,6 +246,11 @@ class JobDirectory:
         return self._reader.worked_s
 
     # -- waiting for its turn
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has a place in the queue, or had one that it has not given up yet."""
+        return self._file("queued").exists()
 
     @property
     def place(self) -> float | None:
@@ -380,44 +334,6 @@ class JobDirectory:
         assert last is None or isinstance(last, Ended)
         return last
 
-    def status(self) -> JobStatus:
-        """Where the job stands now. Reads only what is new since the last call.
-
-        Raises:
-            RunMissing: its folder is gone.
-        """
-        while True:
-            attempt, alive = self.attempt, self.is_alive
-            try:
-                found = self._look(alive)
-                (self.path / "job.json").stat()
-            except FileNotFoundError:
-                raise RunMissing(run=self.id) from None
-            # Somebody may have begun another attempt meanwhile: what was found is then partly of the one before.
-            if attempt == self.attempt and (alive or not self.is_alive):
-                return found
-
-    def _look(self, alive: bool) -> JobStatus:
-        # Life was looked for first: where none was found, the exit and the last events are already on disk. And
-        # whether it waits before how it ended: one that is cancelled gives up its place last.
-        waits = self._file("queued").exists()
-        closing = self.read_exit()
-        entered = self._reader.last(self.attempt, PhaseStarted, Progressed)
-        phase = entered["phase"] if entered else ""
-        progress = self.last_event(Progressed) if entered and entered["type"] == Progressed.__name__ else None
-        assert progress is None or isinstance(progress, Progressed)
-        state, error, kept, ended = self._end(alive, waits, closing, phase)
-        silent_s = self._silent_s() if state in (JobState.RUNNING, JobState.STOPPING) else None
-        created = self.description["created"]
-        return JobStatus(state, created, phase, progress, error, kept, ended, self.attempt, silent_s)
-
-    def _silent_s(self) -> float | None:
-        try:
-            silent_s = time.time() - self.events_path.stat().st_mtime
-        except FileNotFoundError:
-            return None
-        return silent_s if silent_s > HUNG_S else None
-
     @property
     def stacks(self) -> str:
         """Where the threads of a job are that has been silent for long, as Python tells it; else empty."""
@@ -426,24 +342,9 @@ class JobDirectory:
         except FileNotFoundError:
             return ""
 
-    def _end(
-        self, alive: bool, waits: bool, closing: dict[str, Any] | None, phase: str
-    ) -> tuple[JobState, StudioError | None, dict[str, Any] | None, float | None]:
-        if closing is not None:
-            error = StudioError.from_dict(closing["error"]) if closing.get("error") else None
-            return JobState(closing["state"]), error, closing.get("kept"), closing["ended"]
-        if waits:  # if no process waits for its turn, one is started again (`backend.jobs.queue`)
-            return JobState.QUEUED, None, None, None
-        if alive:
-            if self.stop_requested:
-                return JobState.STOPPING, None, None, None
-            return (JobState.RUNNING if phase else JobState.STARTING), None, None, None
-        last = self.ended_event()
-        if last is None:
-            return JobState.INTERRUPTED, None, None, None
-        error = StudioError.from_dict(last.error) if isinstance(last, JobFailed) else None
-        kept = last.kept if isinstance(last, JobStopped) else None
-        return JobState(last.state), error, kept, last.time
+    def status(self) -> JobStatus:
+        """Where the job stands now (`status_of`)."""
+        return status_of(self)
 
     def settle(self) -> JobStatus:
         """Note the end of one whose processes are gone without having done so; where it stands.

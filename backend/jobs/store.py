@@ -27,11 +27,12 @@ from backend.errors import (
 from backend.jobs import queue
 from backend.jobs.catalogue import Catalogue, RunSummary
 from backend.jobs.checkpoints import list_checkpoints
-from backend.jobs.directory import HIDDEN, JobDirectory, JobState, JobStatus, is_job_id
+from backend.jobs.directory import HIDDEN, JobDirectory, is_job_id
 from backend.jobs.events import Evaluated
 from backend.jobs.files import alone, read_json, write_bytes
 from backend.jobs.launch import launch
 from backend.jobs.remarks import build_remarks, read_remarks, write_remarks
+from backend.jobs.status import JobState, JobStatus
 from backend.jobs.supervisor import cancel
 from backend.jobs.trash import Trash, disk_bytes
 from backend.recipes import with_recipe

@@ -20,7 +20,7 @@ from typing import Any
 
 from backend.errors import MemoryKilled, ProcessCrashed, ProcessKilled, ProcessOverdue
 from backend.jobs.checkpoints import is_being_written
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import JobFailed, JobStopped
 from backend.jobs.phases import SAVING
 from backend.jobs.platform import (
@@ -32,6 +32,7 @@ from backend.jobs.platform import (
     wait_unreaped,
 )
 from backend.jobs.queue import await_turn
+from backend.jobs.status import JobState
 
 LOG_LINES_KEPT = 20
 LOOK_S = 1.0

@@ -13,7 +13,7 @@ from backend.data.choices import names_columns, save_changes, save_choices
 from backend.data.datasets import Sample, load_report, report_job, report_key, start_import, start_report, stop_report
 from backend.data.labels import named_labels
 from backend.errors import DatasetMissing, StudioError
-from backend.jobs.directory import JobState
+from backend.jobs.status import JobState
 from backend.specs import Choices, DataSpec, Task
 from studio.address import Opened, goto
 from studio.figures import label_chart

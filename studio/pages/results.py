@@ -8,8 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from backend.jobs.directory import JobState
 from backend.jobs.phases import TRAINING
+from backend.jobs.status import JobState
 from backend.lab.starting import expected
 from studio import components
 from studio.address import Opened

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from backend.errors import LossNotFinite
-from backend.jobs.directory import JobState
+from backend.jobs.status import JobState
 from studio.i18n import words
 from studio.terminal import status_of_end
 from tests.browser.studio_process import PROJECT, StudioProcess

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from backend.jobs.checkpoints import list_checkpoints
-from backend.jobs.directory import JobState
 from backend.jobs.queue import AT_ONCE_VARIABLE
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from studio.i18n import words

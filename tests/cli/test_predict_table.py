@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from backend.inference.table_predicting import KIND
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
+from backend.jobs.status import JobState
 from tests.cli.conftest import BAD, GOOD, Studio, Trained, write_reviews
 from tests.processes import until
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from backend.jobs.checkpoints import list_checkpoints
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
+from backend.jobs.status import JobState
 from studio.terminal import REFUSED, STOPPED
 from tests.cli.conftest import Studio, write_reviews
 from tests.processes import SUPERVISOR, processes_of, until

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import LossLogged
+from backend.jobs.status import JobState
 from studio.cli_progress import LineWatcher, LiveWatcher
 from studio.cli_train import show_end
 from studio.i18n import words

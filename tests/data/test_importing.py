@@ -25,9 +25,10 @@ from backend.errors import (
     SameColumn,
     TooLarge,
 )
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import PhaseStarted, Progressed
 from backend.jobs.launch import launch
+from backend.jobs.status import JobState
 from backend.settings import Home
 from backend.specs import Choices, DataSpec
 from tests.processes import processes_of, until

@@ -20,8 +20,9 @@ from backend.data.datasets import (
     stop_report,
     wait,
 )
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import Progressed
+from backend.jobs.status import JobState
 from backend.settings import Home
 from backend.specs import Choices
 

@@ -11,8 +11,9 @@ import pytest
 
 from backend.data.choices import first_choices
 from backend.data.datasets import load_profile, start_import, wait
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import PhaseStarted
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import build_spec

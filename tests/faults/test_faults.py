@@ -17,7 +17,8 @@ import pytest
 from backend.data.datasets import list_datasets, start_import, wait
 from backend.errors import DiskFull
 from backend.jobs.checkpoints import list_checkpoints, to_resume
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec

@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from backend.data.choices import first_choices
 from backend.data.datasets import load_profile, start_import, wait
 from backend.jobs.checkpoints import MANIFEST, STAGING, list_checkpoints, to_resume
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, Resumed
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore, read_report
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec

@@ -12,8 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import LossLogged
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from backend.jobs.directory import JobState
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec

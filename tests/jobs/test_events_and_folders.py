@@ -15,10 +15,11 @@ import pytest
 from backend.errors import MemoryFull, NameInvalid, RunActive, RunMissing, RunNotFinished
 from backend.jobs import directory
 from backend.jobs.checkpoints import list_checkpoints, prune, seal, staging, to_resume
-from backend.jobs.directory import JobDirectory, JobState, is_job_id, next_id
+from backend.jobs.directory import JobDirectory, is_job_id, next_id
 from backend.jobs.event_reader import EventReader
 from backend.jobs.events import EventLog, JobCompleted, JobFailed, JobStopped, LossLogged, PhaseStarted
 from backend.jobs.process import JobContext, StopRequested
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec

@@ -13,11 +13,12 @@ import pytest
 
 from backend.errors import ComparisonInvalid, RemarksInvalid, RunActive, RunMissing
 from backend.jobs.comparison import MOST, TRAIN_LOSS, VALIDATION_LOSS, compare, curves_of
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.event_reader import EventReader
 from backend.jobs.events import Evaluated, EventLog, LossLogged, OptionsDecided, PhaseStarted, Progressed, Resumed
 from backend.jobs.points import thinned
 from backend.jobs.remarks import MOST_TAGS, Remarks, read_remarks
+from backend.jobs.status import JobState
 from backend.jobs.store import MOST_OPENED, RunStore
 from backend.settings import Home
 from backend.specs import RunSpec

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.jobs.directory import JobState
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore, read_report
 from backend.settings import Home
 

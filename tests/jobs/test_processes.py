@@ -11,10 +11,11 @@ import pytest
 
 from backend.errors import DiskFull, MemoryFull, MemoryKilled, ProcessCrashed, ProcessKilled, ProcessOverdue, Unexpected
 from backend.jobs import checkpoints
-from backend.jobs.directory import JobDirectory, JobState, JobStatus
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import EventLog, PhaseStarted
 from backend.jobs.launch import launch
 from backend.jobs.process import JobContext
+from backend.jobs.status import JobState, JobStatus
 from backend.jobs.supervisor import LAST_WORD_S, LONGEST_STOP_S, STOP_S, patience_s
 
 WORKER = """

@@ -14,8 +14,9 @@ from backend.data.choices import first_choices
 from backend.data.datasets import load_profile, start_import, wait
 from backend.errors import CheckpointMissing, RunActive, RunNotQueued, RunNotResumable
 from backend.jobs import queue
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.launch import launch
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore, names_ahead
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec

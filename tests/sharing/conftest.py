@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from backend.jobs.directory import JobDirectory, JobStatus
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import DataSplit, EventLog, JobCompleted
 from backend.jobs.files import write_json
+from backend.jobs.status import JobStatus
 from backend.settings import Home
 from backend.specs import build_spec
 from tests.hub_standin import HubStandIn

@@ -24,8 +24,9 @@ from backend.errors import (
     TokenMissing,
     TokenRejected,
 )
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import JobCompleted, PhaseStarted, Progressed
+from backend.jobs.status import JobState
 from backend.settings import Home
 from backend.sharing.package import package_files
 from backend.sharing.publishing import publications, start_publish

@@ -61,10 +61,9 @@ import sys
 from backend.specs import build_spec
 from backend.worker import prepare_environment
 data = {"source": "s", "dataset": "d", "text_column": "text", "label_column": "label"}
-asked = {"data": data, "model": {"base": "./base"}, "adapting": {"adapter": ADAPTER}}
+asked = {"data": data, "model": {"base": "./base"}, "adapting": {"adapter": "none"}}
 prepare_environment(build_spec(asked))
 import backend.training.finishing, backend.training.setup, transformers.trainer
 print(*[name for name in ("peft", "bitsandbytes") if sys.modules.get(name)])
 """
-    for adapter, loaded in (("none", ""), ("lora", "peft bitsandbytes")):
-        assert run_python(program.replace("ADAPTER", repr(adapter))).strip() == loaded
+    assert run_python(program).strip() == ""

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from backend.data.datasets import dataset_of, samples, start_import, wait
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import Event, LossLogged
 from backend.jobs.process import JobContext
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec

@@ -14,8 +14,8 @@ from backend.data.datasets import load_table
 from backend.data.splitting import prepare, split
 from backend.errors import HubUnreachable, ModelUnknown, ModelUnusable, NotAModelFolder
 from backend.evaluation.metrics import compute
-from backend.jobs.directory import JobState
 from backend.jobs.events import BaselineMeasured, Noted
+from backend.jobs.status import JobState
 from backend.jobs.store import read_report
 from backend.models.before import load_before
 from backend.models.encoding import encode

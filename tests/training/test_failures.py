@@ -15,7 +15,8 @@ import torch
 from transformers import pipeline
 
 from backend.errors import LossNotFinite, MemoryFull, ProcessKilled, RemedyMissing, StudioError
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
+from backend.jobs.status import JobState
 from backend.jobs.store import read_report
 from backend.models.encoding import EncodedTexts, encode
 from backend.models.forward import predict_logits

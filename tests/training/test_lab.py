@@ -10,8 +10,9 @@ import torch
 
 from backend.data.datasets import result_of
 from backend.errors import CombinationImpossible, CombinationUnknown
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.process import JobContext
+from backend.jobs.status import JobState
 from backend.lab.bench import LEAST_S, Clock, Learned, examples_per_second
 from backend.lab.combinations import combinations
 from backend.lab.starting import estimate, expected, latest_lab, quickest, start_lab, tried

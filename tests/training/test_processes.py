@@ -14,9 +14,10 @@ import pytest
 from safetensors.torch import load_file
 
 from backend.errors import LossNotFinite, ProcessesLost, StudioError
-from backend.jobs.directory import JobDirectory, JobState
+from backend.jobs.directory import JobDirectory
 from backend.jobs.events import Evaluated, JobCompleted, LossLogged, PhaseStarted
 from backend.jobs.ranks import Rank, rank_of
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore, read_report
 from backend.settings import Home
 from backend.specs import RunSpec, conflicts

@@ -13,7 +13,6 @@ from backend.errors import ProcessKilled
 from backend.evaluation.metrics import compute
 from backend.jobs import phases
 from backend.jobs.checkpoints import list_checkpoints
-from backend.jobs.directory import JobState
 from backend.jobs.events import (
     BaselineMeasured,
     CheckpointSaved,
@@ -26,6 +25,7 @@ from backend.jobs.events import (
     PhaseStarted,
     Progressed,
 )
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore, read_report
 from tests.training.conftest import BackgroundRuns, Workshop, events_of
 

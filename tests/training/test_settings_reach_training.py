@@ -16,9 +16,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, Trainer
 
 import backend.training.fine_tuning as fine_tuning
 from backend.errors import LabelWeightsUnknown, LossNotFinite, ModelUnusable, TrackerMissing
-from backend.jobs.directory import JobState
 from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, ModelDescribed, Noted, OptionsDecided
 from backend.jobs.process import JobContext
+from backend.jobs.status import JobState
 from backend.machine import this_machine
 from backend.models.encoding import encode
 from backend.models.loading import load_base, load_finished
