@@ -38,7 +38,8 @@ from backend.data.datasets import dataset_of, load_profile, start_import, wait
 from backend.data.files import SourceFile
 from backend.evaluation.metrics import compute
 from backend.jobs.process import JobContext
-from backend.jobs.store import RunStore, read_report
+from backend.jobs.store import RunStore
+from backend.jobs.summaries import read_report
 from backend.models.encoding import encode
 from backend.models.forward import predict_logits
 from backend.recipes import LONGEST_FIT, with_recipe

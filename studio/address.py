@@ -11,7 +11,7 @@ from backend.data.choices import load_choices
 from backend.data.datasets import load_profile
 from backend.errors import StudioError
 from backend.jobs.directory import JobDirectory
-from backend.jobs.store import read_report
+from backend.jobs.summaries import read_report
 from backend.specs import Choices, RunSpec
 from studio.services import Services
 

@@ -12,7 +12,8 @@ import typer
 
 from backend.jobs.directory import JobDirectory
 from backend.jobs.status import JobState, JobStatus
-from backend.jobs.store import NAME_LENGTH, RunStore, read_report
+from backend.jobs.store import NAME_LENGTH, RunStore
+from backend.jobs.summaries import read_report
 from backend.specs import RunSpec
 from studio.cli_follow import Interrupts, Left, follow
 from studio.cli_progress import build_watcher

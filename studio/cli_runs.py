@@ -12,7 +12,8 @@ from backend.errors import RunAmbiguous, RunLost, RunMissing, StudioError
 from backend.jobs.catalogue import RunSummary
 from backend.jobs.directory import JobDirectory
 from backend.jobs.status import JobState, JobStatus
-from backend.jobs.store import RunStore, read_report, summarise
+from backend.jobs.store import RunStore
+from backend.jobs.summaries import read_report, summarise
 from backend.jobs.supervisor import last_lines
 from backend.specs import settings
 from studio.i18n import Words, duration, size

@@ -14,7 +14,8 @@ from backend.data.hub_datasets import is_hub_source
 from backend.errors import FileMissing, SpecUnreadable
 from backend.jobs.directory import JobDirectory
 from backend.jobs.status import JobState, JobStatus
-from backend.jobs.store import RunStore, names_ahead, read_report
+from backend.jobs.store import RunStore, names_ahead
+from backend.jobs.summaries import read_report
 from backend.remedies import changed
 from backend.specs import STARTER, RunSpec, build_spec, spec_from_yaml
 from backend.steps import step_document

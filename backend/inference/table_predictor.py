@@ -36,7 +36,8 @@ from backend.inference.table_predicting import predictions_path
 from backend.jobs.phases import READING
 from backend.jobs.platform import limits_kept
 from backend.jobs.process import JobContext, run_job
-from backend.jobs.store import RunStore, read_report
+from backend.jobs.store import RunStore
+from backend.jobs.summaries import read_report
 from backend.settings import Home
 from backend.specs import DataSpec, ReadingSpec, RunSpec, build_spec
 

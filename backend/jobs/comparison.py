@@ -9,7 +9,7 @@ from typing import Any
 from backend.errors import ComparisonInvalid
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import OptionsDecided, Progressed
-from backend.jobs.store import read_report, summarise
+from backend.jobs.summaries import read_report, summarise
 from backend.specs import settings
 
 FEWEST, MOST = 2, 8

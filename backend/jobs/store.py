@@ -9,10 +9,9 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from backend.errors import (
     CheckpointMissing,
@@ -28,13 +27,13 @@ from backend.jobs import queue
 from backend.jobs.catalogue import Catalogue, RunSummary
 from backend.jobs.checkpoints import list_checkpoints
 from backend.jobs.directory import HIDDEN, JobDirectory, is_job_id
-from backend.jobs.events import Evaluated
-from backend.jobs.files import alone, read_json, write_bytes
+from backend.jobs.files import alone, write_bytes
 from backend.jobs.launch import launch
-from backend.jobs.remarks import build_remarks, read_remarks, write_remarks
+from backend.jobs.remarks import build_remarks, write_remarks
 from backend.jobs.status import JobState, JobStatus
+from backend.jobs.summaries import summaries_of, summarise
 from backend.jobs.supervisor import cancel
-from backend.jobs.trash import Trash, disk_bytes
+from backend.jobs.trash import Trash
 from backend.recipes import with_recipe
 from backend.settings import Home
 from backend.specs import STARTER, RunSpec
@@ -360,7 +359,7 @@ class RunStore:
 
     def _index(self, *runs: JobDirectory) -> None:
         try:
-            self._catalogue.put(lambda: _summaries_of(runs))
+            self._catalogue.put(lambda: summaries_of(runs))
         except sqlite3.OperationalError as error:
             logger.warning("the catalogue cannot be written and is dropped: %s", error)
             self._catalogue.clear()
@@ -402,50 +401,3 @@ def names_ahead(store: RunStore, run: JobDirectory) -> list[str]:
     before = waiting[: ids.index(run.id)] if run.id in ids else []
     at_work = [summary.name for summary in reversed(store.summaries()) if summary.state in AT_WORK]
     return at_work + [each.name for each in before]
-
-
-def read_report(run: JobDirectory) -> dict[str, Any] | None:
-    """The report of an ended run (see `backend.evaluation.report`); None where there is none."""
-    try:
-        document: dict[str, Any] = read_json(run.path / "report.json")
-    except FileNotFoundError:
-        return None
-    return document
-
-
-def _summaries_of(runs: Iterable[JobDirectory]) -> Iterator[RunSummary]:
-    for run in runs:
-        with suppress(RunMissing, FileNotFoundError):  # it was deleted at this moment
-            yield summarise(run)
-
-
-def summarise(run: JobDirectory) -> RunSummary:
-    """The run's line in the list, told from its folder."""
-    status = run.status()
-    report = read_report(run) if status.state.is_final else None
-    metrics: dict[str, float] = (report or {}).get("metrics") or {}
-    if not metrics and status.state is JobState.STOPPED and status.kept:
-        metrics = status.kept.get("metrics") or {}
-    if not metrics and not status.state.is_final:
-        evaluated = run.latest(Evaluated)
-        metrics = evaluated.metrics if evaluated else {}
-    progress, remarks = status.progress, read_remarks(run)
-    return RunSummary(
-        id=run.id,
-        name=run.name,
-        state=status.state,
-        created=status.created,
-        ended=status.ended,
-        data=Path(run.spec["data"]["source"]).name,
-        model=run.spec["model"]["base"],
-        task=(report or {}).get("task", run.spec["data"]["task"]),
-        metrics=metrics,
-        error=status.error.to_dict() if status.error else None,
-        phase=status.phase,
-        attempt=status.attempt,
-        tags=list(remarks.tags),
-        notes=remarks.notes,
-        disk_bytes=disk_bytes(run.path),
-        worked_s=run.worked_s,
-        share_done=min(1.0, progress.done / progress.total) if progress and progress.total else 0.0,
-    )

@@ -20,7 +20,7 @@ from backend.data.datasets import load_report
 from backend.errors import DatasetMissing
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import DataSplit
-from backend.jobs.store import read_report
+from backend.jobs.summaries import read_report
 from backend.models.folder import names_a_folder
 from backend.settings import Home
 from backend.specs import STARTER, RunSpec

@@ -19,7 +19,8 @@ from backend.jobs.checkpoints import MANIFEST, STAGING, list_checkpoints, to_res
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, Resumed
 from backend.jobs.status import JobState
-from backend.jobs.store import RunStore, read_report
+from backend.jobs.store import RunStore
+from backend.jobs.summaries import read_report
 from backend.settings import Home
 from backend.specs import RunSpec, build_spec
 from tests.processes import PATIENCE_S, WORKER, kill, processes_of, until

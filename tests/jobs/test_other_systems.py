@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from backend.jobs.status import JobState
-from backend.jobs.store import RunStore, read_report
+from backend.jobs.store import RunStore
+from backend.jobs.summaries import read_report
 from backend.settings import Home
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from backend.errors import HubUnreachable, ModelUnknown, ModelUnusable, NotAMode
 from backend.evaluation.metrics import compute
 from backend.jobs.events import BaselineMeasured, Noted
 from backend.jobs.status import JobState
-from backend.jobs.store import read_report
+from backend.jobs.summaries import read_report
 from backend.models.before import load_before
 from backend.models.encoding import encode
 from backend.models.forward import predict_logits

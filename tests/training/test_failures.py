@@ -17,7 +17,7 @@ from transformers import pipeline
 from backend.errors import LossNotFinite, MemoryFull, ProcessKilled, RemedyMissing, StudioError
 from backend.jobs.directory import JobDirectory
 from backend.jobs.status import JobState
-from backend.jobs.store import read_report
+from backend.jobs.summaries import read_report
 from backend.models.encoding import EncodedTexts, encode
 from backend.models.forward import predict_logits
 from backend.models.loading import load_base

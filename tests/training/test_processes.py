@@ -18,7 +18,8 @@ from backend.jobs.directory import JobDirectory
 from backend.jobs.events import Evaluated, JobCompleted, LossLogged, PhaseStarted
 from backend.jobs.ranks import Rank, rank_of
 from backend.jobs.status import JobState
-from backend.jobs.store import RunStore, read_report
+from backend.jobs.store import RunStore
+from backend.jobs.summaries import read_report
 from backend.settings import Home
 from backend.specs import RunSpec, conflicts
 from backend.training.rows import DividedBatches, LengthGroupedOrder, RandomOrder

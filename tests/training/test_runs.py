@@ -26,7 +26,8 @@ from backend.jobs.events import (
     Progressed,
 )
 from backend.jobs.status import JobState
-from backend.jobs.store import RunStore, read_report
+from backend.jobs.store import RunStore
+from backend.jobs.summaries import read_report
 from tests.training.conftest import BackgroundRuns, Workshop, events_of
 
 

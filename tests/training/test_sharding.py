@@ -14,7 +14,7 @@ from backend.inference.client import Predictor
 from backend.jobs.checkpoints import list_checkpoints
 from backend.jobs.events import BaselineMeasured, CheckpointSaved, Evaluated, LossLogged, Noted, Resumed
 from backend.jobs.status import JobState
-from backend.jobs.store import read_report
+from backend.jobs.summaries import read_report
 from backend.specs import RunSpec, conflicts
 from tests.processes import WORKER, processes_of, until
 from tests.training.conftest import Workshop, ended, events_of
