@@ -83,12 +83,14 @@ def load_base(
     seed: int,
     quantisation: str = "none",
     dtype: torch.dtype = torch.float32,
+    empty: bool = False,
 ) -> LoadedModel:
     """The base model in ``folder`` with a head for these labels, in full precision or as ``dtype`` says.
 
     Never runs code from the folder, never opens pickled weights, never asks the network. ``name`` is what the user
     calls the model, for errors; ``seed`` draws the weights of what the base does not have. ``quantisation`` (``8bit``
-    or ``4bit``) rounds the weights of the layers, which then can only be trained through an adapter.
+    or ``4bit``) rounds the weights of the layers, which then can only be trained through an adapter. One that is
+    ``empty`` takes no memory: its weights, which all count as known, are on the meta device and come from elsewhere.
 
     Raises:
         NotAModelFolder: files are missing.
@@ -101,26 +103,47 @@ def load_base(
         config = AutoConfig.from_pretrained(folder, num_labels=len(labels), trust_remote_code=False)
         name_labels(config, labels, task)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **_rounded(quantisation, config),
-        )
+        if empty:
+            model, missing = without_weights(config, dtype), set[str]()
+        else:
+            model, missing = _with_weights(folder, config, dtype, quantisation)
     except _UNLOADABLE as error:
         raise ModelUnusable(model=name, detail=f"{type(error).__name__}: {error}"[:500]) from error
     if quantisation == "4bit":
         _keep_unpacked(model)
     _give_padding(tokenizer, model, name)
     _keep_no_keys(model)
-    missing = set(loading["missing_keys"]) | {entry[0] for entry in loading["mismatched_keys"]}
     loaded = LoadedModel(tokenizer, model, longest_input(config, tokenizer, max_length), sorted(missing))
     tokenizer.model_max_length = loaded.max_length
     return loaded
+
+
+def _with_weights(
+    folder: Path, config: PretrainedConfig, dtype: torch.dtype, quantisation: str
+) -> tuple[Any, set[str]]:
+    """The model, and the names of the weights that the folder does not have, or in another shape."""
+    model, loading = AutoModelForSequenceClassification.from_pretrained(
+        folder,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **_rounded(quantisation, config),
+    )
+    return model, set(loading["missing_keys"]) | {entry[0] for entry in loading["mismatched_keys"]}
+
+
+def without_weights(config: PretrainedConfig, dtype: torch.dtype = torch.float32) -> Any:
+    """A classifier whose weights are on the meta device, where they take no memory; its buffers are as they should."""
+    from accelerate import init_empty_weights
+
+    build: Any = AutoModelForSequenceClassification.from_config
+    with init_empty_weights(include_buffers=False):  # buffers are computed, not loaded
+        model = build(config, dtype=dtype, trust_remote_code=False)
+    model.tie_weights()  # each weight was put there by itself
+    return model
 
 
 def _rounded(quantisation: str, config: PretrainedConfig) -> dict[str, Any]:

@@ -113,7 +113,9 @@ def prepare_training(
         learned = kit.soft_targets
     else:
         source = folder_of(context, spec.model)
-        loaded, reload = load_as_kept(spec, source, labelled.labels, labelled.task)
+        # Of shards the first process of the machine has the weights, and gives the others their parts.
+        empty = spec.compute.fsdp and not context.rank.leads
+        loaded, reload = load_as_kept(spec, source, labelled.labels, labelled.task, empty=empty)
         tell_limits(context, loaded, texts["train"], spec.training.max_length)
         loaded, length = fit_length(loaded, texts["train"], spec.training.max_length)
     context.check_stop()
@@ -205,9 +207,11 @@ def tokens_learned(tokens_a_row: float, rows: int, training: TrainingSpec) -> in
 
 
 def load_as_kept(
-    spec: RunSpec, source: Path, labels: Sequence[str], task: str
+    spec: RunSpec, source: Path, labels: Sequence[str], task: str, *, empty: bool = False
 ) -> tuple[LoadedModel, Callable[[], Any] | None]:
     """The base model as it is trained, and what gives it again in full precision where it is kept in fewer bits.
+
+    Where it is to be ``empty`` its weights come from elsewhere (`backend.models.loading.load_base`).
 
     Raises:
         ModelError: it cannot be loaded as it is asked.
@@ -224,7 +228,7 @@ def load_as_kept(
     if keeps_bf16(spec, machine_of(choose_device())):
         return load(dtype=torch.bfloat16), lambda: load().model
     quantisation = spec.adapting.quantisation
-    return load(quantisation=quantisation), None if quantisation == "none" else lambda: load().model
+    return load(quantisation=quantisation, empty=empty), None if quantisation == "none" else lambda: load().model
 
 
 def build_loss(

@@ -46,8 +46,12 @@ def held_share(model: Any) -> float:
 def shard(model: Any, arguments: TrainingArguments) -> None:
     """Divide the model's weights over the processes, in place; all processes must come.
 
+    The first process has the weights; in the others the model may be empty (`backend.models.loading.load_base`).
     Layers compute in the short type, if there is one; gradients are added up among processes in full precision.
     """
+    leads = arguments.process_index == 0
+    # Not the parameters themselves, which go to the device, layer by layer, as they are divided.
+    whole = {name: parameter.detach() for name, parameter in model.named_parameters()} if leads else {}
     mesh = init_device_mesh(arguments.device.type, (arguments.world_size,))
     short = torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else None
     full = torch.float32 if short else None
@@ -56,7 +60,21 @@ def shard(model: Any, arguments: TrainingArguments) -> None:
         for layer in stack:
             fully_shard(layer, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=replace(policy, output_dtype=full))  # logits, and so the loss
+    _fill(model, whole, arguments.device)
     model._is_distributed_loading_by_transformers = True  # Trainer takes it for one that was loaded in shards
+
+
+def _fill(model: Any, whole: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Give each process its parts of the weights, which the first one has ``whole``: one weight after another."""
+    if any(parameter.is_meta for parameter in model.parameters()):
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        model.to_empty(device=device)
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            value = whole[name] if whole else torch.empty(parameter.shape, dtype=parameter.dtype)
+            put(parameter, value, source=0)
 
 
 def bring_apart(model: Any) -> None:
@@ -81,11 +99,15 @@ def gathered(named: Iterator[tuple[str, torch.Tensor]], *, kept: bool) -> dict[s
     return found
 
 
-def put(parameter: torch.Tensor, value: torch.Tensor) -> None:
-    """Give the parameter this value, of which each process takes its part."""
+def put(parameter: torch.Tensor, value: torch.Tensor, *, source: int | None = None) -> None:
+    """Give the parameter this value, of which each process takes its part.
+
+    Args:
+        source: the process whose value it is, for which all must come; None where each has it.
+    """
     if isinstance(parameter, DTensor):
         own: torch.Tensor = distribute_tensor(
-            value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None
+            value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=source
         )
         parameter.copy_(own)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,18 @@ def test_same_seed_gives_the_same_new_head_and_it_is_named(folders: dict[str, Pa
     assert names
     assert torch.equal(load(1)[1], weights)
     assert not torch.equal(load(2)[1], weights)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_empty_model_has_every_weight_and_buffer_of_the_loaded_one(folders: dict[str, Path], kind: str) -> None:
+    about: dict[str, Any] = {"labels": ["a", "b"], "task": "binary", "max_length": 64, "seed": 1}
+    whole, empty = (load_base(folders[kind], name=kind, **about, empty=empty).model for empty in (False, True))
+    shapes = [[(name, p.shape, p.dtype) for name, p in model.named_parameters()] for model in (whole, empty)]
+    assert shapes[0] == shapes[1]
+    assert all(parameter.is_meta for parameter in empty.parameters())
+    kept = [dict(model.named_buffers()) for model in (whole, empty)]
+    assert kept[0].keys() == kept[1].keys()
+    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
 
 
 def test_finished_model_keeps_its_length(folders: dict[str, Path], tmp_path: Path) -> None:

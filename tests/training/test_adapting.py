@@ -56,12 +56,16 @@ FAMILIES: dict[str, dict[str, Any]] = {
 HEAD_WORDS = ("classifier", "score", "head", "pooler")
 
 
-def tiny(family: str) -> Any:
-    """A random classifier of the family with three layers (ALBERT: three passes through one)."""
-    torch.manual_seed(0)
+def config_of(family: str) -> Any:
+    """The configuration of a tiny classifier of the family with three layers (ALBERT: three passes through one)."""
     special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    config = AutoConfig.for_model(family, **{**special, **FAMILIES[family]}, num_labels=3)
-    return AutoModelForSequenceClassification.from_config(config)
+    return AutoConfig.for_model(family, **{**special, **FAMILIES[family]}, num_labels=3)
+
+
+def tiny(family: str) -> Any:
+    """A random classifier of that configuration."""
+    torch.manual_seed(0)
+    return AutoModelForSequenceClassification.from_config(config_of(family))
 
 
 def learn_one_step(model: Any) -> dict[str, bool]:

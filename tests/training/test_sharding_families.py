@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
+from backend.models.loading import without_weights
 from backend.training.sharding import gathered, held_share, is_sharded, plain_copy, shard
 from tests.training.little_trainer import arguments_in
-from tests.training.test_adapting import FAMILIES, tiny
+from tests.training.test_adapting import FAMILIES, config_of, tiny
 
 PROCESSES, ROWS, LONGEST = 2, 4, 9
 
 
-def steady(family: str) -> Any:
-    """The family's random classifier without dropout, whose random numbers would be others in each process."""
-    model = tiny(family)
+def steady(model: Any) -> Any:
+    """The model without dropout, whose random numbers would be others in each process."""
     for module in model.modules():
         for name, value in vars(module).items():
             if "drop" in name and isinstance(value, float):
@@ -53,7 +53,7 @@ def learn_in_shards(rank: int, folder: str) -> None:
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=PROCESSES)
     own = {name: tensor[rank::PROCESSES] for name, tensor in texts().items()}
     for family in FAMILIES:
-        model = steady(family)
+        model = steady(without_weights(config_of(family)) if rank else tiny(family))
         shard(model, arguments_in(Path(folder) / f"rank-{rank}"))
         assert is_sharded(model), family
         share = held_share(model)
@@ -78,7 +78,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_step_in_shards_is_the_step_of_one_process(learned: Path, family: str) -> None:
     found = torch.load(learned / f"{family}.pt", weights_only=True)
-    alone = steady(family)
+    alone = steady(tiny(family))
     name, before = type(alone).__name__, {key: value.clone() for key, value in alone.state_dict().items()}
     step(alone, texts())
     after = alone.state_dict()
