@@ -22,6 +22,7 @@ from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling, check_finite
 from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, load_weights
 from backend.training.compiling import leave_layers
+from backend.training.dropout import leave_quick
 from backend.training.errors import translate
 from backend.training.memory import room_for_tokens
 from backend.training.rows import Rows, build_order, steps_an_epoch
@@ -145,6 +146,7 @@ def fine_tune(
         trainer.save_point()  # a stop that was heard in an evaluation: of its step nothing was written
     # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
     leave_layers(model)
+    leave_quick(model)
     plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if context.rank.leads or sharded:
         keeping.restore(plain)

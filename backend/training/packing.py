@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from transformers import AttentionInterface
 
+from backend.training.dropout import drop
 from backend.training.layers import body_of
 
 NAME = "packed"
@@ -56,7 +57,7 @@ class _Lengths:
             for (length, count), *three in pieces:
                 q, k, v = (each.unflatten(0, (count, length)).transpose(1, 2) for each in three)
                 weights = torch.softmax(q @ k.transpose(2, 3) * scale, dim=-1)
-                weights = nn.functional.dropout(weights, p=dropout, training=module.training)
+                weights = drop(weights, dropout, training=module.training)
                 found.append((weights @ v).transpose(1, 2).flatten(0, 1))
         return torch.cat(found).unsqueeze(0).to(query.dtype), None
 

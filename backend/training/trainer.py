@@ -26,6 +26,7 @@ from backend.training.callbacks import check_finite
 from backend.training.checkpoints import TRAINER_STATE, Checkpoints, are_finite, load_weights
 from backend.training.compiling import as_written, codes_made, compile_layers, leave_layers
 from backend.training.division import Division
+from backend.training.dropout import quicken
 from backend.training.layers import depths
 from backend.training.rows import Order, Rows, build_order
 
@@ -75,6 +76,8 @@ class ClassificationTrainer(Trainer):
         if compiled:
             self._codes_before = codes_made()
             compile_layers(model)
+        elif args.device.type == "cpu":
+            quicken(model)
         self.division = Division.of(model, train, args, splits=batching == "length_split", most_tokens=most_tokens)
         self._done_in_step: list[dict[str, torch.Tensor]] = []
         self._step_begun = -1

@@ -1,0 +1,72 @@
+"""Dropout (Srivastava et al. 2014) on a processor at a seventh of its time: the same rule, other random numbers.
+
+torch draws a processor's mask one number at a time (`Tensor.bernoulli_`), on one core, which takes as long as a tenth
+of the training step around it. Here the generator's words are cut into four numbers of 15 bits each, and what becomes
+of them are a few passes over short integers. A share p is rounded to 1/32768.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+BITS = 15
+NUMBERS_A_WORD = 4
+ONE = 0x3F80
+"""1.0 as the bits of a bfloat16 number."""
+
+
+def kept_of(shape: torch.Size, p: float) -> torch.Tensor:
+    """A bfloat16 tensor that is 0 with probability ``p`` and else 1, on the processor, from torch's generator."""
+    count, threshold = shape.numel(), round(p * (1 << BITS))
+    words = torch.empty(-(-count // NUMBERS_A_WORD), dtype=torch.int64).random_()
+    numbers = words.view(torch.int16)[:count].bitwise_and_((1 << BITS) - 1)
+    # Below 0, and so all ones when its sign is spread, where the number is at least the threshold.
+    signs = numbers.neg_().add_(threshold - 1).bitwise_right_shift_(BITS)
+    return signs.bitwise_and_(ONE).view(torch.bfloat16).view(shape)
+
+
+class _Dropped(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, p: float) -> torch.Tensor:
+        noise = kept_of(values.shape, p).to(values.dtype).div_(1.0 - p)
+        ctx.save_for_backward(noise)
+        return values * noise
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (noise,) = ctx.saved_tensors
+        return gradients[0] * noise, None
+
+
+def drop(values: torch.Tensor, p: float, *, training: bool) -> torch.Tensor:
+    """What `torch.nn.functional.dropout` does, for a tensor on the processor."""
+    if not training or p == 0.0:
+        return values
+    apply: Any = _Dropped.apply
+    dropped: torch.Tensor = apply(values, p) if p < 1.0 else values * 0.0
+    return dropped
+
+
+class QuickDropout(nn.Dropout):
+    """`torch.nn.Dropout` with that."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """The input with a share of its elements zero and the others larger, in training."""
+        return drop(input, self.p, training=self.training)
+
+
+def quicken(model: nn.Module) -> None:
+    """Have the model's dropout modules, which are on the processor, draw that way until `leave_quick`."""
+    for module in model.modules():
+        if type(module) is nn.Dropout:
+            module.__class__ = QuickDropout
+
+
+def leave_quick(model: nn.Module) -> None:
+    """Have them be torch's own again."""
+    for module in model.modules():
+        if type(module) is QuickDropout:
+            module.__class__ = nn.Dropout  # type: ignore[assignment]
