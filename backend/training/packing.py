@@ -1,8 +1,8 @@
 """A batch as one row of all its tokens, text after text, without any padding: for encoders on a processor.
 
-Whatever a layer does but attention it does to each token by itself, so the texts of a batch can stand end to end;
-attention is computed for the texts of each length together, which needs no mask. The loss and the gradients are those
-of the padded batch. A card would wait between so many small products; there padding costs less.
+Whatever a layer does but attention it does to each token by itself, so the texts of a batch can stand end to end
+(`backend.training.packed_attention`). The loss and the gradients are those of the padded batch. A card would wait
+between so many small products; there padding costs less.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Self
 
 import torch
 from torch import nn
 from transformers import AttentionInterface
 
-from backend.training.dropout import drop
 from backend.training.layers import body_of
+from backend.training.packed_attention import EndToEnd
 
 NAME = "packed"
 ENCODERS = ("encoder", "transformer")
@@ -29,39 +27,6 @@ CLOSE = 1e-4
 """Most that logits may differ from those of the padded batch, as a share of the largest: of another sum's rounding."""
 
 
-@dataclass
-class _Lengths:
-    """The lengths of the texts that stand end to end, in their order."""
-
-    of_texts: list[int]
-
-    def attend(
-        self,
-        module: nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        _mask: torch.Tensor | None,
-        scaling: float | None = None,
-        dropout: float = 0.0,
-        **_more: Any,
-    ) -> tuple[torch.Tensor, None]:
-        """Attention within each text, as `transformers.AttentionInterface` calls it: (1, heads, tokens, width) each."""
-        alike = [(length, len(list(texts))) for length, texts in groupby(self.of_texts)]
-        sizes = [length * count for length, count in alike]
-        scale, found = query.shape[-1] ** -0.5 if scaling is None else scaling, []
-        # Products of so many sizes, and so small: each would be prepared anew in short precision, and gain nothing.
-        with torch.autocast(query.device.type, enabled=False):
-            whole = (each.float().squeeze(0).transpose(0, 1) for each in (query, key, value))
-            pieces = zip(alike, *(torch.split(each, sizes) for each in whole), strict=True)
-            for (length, count), *three in pieces:
-                q, k, v = (each.unflatten(0, (count, length)).transpose(1, 2) for each in three)
-                weights = torch.softmax(q @ k.transpose(2, 3) * scale, dim=-1)
-                weights = drop(weights, dropout, training=module.training)
-                found.append((weights @ v).transpose(1, 2).flatten(0, 1))
-        return torch.cat(found).unsqueeze(0).to(query.dtype), None
-
-
 class Packing:
     """A model that can be given packed batches: `pack` makes one, to be asked while `reading` it."""
 
@@ -69,7 +34,7 @@ class Packing:
         self._config, self._encoder = model.config, encoder
         self.first_position = first_position
         """What the architecture calls the position of a text's first token."""
-        self._lengths = _Lengths([])
+        self._texts = EndToEnd([])
 
     @classmethod
     def of(cls, model: Any, batch: dict[str, torch.Tensor]) -> Self | None:
@@ -112,14 +77,14 @@ class Packing:
         mask = batch["attention_mask"][order].bool()
         positions = torch.arange(mask.shape[1]).expand_as(mask) + self.first_position
         others = {name: values[order] for name, values in batch.items() if name not in ("input_ids", "attention_mask")}
-        self._lengths.of_texts = lengths[order].tolist()
+        self._texts = EndToEnd(lengths[order].tolist())
         packed = {"input_ids": batch["input_ids"][order][mask], "position_ids": positions[mask]}
         return {name: tokens[None] for name, tokens in packed.items()} | others, order
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """While it is open the model takes the batch that was packed last; backward passes belong in it, too."""
-        texts = torch.tensor(self._lengths.of_texts)
+        texts = torch.tensor(self._texts.lengths)
         firsts = torch.cumsum(texts, 0) - texts
 
         def first_tokens(_module: nn.Module, _given: Any, output: Any) -> Any:
@@ -127,7 +92,7 @@ class Packing:
             return type(output)(last_hidden_state=hidden) if hasattr(output, "last_hidden_state") else (hidden,)
 
         before = self._config._attn_implementation
-        AttentionInterface.register(NAME, self._lengths.attend)
+        AttentionInterface.register(NAME, self._texts.attend)
         hook = self._encoder.register_forward_hook(first_tokens)
         self._config._attn_implementation = NAME
         try:

@@ -1,0 +1,75 @@
+"""Attention of texts that stand end to end is that of each text by itself, with its gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from backend.training.dropout import kept_of
+from backend.training.packed_attention import EndToEnd, Group, Order
+
+HEADS, WIDTH = 3, 8
+LENGTHS = [1, 2, 2, 5, 5, 5, 17]
+
+
+def inputs(dtype: torch.dtype) -> list[torch.Tensor]:
+    """Queries, keys and values as models hand them over: (1, heads, tokens, width), seen across the heads."""
+    torch.manual_seed(0)
+    return [
+        torch.randn(1, sum(LENGTHS), HEADS, WIDTH, dtype=dtype).transpose(1, 2).detach().requires_grad_()
+        for _ in range(3)
+    ]
+
+
+def one_by_one(given: list[torch.Tensor], scale: float, noise: list[torch.Tensor]) -> torch.Tensor:
+    """What is wanted, a text after the other, in full precision and by autograd: (1, tokens, heads, width)."""
+    found = []
+    start = 0
+    for length, kept in zip(LENGTHS, noise, strict=True):
+        q, k, v = (each[0, :, start : start + length].float() for each in given)
+        found.append(((torch.softmax(q @ k.transpose(1, 2) * scale, -1) * kept) @ v).transpose(0, 1))
+        start += length
+    return torch.cat(found).unsqueeze(0)
+
+
+def noise_of(p: float) -> list[torch.Tensor]:
+    """What the next draw multiplies the shares of each text by: (heads, length, length)."""
+    groups = [Group(1, 1), Group(2, 2), Group(3, 5), Group(1, 17)]
+    order = Order.of(groups, HEADS)
+    if not p:
+        return [torch.ones(HEADS, length, length) for length in LENGTHS]
+    noise = kept_of(torch.Size([order.pairs]), p).float() / (1 - p)
+    return [text for group in order.squares(noise) for text in group.split(HEADS)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("p", [0.0, 0.3])
+@pytest.mark.parametrize("scale", [None, 0.5])
+def test_each_text_attends_to_itself_alone(p: float, dtype: torch.dtype, scale: float | None) -> None:
+    module, given, wanted_of = nn.Module().train(), inputs(dtype), inputs(dtype)
+    torch.manual_seed(1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
+        found, none = EndToEnd(LENGTHS).attend(module, *given, None, scaling=scale, dropout=p)
+    torch.manual_seed(1)
+    wanted = one_by_one(wanted_of, WIDTH**-0.5 if scale is None else scale, noise_of(p))
+    assert none is None
+    assert found.shape == wanted.shape
+    assert found.dtype is dtype
+    exact: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6} if dtype is torch.float32 else {"rtol": 2e-2, "atol": 2e-2}
+    assert torch.allclose(found.float(), wanted, **exact)
+    weights = torch.randn(wanted.shape)
+    (found.float() * weights).sum().backward()
+    (wanted * weights).sum().backward()
+    for each, other in zip(given, wanted_of, strict=True):
+        assert each.grad is not None
+        assert other.grad is not None
+        assert torch.allclose(each.grad.float(), other.grad.float(), **exact)
+
+
+def test_nothing_is_dropped_outside_training() -> None:
+    given = inputs(torch.float32)
+    found, _ = EndToEnd(LENGTHS).attend(nn.Module().eval(), *given, None, dropout=0.5)
+    assert torch.allclose(found, one_by_one(given, WIDTH**-0.5, noise_of(0.0)), rtol=1e-5, atol=1e-6)
