@@ -114,9 +114,12 @@ def seal(folder: Path, **told: Any) -> Checkpoint:
 
 
 def prune(run: Path, best: int | None) -> None:
-    """Remove all but the checkpoint of the ``best`` step and the newest, told by their steps."""
+    """Remove all but the checkpoint of the ``best`` step, the newest that one can go on from, and what was the best to
+    the newest of these: told by their steps."""
     found = list_checkpoints(run)
-    kept = {best, *(checkpoint.step for checkpoint in found[-NEWEST_KEPT:])}
+    whole = [checkpoint for checkpoint in found if checkpoint.complete][-NEWEST_KEPT:]
+    known = whole[-1].position.get("best") if whole else None
+    kept = {best, known and known["step"], *(checkpoint.step for checkpoint in whole)}
     for checkpoint in found:
         if checkpoint.step not in kept:
             remove(checkpoint.path)

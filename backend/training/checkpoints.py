@@ -7,6 +7,7 @@ that are trained, by safetensors. Where and how durably they lie is `backend.job
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ from backend.training import sharding
 
 SPARE_BYTES = 64 << 20
 """Room that must remain on the disk for events, logs and the report."""
+SMALL_BYTES = 128 << 20
+"""A checkpoint of less is written after every evaluation: it takes no time to speak of."""
+PATIENCE = 20.0
+"""Of a larger one, what writing it took, times this, passes before the next whole one: a twentieth of the time at most.
+An evaluation between them that is the best has its weights written."""
 WEIGHTS, TRAINER_STATE = "model.safetensors", "trainer_state.json"
 
 
@@ -88,6 +94,7 @@ class Checkpoints(TrainerCallback):
         self._evaluated: Best | None = None
         self._saved_step = -1
         self._told_small = False
+        self._written_at, self._seconds = 0.0, 0.0
         if resumed:
             self._take_up(resumed)
 
@@ -152,19 +159,24 @@ class Checkpoints(TrainerCallback):
         if self._best.step in found:  # not where the disk was full: then the best is what the model has
             load_weights(model, found[self._best.step].path)
 
-    def save(self, trainer: Any) -> None:
+    def save(self, trainer: Any, *, last: bool = False) -> None:
         """Write a checkpoint of a `ClassificationTrainer` as it stands after a step; all of its processes must come.
 
-        Where the disk has no room for what is needed to go on from it, the best weights alone are written.
+        Where the disk has no room for what is needed to go on from it, or it is an evaluation's and the one before was
+        dear and not long ago, the best weights alone are written.
+
+        Args:
+            last: training does not go on: what was reached is to be kept in any case.
 
         Raises:
-            DiskFull: not even for these.
+            DiskFull: not even for the weights.
         """
-        step = self._steps_before + trainer.state.global_step
+        step, started = self._steps_before + trainer.state.global_step, time.monotonic()
         if self.saved_at(step):
             return
         leads, run = self._context.rank.leads, self._context.path
-        complete = sharding.all_agree(not leads or self._has_room(trainer), trainer.args.device)
+        due = last or not self.evaluated_at(step) or self._is_due(trainer)
+        complete = sharding.all_agree(not leads or (due and self._has_room(trainer)), trainer.args.device)
         if leads and (complete or self._is_best(step)):
             check_disk(run, weights_bytes(trainer.model, trained=True))
             folder = checkpoints.staging(run)
@@ -179,7 +191,9 @@ class Checkpoints(TrainerCallback):
             if leads:
                 save_file(weights, str(folder / WEIGHTS))
                 self._seal(folder, trainer, step, complete=complete)
-        self._saved_step = step
+        if complete:
+            self._saved_step, self._written_at = step, time.monotonic()
+            self._seconds = self._written_at - started
 
     def save_weights_of(self, model: Any, epoch: float) -> None:
         """Write the weights that the model has before the Trainer's first step."""
@@ -209,16 +223,14 @@ class Checkpoints(TrainerCallback):
     def _is_best(self, step: int) -> bool:
         return self._best is not None and self._best.step == step
 
+    def _is_due(self, trainer: Any) -> bool:
+        """Whether a whole checkpoint is worth its time."""
+        waited = time.monotonic() - self._written_at
+        return whole_bytes(trainer) < SMALL_BYTES or waited >= PATIENCE * self._seconds
+
     def _has_room(self, trainer: Any) -> bool:
-        weights = weights_bytes(trainer.model, trained=True)
-        moments = sum(
-            value.numel() * value.element_size()
-            for known in trainer.optimizer.state.values()
-            for value in known.values()
-            if torch.is_tensor(value)
-        )
         # The finished model is still to be written, too.
-        needed = weights + moments + weights_bytes(trainer.model)
+        needed = whole_bytes(trainer) + weights_bytes(trainer.model)
         free = shutil.disk_usage(self._context.path).free
         if free >= needed + SPARE_BYTES:
             return True
@@ -226,6 +238,17 @@ class Checkpoints(TrainerCallback):
             self._told_small = True
             self._context.emit(Noted("checkpoints_small", {"needed": needed + SPARE_BYTES, "free": free}))
         return False
+
+
+def whole_bytes(trainer: Any) -> int:
+    """What a checkpoint takes that training can go on from: the trained weights and the optimizer's states."""
+    moments = sum(
+        value.numel() * value.element_size()
+        for known in trainer.optimizer.state.values()
+        for value in known.values()
+        if torch.is_tensor(value)
+    )
+    return weights_bytes(trainer.model, trained=True) + moments
 
 
 def trained_weights(model: Any, *, kept: bool = True) -> dict[str, torch.Tensor]:

@@ -143,7 +143,7 @@ def fine_tune(
         failure = worded
         release_memory()
     if stopping.stopped and failure is None and trainer.optimizer is not None:
-        trainer.save_point()  # a stop that was heard in an evaluation: of its step nothing was written
+        trainer.save_point(last=True)  # where the stop was heard in an evaluation, of its step nothing was written
     # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
     leave_layers(model)
     leave_quick(model)

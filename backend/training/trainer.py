@@ -91,8 +91,8 @@ class ClassificationTrainer(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self.save_point()
 
-    def save_point(self) -> None:
-        """Write a checkpoint of this step.
+    def save_point(self, *, last: bool = False) -> None:
+        """Write a checkpoint of this step; the ``last`` one in any case.
 
         Raises:
             LossNotFinite: there are weights that are no numbers.
@@ -103,7 +103,7 @@ class ClassificationTrainer(Trainer):
         if not are_finite(self.model):
             step = self._steps_before + self.state.global_step
             check_finite(math.nan, step, self._get_learning_rate(), self.args)
-        self._keeping.save(self)
+        self._keeping.save(self, last=last)
 
     def write_position(self, folder: Path) -> None:
         """Write what is needed besides the weights to go on from this step; each process its part."""
