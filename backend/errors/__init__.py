@@ -70,6 +70,7 @@ from backend.errors.hub_data import (
     HubSplitMissing,
 )
 from backend.errors.models import (
+    FolderIsAdapter,
     HubUnreachable,
     LoraTargetsMissing,
     ModelError,
@@ -143,6 +144,7 @@ __all__ = [
     "FileEmpty",
     "FileMissing",
     "FoldMissing",
+    "FolderIsAdapter",
     "FolderTaken",
     "FoldsNotPossible",
     "FormatUnknown",

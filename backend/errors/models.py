@@ -44,6 +44,13 @@ class NotAModelFolder(ModelError):
 
 
 @dataclass(eq=False)
+class FolderIsAdapter(NotAModelFolder):
+    """It holds what was learned beside a model, and not the model."""
+
+    code = "model.is_adapter"
+
+
+@dataclass(eq=False)
 class ModelUnusable(ModelError):
     """The model's files are there but it cannot classify text."""
 

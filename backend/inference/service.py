@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from backend.errors import PredictorFailed, StudioError
-from backend.imports import without_collecting
+from backend.imports import leave_out, without_collecting
 
 Answering = Callable[[str, list[str]], list[dict[str, Any]]]
 
@@ -57,6 +57,7 @@ def main() -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    leave_out("peft")  # with it, Transformers would look for adapters beside the weights, as in no run
     with without_collecting():
         from backend.inference.answering import Models
         from backend.models.forward import prepare_processor

@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.errors import NotAModelFolder
+from backend.errors import FolderIsAdapter, NotAModelFolder
 from backend.specs import STARTER
 
-CONFIG = "config.json"
+CONFIG, ADAPTER = "config.json", "adapter_config.json"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 TOKENIZERS: tuple[tuple[str, ...], ...] = (
     ("tokenizer.json",),
@@ -52,6 +52,7 @@ def check_folder(path: str | Path) -> FolderModel:
     Raises:
         NotAModelFolder: naming each file that is missing; weights as ``.bin`` count as missing, since such a file
             can run code when it is opened.
+        FolderIsAdapter: it holds an adapter alone. One beside whole weights is not looked at.
     """
     folder = Path(path).expanduser()
     missing = []
@@ -61,6 +62,8 @@ def check_folder(path: str | Path) -> FolderModel:
         missing.append(TOKENIZERS[0][0])
     if not any((folder / name).is_file() for name in WEIGHTS):
         missing.append(WEIGHTS[0])
+    if missing and (folder / ADAPTER).is_file():
+        raise FolderIsAdapter(folder=str(folder), missing=missing)
     if missing:
         raise NotAModelFolder(folder=str(folder), missing=missing)
     try:

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import BertForSequenceClassification
 
+from backend.models.dropout import drop
 from backend.models.encoding import EncodedTexts
 
 POSITION_WIDTH = 32
@@ -113,11 +114,11 @@ def bag_logits(
     embeddings, layer = bert.embeddings, bert.encoder.layer[-1].attention
     positions = embeddings.position_embeddings.weight[: input_ids.shape[1]]
     pieces = embeddings.LayerNorm(embeddings.word_embeddings(input_ids) + positions)
-    pieces = functional.dropout(pieces, dropout)
+    pieces = drop(pieces, dropout)
     shares = mask[..., None] / mask.sum(1)[:, None, None]
-    mean = functional.dropout(layer.output.dense(layer.self.value((pieces * shares).sum(1))), dropout)
+    mean = drop(layer.output.dense(layer.self.value((pieces * shares).sum(1))), dropout)
     pooled = torch.tanh(bert.pooler.dense(layer.output.LayerNorm(pieces[:, 0] + mean)))
-    logits: torch.Tensor = model.classifier(functional.dropout(pooled, dropout))
+    logits: torch.Tensor = model.classifier(drop(pooled, dropout))
     return logits
 
 

@@ -14,6 +14,7 @@ from transformers import TrainerState, TrainingArguments
 from backend.errors import LossNotFinite, MemoryFull
 from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.process import JobContext, StopRequested
+from backend.models.dropout import leave_quick
 from backend.models.forward import predict_logits
 from backend.models.memory import release_memory
 from backend.models.warm_start import BagStep
@@ -22,7 +23,6 @@ from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling, check_finite
 from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, load_weights
 from backend.training.compiling import leave_layers
-from backend.training.dropout import leave_quick
 from backend.training.errors import translate
 from backend.training.memory import room_for_tokens
 from backend.training.rows import Rows, build_order, steps_an_epoch

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from backend.training.dropout import kept_of
+from backend.models.dropout import kept_of
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from backend.evaluation.metrics import compute
 from backend.jobs.events import Noted
+from backend.models.dropout import quicken
 from backend.models.encoding import EncodedTexts
 from backend.models.forward import predict_logits, tokens_a_batch
 from backend.models.memory import is_memory_error, release_memory
@@ -26,7 +27,6 @@ from backend.training.callbacks import check_finite
 from backend.training.checkpoints import TRAINER_STATE, Checkpoints, are_finite, load_weights
 from backend.training.compiling import as_written, codes_made, compile_layers, leave_layers
 from backend.training.division import Division
-from backend.training.dropout import quicken
 from backend.training.layers import depths
 from backend.training.rows import Order, Rows, build_order
 

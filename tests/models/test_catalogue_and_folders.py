@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.errors import NotAModelFolder
+from backend.errors import FolderIsAdapter, NotAModelFolder
 from backend.models.catalogue import catalogue, suggested
 from backend.models.folder import check_folder, names_a_folder, settled
 
@@ -57,6 +57,14 @@ def test_folder_that_lacks_something_names_it(tmp_path: Path, files: dict[str, s
     with pytest.raises(NotAModelFolder) as caught:
         check_folder(write(tmp_path / "m", files))
     assert caught.value.missing == missing
+
+
+def test_folder_with_an_adapter_alone_says_so_and_one_beside_weights_is_no_matter(tmp_path: Path) -> None:
+    adapter = {"adapter_config.json": "{}", "adapter_model.safetensors": "", "tokenizer.json": "{}"}
+    with pytest.raises(FolderIsAdapter) as caught:
+        check_folder(write(tmp_path / "adapter", adapter))
+    assert caught.value.missing == ["config.json", "model.safetensors"]
+    assert check_folder(write(tmp_path / "both", adapter | WHOLE)).model_type == "bert"
 
 
 def test_folder_that_is_not_there_is_no_model(tmp_path: Path) -> None:

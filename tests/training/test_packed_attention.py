@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from backend.training.dropout import kept_of
+from backend.models.dropout import kept_of
 from backend.training.packed_attention import EndToEnd, Group, Order
 
 HEADS, WIDTH = 3, 8

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from backend.training.dropout import QuickDropout, drop, leave_quick, quicken
+from backend.models.dropout import QuickDropout, drop, leave_quick, quicken
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

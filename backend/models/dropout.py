@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 BITS = 15
 NUMBERS_A_WORD = 4
@@ -41,10 +42,12 @@ class _Dropped(torch.autograd.Function):
         return gradients[0] * noise, None
 
 
-def drop(values: torch.Tensor, p: float, *, training: bool) -> torch.Tensor:
-    """What `torch.nn.functional.dropout` does, for a tensor on the processor."""
+def drop(values: torch.Tensor, p: float, *, training: bool = True) -> torch.Tensor:
+    """What `torch.nn.functional.dropout` does, and on other devices than a processor that itself."""
     if not training or p == 0.0:
         return values
+    if values.device.type != "cpu":
+        return functional.dropout(values, p)
     apply: Any = _Dropped.apply
     dropped: torch.Tensor = apply(values, p) if p < 1.0 else values * 0.0
     return dropped
@@ -59,7 +62,7 @@ class QuickDropout(nn.Dropout):
 
 
 def quicken(model: nn.Module) -> None:
-    """Have the model's dropout modules, which are on the processor, draw that way until `leave_quick`."""
+    """Have the model's dropout modules draw that way until `leave_quick`."""
     for module in model.modules():
         if type(module) is nn.Dropout:
             module.__class__ = QuickDropout
