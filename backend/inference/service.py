@@ -57,7 +57,9 @@ def main() -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    leave_out("peft")  # with it, Transformers would look for adapters beside the weights, as in no run
+    leave_out(
+        "peft"
+    )  # with it Transformers would put an adapter that lies beside a base model's weights into the model
     with without_collecting():
         from backend.inference.answering import Models
         from backend.models.forward import prepare_processor

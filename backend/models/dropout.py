@@ -29,10 +29,18 @@ def kept_of(shape: torch.Size, p: float) -> torch.Tensor:
     return signs.bitwise_and_(ONE).view(torch.bfloat16).view(shape)
 
 
+def noise_of(shape: torch.Size, p: float, dtype: torch.dtype) -> torch.Tensor:
+    """What a tensor of this shape is multiplied by: 0 with probability ``p`` and else 1 / (1 - p)."""
+    if p == 0.0:
+        return torch.ones(shape, dtype=dtype)  # nothing is drawn for it
+    kept = kept_of(shape, p).to(dtype)
+    return kept.div_(1.0 - p) if p < 1.0 else kept
+
+
 class _Dropped(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, p: float) -> torch.Tensor:
-        noise = kept_of(values.shape, p).to(values.dtype).div_(1.0 - p)
+        noise = noise_of(values.shape, p, values.dtype)
         ctx.save_for_backward(noise)
         return values * noise
 
@@ -49,7 +57,7 @@ def drop(values: torch.Tensor, p: float, *, training: bool = True) -> torch.Tens
     if values.device.type != "cpu":
         return functional.dropout(values, p)
     apply: Any = _Dropped.apply
-    dropped: torch.Tensor = apply(values, p) if p < 1.0 else values * 0.0
+    dropped: torch.Tensor = apply(values, p)
     return dropped
 
 
@@ -62,14 +70,7 @@ class QuickDropout(nn.Dropout):
 
 
 def quicken(model: nn.Module) -> None:
-    """Have the model's dropout modules draw that way until `leave_quick`."""
+    """Have the model's dropout modules draw that way; outside training, and saved, it is the model that it was."""
     for module in model.modules():
         if type(module) is nn.Dropout:
             module.__class__ = QuickDropout
-
-
-def leave_quick(model: nn.Module) -> None:
-    """Have them be torch's own again."""
-    for module in model.modules():
-        if type(module) is QuickDropout:
-            module.__class__ = nn.Dropout  # type: ignore[assignment]

@@ -27,7 +27,7 @@ SPARE_BYTES = 64 << 20
 """Room that must remain on the disk for events, logs and the report."""
 SMALL_BYTES = 128 << 20
 """A checkpoint of less is written after every evaluation: it takes no time to speak of."""
-PATIENCE = 20.0
+TIMES_ITS_TIME = 20.0
 """Of a larger one, what writing it took, times this, passes before the next whole one: a twentieth of the time at most.
 An evaluation between them that is the best has its weights written."""
 WEIGHTS, TRAINER_STATE = "model.safetensors", "trainer_state.json"
@@ -226,7 +226,7 @@ class Checkpoints(TrainerCallback):
     def _is_due(self, trainer: Any) -> bool:
         """Whether a whole checkpoint is worth its time."""
         waited = time.monotonic() - self._written_at
-        return whole_bytes(trainer) < SMALL_BYTES or waited >= PATIENCE * self._seconds
+        return whole_bytes(trainer) < SMALL_BYTES or waited >= TIMES_ITS_TIME * self._seconds
 
     def _has_room(self, trainer: Any) -> bool:
         # The finished model is still to be written, too.

@@ -14,7 +14,6 @@ from transformers import TrainerState, TrainingArguments
 from backend.errors import LossNotFinite, MemoryFull
 from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.process import JobContext, StopRequested
-from backend.models.dropout import leave_quick
 from backend.models.forward import predict_logits
 from backend.models.memory import release_memory
 from backend.models.warm_start import BagStep
@@ -146,7 +145,6 @@ def fine_tune(
         trainer.save_point(last=True)  # where the stop was heard in an evaluation, of its step nothing was written
     # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
     leave_layers(model)
-    leave_quick(model)
     plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if context.rank.leads or sharded:
         keeping.restore(plain)

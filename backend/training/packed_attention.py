@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from backend.models.dropout import kept_of
+from backend.models.dropout import noise_of
 
 
 @dataclass(frozen=True)
@@ -119,15 +119,15 @@ class _Attention(torch.autograd.Function):
     ) -> torch.Tensor:
         with torch.autocast(query.device.type, enabled=False):
             rows = [order.ordered(query).mul_(scale), order.ordered(key), order.ordered(value)]
-            noise = kept_of(torch.Size([order.pairs]), p).float().div_(1.0 - p) if p else torch.ones(order.pairs)
+            noise = noise_of(torch.Size([order.pairs]), p, torch.float32)
             found, shares = torch.empty_like(rows[2]), []
             given = zip(*map(order.matrices, rows), order.squares(noise), order.matrices(found), strict=True)
             for q, k, v, kept, out in given:
                 share = torch.softmax(q @ k.transpose(1, 2), dim=-1)
-                torch.bmm(share * kept if p else share, v, out=out)
+                torch.bmm(share * kept, v, out=out)
                 shares.append(share)
             ctx.save_for_backward(*rows, noise, *shares)
-            ctx.order, ctx.scale, ctx.p, ctx.dtype = order, scale, p, query.dtype
+            ctx.order, ctx.scale, ctx.dtype = order, scale, query.dtype
             return order.given_back(found, query.dtype)
 
     @staticmethod
@@ -141,11 +141,8 @@ class _Attention(torch.autograd.Function):
             given = zip(*map(order.matrices, rows), order.squares(noise), shares, strict=True)
             into = zip(*map(order.matrices, of_rows), strict=True)
             for (q, k, v, gradient, kept, share), (of_q, of_k, of_v) in zip(given, into, strict=True):
-                used = share * kept if ctx.p else share
-                torch.bmm(used.transpose(1, 2), gradient, out=of_v)
-                of_share = gradient @ v.transpose(1, 2)
-                if ctx.p:
-                    of_share.mul_(kept)
+                torch.bmm((share * kept).transpose(1, 2), gradient, out=of_v)
+                of_share = (gradient @ v.transpose(1, 2)).mul_(kept)
                 of_score = torch._softmax_backward_data(of_share, share, -1, share.dtype)
                 torch.bmm(of_score, k, out=of_q)
                 torch.bmm(of_score.transpose(1, 2), q, out=of_k)

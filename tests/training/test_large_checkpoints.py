@@ -28,7 +28,7 @@ def test_between_dear_checkpoints_the_best_weights_are_written(
     whole = workshop.start(spec)
     # As if these little models were large, and to write one took an hour.
     monkeypatch.setattr(checkpoints, "SMALL_BYTES", 0)
-    monkeypatch.setattr(checkpoints, "PATIENCE", 1e9)
+    monkeypatch.setattr(checkpoints, "TIMES_ITS_TIME", 1e9)
     run = workshop.store.create(spec)
 
     def stop() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from backend.models.dropout import kept_of
+from backend.models.dropout import noise_of
 from backend.training.packed_attention import EndToEnd, Group, Order
 
 HEADS, WIDTH = 3, 8
@@ -35,13 +35,11 @@ def one_by_one(given: list[torch.Tensor], scale: float, noise: list[torch.Tensor
     return torch.cat(found).unsqueeze(0)
 
 
-def noise_of(p: float) -> list[torch.Tensor]:
+def noise_by_text(p: float) -> list[torch.Tensor]:
     """What the next draw multiplies the shares of each text by: (heads, length, length)."""
     groups = [Group(1, 1), Group(2, 2), Group(3, 5), Group(1, 17)]
     order = Order.of(groups, HEADS)
-    if not p:
-        return [torch.ones(HEADS, length, length) for length in LENGTHS]
-    noise = kept_of(torch.Size([order.pairs]), p).float() / (1 - p)
+    noise = noise_of(torch.Size([order.pairs]), p, torch.float32)
     return [text for group in order.squares(noise) for text in group.split(HEADS)]
 
 
@@ -54,7 +52,7 @@ def test_each_text_attends_to_itself_alone(p: float, dtype: torch.dtype, scale: 
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
         found, none = EndToEnd(LENGTHS).attend(module, *given, None, scaling=scale, dropout=p)
     torch.manual_seed(1)
-    wanted = one_by_one(wanted_of, WIDTH**-0.5 if scale is None else scale, noise_of(p))
+    wanted = one_by_one(wanted_of, WIDTH**-0.5 if scale is None else scale, noise_by_text(p))
     assert none is None
     assert found.shape == wanted.shape
     assert found.dtype is dtype
@@ -71,5 +69,7 @@ def test_each_text_attends_to_itself_alone(p: float, dtype: torch.dtype, scale: 
 
 def test_nothing_is_dropped_outside_training() -> None:
     given = inputs(torch.float32)
+    before = torch.get_rng_state()
     found, _ = EndToEnd(LENGTHS).attend(nn.Module().eval(), *given, None, dropout=0.5)
-    assert torch.allclose(found, one_by_one(given, WIDTH**-0.5, noise_of(0.0)), rtol=1e-5, atol=1e-6)
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.allclose(found, one_by_one(given, WIDTH**-0.5, noise_by_text(0.0)), rtol=1e-5, atol=1e-6)

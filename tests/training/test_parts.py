@@ -18,6 +18,7 @@ from backend.errors import DiskFull, LossNotFinite, MemoryFull, Unexpected
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import LossLogged
 from backend.jobs.process import JobContext
+from backend.models.dropout import QuickDropout
 from backend.models.encoding import encode
 from backend.models.loading import load_base
 from backend.training.arguments import evaluations_an_epoch
@@ -79,6 +80,7 @@ def test_trainer_draws_another_order_in_each_epoch(tmp_path: Path) -> None:
 
     rows = Watched(encode(loaded.tokenizer, texts, 32), np.arange(48) % 2)
     trainer_of(loaded.model, rows, arguments_in(tmp_path / "out", epochs=2)).train()
+    assert QuickDropout in map(type, loaded.model.modules()), "on a processor"
     first, second = seen[:6], seen[6:]
     assert sorted(sum(first, ())) == sorted(sum(second, ())) == list(range(48))
     assert first != second
