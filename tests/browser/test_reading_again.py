@@ -61,7 +61,7 @@ def test_the_test_file_is_added_to_its_training_file_in_a_narrow_window(open_pag
     first = page.url
     open_panel(page)
     page.locator("#more-files-en input[type=file]").set_input_files(str(tmp_path / "test.tsv"))
-    expect(page.locator("#more-files-en")).to_contain_text("test.tsv")
+    expect(page.locator('#more-files-en a[href$="/test.tsv"]')).to_be_visible()  # there only once it has arrived
     page.locator("#read-again-en").click()
     page.wait_for_function("url => location.href.includes('data=') && location.href !== url", arg=first)
     expect(page.locator(".file-head:visible")).to_contain_text("60")
