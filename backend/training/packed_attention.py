@@ -16,6 +16,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from backend.models.dropout import noise_of
+from backend.training.last_layer import LastLayer
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Order:
+class Layout:
     """How rows (token, head) are ordered so that a group is one batch of matrices, (texts · heads, length, width)."""
 
     groups: list[Group]
@@ -41,7 +42,7 @@ class Order:
     back: torch.Tensor
 
     @classmethod
-    def of(cls, groups: list[Group], heads: int) -> Order:
+    def of(cls, groups: list[Group], heads: int) -> Layout:
         """That for so many heads."""
         rows = torch.arange(sum(group.tokens for group in groups) * heads).view(-1, heads)
         parts = torch.split(rows, [group.tokens for group in groups])
@@ -66,24 +67,40 @@ class Order:
         parts = torch.split(rows, [group.tokens * self.heads for group in self.groups])
         return [part.view(-1, group.length, rows.shape[1]) for group, part in zip(self.groups, parts, strict=True)]
 
-    def squares(self, values: torch.Tensor) -> list[torch.Tensor]:
-        """A number for each pair of tokens of a text and each head, as a batch of matrices a group, which are views."""
-        parts = torch.split(values, [group.tokens * group.length * self.heads for group in self.groups])
-        return [part.view(-1, group.length, group.length) for group, part in zip(self.groups, parts, strict=True)]
+
+@dataclass(frozen=True)
+class Order:
+    """Which tokens ask, and which are asked: those of the same texts, all of them."""
+
+    asking: Layout
+    asked: Layout
+
+    @classmethod
+    def of(cls, groups: list[Group], heads: int, *, firsts_ask: bool = False) -> Order:
+        """Every token of a text asks every other; or its first one alone does."""
+        asked = Layout.of(groups, heads)
+        return cls(Layout.of([Group(group.texts, 1) for group in groups], heads) if firsts_ask else asked, asked)
+
+    def pairs(self, values: torch.Tensor) -> list[torch.Tensor]:
+        """A number for each pair of tokens and each head, as a batch of matrices a group, which are views."""
+        both = list(zip(self.asking.groups, self.asked.groups, strict=True))
+        parts = torch.split(values, [asking.tokens * asked.length * self.asked.heads for asking, asked in both])
+        return [part.view(-1, asking.length, asked.length) for part, (asking, asked) in zip(parts, both, strict=True)]
 
     @property
-    def pairs(self) -> int:
-        """How many numbers `squares` takes."""
-        return sum(group.tokens * group.length for group in self.groups) * self.heads
+    def count(self) -> int:
+        """How many numbers `pairs` takes."""
+        both = zip(self.asking.groups, self.asked.groups, strict=True)
+        return sum(asking.tokens * asked.length for asking, asked in both) * self.asked.heads
 
 
 class EndToEnd:
     """The lengths of the texts that stand end to end, in their order, and attention within them."""
 
-    def __init__(self, lengths: list[int]) -> None:
-        self.lengths = lengths
+    def __init__(self, lengths: list[int], last: LastLayer | None = None) -> None:
+        self.lengths, self._last = lengths, last
         self._groups = [Group(len(list(texts)), length) for length, texts in groupby(lengths)]
-        self._orders: dict[int, Order] = {}
+        self._orders: dict[tuple[int, bool], Order] = {}
 
     def attend(
         self,
@@ -97,13 +114,16 @@ class EndToEnd:
         **_more: Any,
     ) -> tuple[torch.Tensor, None]:
         """As `transformers.AttentionInterface` calls it: (1, heads, tokens, width) each, (1, tokens, heads, width)."""
-        heads = query.shape[1]
-        if heads not in self._orders:
-            self._orders[heads] = Order.of(self._groups, heads)
-        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        heads, width = query.shape[1], query.shape[3]
+        firsts_ask = self._last is not None and module is self._last.attention
+        if self._last is not None and firsts_ask:
+            key, value = self._last.keys_and_values(width)
+        if (heads, firsts_ask) not in self._orders:
+            self._orders[heads, firsts_ask] = Order.of(self._groups, heads, firsts_ask=firsts_ask)
+        scale = width**-0.5 if scaling is None else scaling
         apply: Any = _Attention.apply
-        found = apply(query, key, value, self._orders[heads], scale, dropout if module.training else 0.0)
-        return found.transpose(1, 2), None
+        order = self._orders[heads, firsts_ask]
+        return apply(query, key, value, order, scale, dropout if module.training else 0.0).transpose(1, 2), None
 
 
 class _Attention(torch.autograd.Function):
@@ -118,17 +138,19 @@ class _Attention(torch.autograd.Function):
         p: float,
     ) -> torch.Tensor:
         with torch.autocast(query.device.type, enabled=False):
-            rows = [order.ordered(query).mul_(scale), order.ordered(key), order.ordered(value)]
-            noise = noise_of(torch.Size([order.pairs]), p, torch.float32)
-            found, shares = torch.empty_like(rows[2]), []
-            given = zip(*map(order.matrices, rows), order.squares(noise), order.matrices(found), strict=True)
-            for q, k, v, kept, out in given:
+            asking = order.asking.ordered(query).mul_(scale)
+            asked = [order.asked.ordered(key), order.asked.ordered(value)]
+            noise = noise_of(torch.Size([order.count]), p, torch.float32)
+            found, shares = torch.empty_like(asking), []
+            of_asking = zip(*map(order.asking.matrices, (asking, found)), strict=True)
+            of_asked = zip(*map(order.asked.matrices, asked), strict=True)
+            for (q, out), (k, v), kept in zip(of_asking, of_asked, order.pairs(noise), strict=True):
                 share = torch.softmax(q @ k.transpose(1, 2), dim=-1)
                 torch.bmm(share * kept, v, out=out)
                 shares.append(share)
-            ctx.save_for_backward(*rows, noise, *shares)
+            ctx.save_for_backward(asking, *asked, noise, *shares)
             ctx.order, ctx.scale, ctx.dtype = order, scale, query.dtype
-            return order.given_back(found, query.dtype)
+            return order.asking.given_back(found, query.dtype)
 
     @staticmethod
     @once_differentiable
@@ -136,15 +158,16 @@ class _Attention(torch.autograd.Function):
         query, key, value, noise, *shares = ctx.saved_tensors
         order: Order = ctx.order
         with torch.autocast(query.device.type, enabled=False):
-            rows = (query, key, value, order.ordered(gradients[0]))
-            of_rows = [torch.empty_like(each) for each in (query, key, value)]
-            given = zip(*map(order.matrices, rows), order.squares(noise), shares, strict=True)
-            into = zip(*map(order.matrices, of_rows), strict=True)
-            for (q, k, v, gradient, kept, share), (of_q, of_k, of_v) in zip(given, into, strict=True):
+            asking = (query, order.asking.ordered(gradients[0]), of_query := torch.empty_like(query))
+            asked = (key, value, of_key := torch.empty_like(key), of_value := torch.empty_like(value))
+            of_asking = zip(*map(order.asking.matrices, asking), strict=True)
+            of_asked = zip(*map(order.asked.matrices, asked), strict=True)
+            pairs = zip(order.pairs(noise), shares, strict=True)
+            for (q, gradient, of_q), (k, v, of_k, of_v), (kept, share) in zip(of_asking, of_asked, pairs, strict=True):
                 torch.bmm((share * kept).transpose(1, 2), gradient, out=of_v)
                 of_share = (gradient @ v.transpose(1, 2)).mul_(kept)
                 of_score = torch._softmax_backward_data(of_share, share, -1, share.dtype)
                 torch.bmm(of_score, k, out=of_q)
                 torch.bmm(of_score.transpose(1, 2), q, out=of_k)
-            of_rows[0].mul_(ctx.scale)
-            return (*(order.given_back(each, ctx.dtype) for each in of_rows), None, None, None)
+            to_query = order.asking.given_back(of_query.mul_(ctx.scale), ctx.dtype)
+            return to_query, *(order.asked.given_back(each, ctx.dtype) for each in (of_key, of_value)), None, None, None

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
 from torch import nn
 from transformers import AttentionInterface
 
+from backend.training.last_layer import LastLayer
 from backend.training.layers import body_of
 from backend.training.packed_attention import EndToEnd
 
@@ -30,10 +31,12 @@ CLOSE = 1e-4
 class Packing:
     """A model that can be given packed batches: `pack` makes one, to be asked while `reading` it."""
 
-    def __init__(self, model: Any, encoder: nn.Module, first_position: int) -> None:
+    def __init__(self, model: Any, encoder: nn.Module, first_position: int, last: LastLayer | None) -> None:
         self._config, self._encoder = model.config, encoder
         self.first_position = first_position
         """What the architecture calls the position of a text's first token."""
+        self.last = last
+        """The layer that is asked for first tokens alone; None where all are."""
         self._texts = EndToEnd([])
 
     @classmethod
@@ -48,23 +51,27 @@ class Packing:
         if encoder is None or not getattr(model, "_supports_attention_backend", False):
             return None
         tried = {name: batch[name][:TRIED_TEXTS] for name in ("input_ids", "attention_mask")}
+        positions = (0, (model.config.pad_token_id or 0) + 1)  # the latter is RoBERTa's
+        ways = [cls(model, encoder, first, last) for last in (LastLayer.of(encoder), None) for first in positions]
         was_training = model.training
         model.eval()
         try:
             with torch.no_grad():
-                padded = model(**tried).logits
-                for first_position in (0, (model.config.pad_token_id or 0) + 1):  # the latter is RoBERTa's
-                    packing = cls(model, encoder, first_position)
-                    packed, order = packing.pack(tried)
-                    with packing.reading():
-                        logits = model(**packed).logits
-                    if logits.shape == padded.shape and _alike(logits, padded[order]):
-                        return packing
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            print(f"{type(model).__name__} does not take packed batches: {error}", file=sys.stderr)
+                wanted = model(**tried).logits
+                return next((way for way in ways if way._answers(model, tried, wanted)), None)
         finally:
             model.train(was_training)
-        return None
+
+    def _answers(self, model: Any, batch: dict[str, torch.Tensor], wanted: torch.Tensor) -> bool:
+        """Whether the model's logits of the packed batch are these (b, k), but for another sum's rounding."""
+        packed, order = self.pack(batch)
+        try:
+            with self.reading():
+                logits = model(**packed).logits
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            print(f"{type(model).__name__} does not take packed batches: {error}", file=sys.stderr)
+            return False
+        return logits.shape == wanted.shape and _alike(logits, wanted[order])
 
     def pack(self, batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """The batch without padding, its rows ordered by length, and that order (b,).
@@ -77,7 +84,7 @@ class Packing:
         mask = batch["attention_mask"][order].bool()
         positions = torch.arange(mask.shape[1]).expand_as(mask) + self.first_position
         others = {name: values[order] for name, values in batch.items() if name not in ("input_ids", "attention_mask")}
-        self._texts = EndToEnd(lengths[order].tolist())
+        self._texts = EndToEnd(lengths[order].tolist(), self.last)
         packed = {"input_ids": batch["input_ids"][order][mask], "position_ids": positions[mask]}
         return {name: tokens[None] for name, tokens in packed.items()} | others, order
 
@@ -88,7 +95,8 @@ class Packing:
         firsts = torch.cumsum(texts, 0) - texts
 
         def first_tokens(_module: nn.Module, _given: Any, output: Any) -> Any:
-            hidden = output[0].squeeze(0)[firsts].unsqueeze(1)  # (b, 1, width): all that the heads look at
+            hidden = output[0] if self.last is not None else output[0].index_select(1, firsts)
+            hidden = hidden.transpose(0, 1)  # (b, 1, width): all that the heads look at
             return type(output)(last_hidden_state=hidden) if hasattr(output, "last_hidden_state") else (hidden,)
 
         before = self._config._attn_implementation
@@ -96,7 +104,8 @@ class Packing:
         hook = self._encoder.register_forward_hook(first_tokens)
         self._config._attn_implementation = NAME
         try:
-            yield
+            with self.last.asked_at(firsts) if self.last is not None else nullcontext():
+                yield
         finally:
             self._config._attn_implementation = before
             hook.remove()

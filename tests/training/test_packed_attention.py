@@ -39,8 +39,8 @@ def noise_by_text(p: float) -> list[torch.Tensor]:
     """What the next draw multiplies the shares of each text by: (heads, length, length)."""
     groups = [Group(1, 1), Group(2, 2), Group(3, 5), Group(1, 17)]
     order = Order.of(groups, HEADS)
-    noise = noise_of(torch.Size([order.pairs]), p, torch.float32)
-    return [text for group in order.squares(noise) for text in group.split(HEADS)]
+    noise = noise_of(torch.Size([order.count]), p, torch.float32)
+    return [text for group in order.pairs(noise) for text in group.split(HEADS)]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -1,0 +1,79 @@
+"""The last layer of an encoder, asked for the first token of each text alone: the head looks at no other.
+
+Its keys and values are still those of all tokens; queries, the attention's output and the feed-forward part, five
+sixths of a layer's products, are computed for as many tokens as there are texts. What the head is given is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from backend.training.layers import layer_stacks
+
+KEYS_AND_VALUES = (("key", "value"), ("k_lin", "v_lin"))
+"""What architectures call the two linear layers."""
+
+
+class LastLayer:
+    """Of one encoder, whose layers are asked one after the other, each once."""
+
+    def __init__(self, layer: nn.Module, attention: nn.Module, names: tuple[str, str]) -> None:
+        self._layer, self.attention = layer, attention
+        self._names = names
+        self._hidden = torch.empty(0)
+        self._found: dict[str, torch.Tensor] = {}
+
+    @classmethod
+    def of(cls, encoder: nn.Module) -> Self | None:
+        """That of an encoder; None where nothing in it is called keys and values."""
+        for stack in layer_stacks(encoder)[-1:]:
+            layer = stack[len(stack) - 1]
+            for module in layer.modules():
+                for names in KEYS_AND_VALUES:
+                    if all(hasattr(module, name) for name in names):
+                        return cls(layer, module, names)
+        return None
+
+    def keys_and_values(self, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of all tokens, as the attention of any other layer has them: (1, heads, tokens, width) each."""
+        key, value = (self._found[name].unflatten(-1, (-1, width)).transpose(1, 2) for name in self._names)
+        return key, value
+
+    @contextmanager
+    def asked_at(self, firsts: torch.Tensor) -> Iterator[None]:
+        """While it is open the layer's output is that of the tokens at these places: (1, b, width).
+
+        Args:
+            firsts: places (b,) among the tokens of the only row.
+        """
+
+        def keep_all(_layer: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+            self._hidden, *others = given
+            return self._hidden.index_select(1, firsts), *others
+
+        def of_all(_linear: nn.Module, _given: tuple[Any, ...]) -> tuple[torch.Tensor]:
+            return (self._hidden,)
+
+        def keeping(name: str) -> Any:
+            def keep(_linear: nn.Module, _given: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
+                self._found[name] = output
+                return output[:, : len(firsts)]  # of the shape that the layer expects; the attention asks for all
+
+            return keep
+
+        with ExitStack() as hooks:
+            hooks.callback(self._forget)
+            hooks.callback(self._layer.register_forward_pre_hook(keep_all).remove)
+            for name in self._names:
+                linear = getattr(self.attention, name)
+                hooks.callback(linear.register_forward_pre_hook(of_all).remove)
+                hooks.callback(linear.register_forward_hook(keeping(name)).remove)
+            yield
+
+    def _forget(self) -> None:
+        self._hidden, self._found = torch.empty(0), {}
