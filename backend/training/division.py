@@ -14,8 +14,9 @@ from backend.errors import MemoryFull
 from backend.jobs.events import Noted
 from backend.training.compiling import is_compiled
 from backend.training.packing import TRIED_TEXTS, Packing
-from backend.training.parts import Vocabulary, fitting, split_by_length
+from backend.training.parts import fitting, split_by_length
 from backend.training.rows import Rows
+from backend.training.vocabulary import Vocabulary
 
 Batch = dict[str, torch.Tensor]
 
@@ -44,14 +45,14 @@ class Division:
         device = arguments.device.type
         if not splits:
             return cls(device, most_tokens)
+        # The exchange among processes is prepared for gradients that are written out.
+        vocabulary = Vocabulary.of(model) if arguments.world_size == 1 else None
         # Packed batches have an attention of their own: not where another one was asked for.
         eager = getattr(model.config, "_attn_implementation", None) == "eager"
         if eager and device == "cpu" and not is_compiled(model):
             packing = Packing.of(model, train.collate(list(range(min(TRIED_TEXTS, len(train))))))
             if packing is not None:
-                return cls(device, most_tokens, packing=packing)
-        # The exchange among processes is prepared for gradients that are written out.
-        vocabulary = Vocabulary.of(model) if arguments.world_size == 1 else None
+                return cls(device, most_tokens, packing=packing, vocabulary=vocabulary)
         return cls(device, most_tokens, by_length=True, vocabulary=vocabulary)
 
     def parts_of(self, batch: Batch) -> list[Batch]:
@@ -67,7 +68,7 @@ class Division:
         if self.packing is None:
             yield part
             return
-        packed, _order = self.packing.pack(part)
+        packed = self.packing.pack(part)
         with self.packing.reading():
             yield packed
 

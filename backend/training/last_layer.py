@@ -41,7 +41,8 @@ class LastLayer:
 
     def keys_and_values(self, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Of all tokens, as the attention of any other layer has them: (1, heads, tokens, width) each."""
-        key, value = (self._found[name].unflatten(-1, (-1, width)).transpose(1, 2) for name in self._names)
+        found = (self._found[name] for name in self._names)
+        key, value = (each.view(*each.shape[:-1], -1, width).transpose(1, 2) for each in found)
         return key, value
 
     @contextmanager

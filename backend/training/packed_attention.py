@@ -1,14 +1,12 @@
 """Attention of texts that stand end to end, each within itself, on a processor.
 
-It is computed for the texts of each length together, which needs no mask, in full precision: products of so many
-sizes, and so small, would be prepared anew in short precision and gain nothing. The gradient is written out, since
-autograd's way through some thirty groups a layer takes longer than their products.
+It is computed for texts of like length together. The gradient is written out, since autograd's way through all the
+groups takes longer than their products.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -16,91 +14,121 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from backend.models.dropout import noise_of
+from backend.models.encoding import PAD_TO_MULTIPLE
 from backend.training.last_layer import LastLayer
+from backend.training.parts import cut_by_length
 
-
-@dataclass(frozen=True)
-class Group:
-    """Neighbouring texts of one length."""
-
-    texts: int
-    length: int
-
-    @property
-    def tokens(self) -> int:
-        """Of all of them."""
-        return self.texts * self.length
+COST_OF_A_GROUP = 20.0
+"""The tokens that take as long to attend to as one more group of texts does."""
 
 
 @dataclass(frozen=True)
 class Layout:
     """How rows (token, head) are ordered so that a group is one batch of matrices, (texts · heads, length, width)."""
 
-    groups: list[Group]
+    shapes: list[tuple[int, int]]
+    """Of each group's batch: how many matrices, and their length."""
     heads: int
     forth: torch.Tensor
+    behind: torch.Tensor
+    """Rows behind the end of a text that is shorter than its group: they are zero."""
     back: torch.Tensor
 
     @classmethod
-    def of(cls, groups: list[Group], heads: int) -> Layout:
-        """That for so many heads."""
-        rows = torch.arange(sum(group.tokens for group in groups) * heads).view(-1, heads)
-        parts = torch.split(rows, [group.tokens for group in groups])
-        shaped = (part.view(group.texts, group.length, heads) for group, part in zip(groups, parts, strict=True))
-        forth = torch.cat([part.transpose(1, 2).flatten() for part in shaped])
-        back = torch.empty_like(forth)
-        back[forth] = torch.arange(len(forth))
-        return cls(groups, heads, forth, back)
+    def of(cls, groups: list[torch.Tensor], heads: int) -> Layout:
+        """That of so many heads.
+
+        Args:
+            groups: (texts, length) the places of each group's tokens; -1 behind the end of a text.
+        """
+        of_heads = [places[:, None] * heads + torch.arange(heads)[:, None] for places in groups]
+        is_there = torch.cat([(places >= 0)[:, None].expand(-1, heads, -1).flatten() for places in groups])
+        forth = torch.cat([rows.flatten() for rows in of_heads]).where(is_there, 0)
+        behind, there = (~is_there).nonzero().squeeze(1), is_there.nonzero().squeeze(1)
+        back = torch.empty_like(there)
+        back[forth[there]] = there
+        return cls([(len(places) * heads, places.shape[1]) for places in groups], heads, forth, behind, back)
 
     def ordered(self, values: torch.Tensor) -> torch.Tensor:
-        """(1, heads, tokens, width), as models have it, as rows in this order, in full precision."""
+        """(1, heads, tokens, width), as models have it, as rows in this order."""
         rows = values.squeeze(0).transpose(0, 1).flatten(0, 1)
-        return rows.index_select(0, self.forth).float()
+        return rows.index_select(0, self.forth).index_fill_(0, self.behind, 0.0)
 
-    def given_back(self, rows: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def given_back(self, rows: torch.Tensor) -> torch.Tensor:
         """Such rows as (1, heads, tokens, width)."""
-        tokens = rows.to(dtype).index_select(0, self.back).view(-1, self.heads, rows.shape[1])
+        tokens = rows.index_select(0, self.back).view(-1, self.heads, rows.shape[1])
         return tokens.transpose(0, 1).unsqueeze(0)
 
     def matrices(self, rows: torch.Tensor) -> list[torch.Tensor]:
         """The rows of each group as its batch of matrices, which are views: what is written there is in the rows."""
-        parts = torch.split(rows, [group.tokens * self.heads for group in self.groups])
-        return [part.view(-1, group.length, rows.shape[1]) for group, part in zip(self.groups, parts, strict=True)]
+        parts = torch.split(rows, [count * length for count, length in self.shapes])
+        return [part.view(*shape, rows.shape[1]) for part, shape in zip(parts, self.shapes, strict=True)]
 
 
 @dataclass(frozen=True)
 class Order:
-    """Which tokens ask, and which are asked: those of the same texts, all of them."""
+    """Which tokens ask, and which are asked: those of the same text, all of them."""
 
     asking: Layout
     asked: Layout
+    seen: list[torch.Tensor]
+    """What is added to the scores of a group, (texts · heads, 1, length): 0, or very little where there is no token."""
 
     @classmethod
-    def of(cls, groups: list[Group], heads: int, *, firsts_ask: bool = False) -> Order:
-        """Every token of a text asks every other; or its first one alone does."""
-        asked = Layout.of(groups, heads)
-        return cls(Layout.of([Group(group.texts, 1) for group in groups], heads) if firsts_ask else asked, asked)
+    def of(cls, asking: list[torch.Tensor], asked: list[torch.Tensor], heads: int, dtype: torch.dtype) -> Order:
+        """That of so many heads.
 
-    def pairs(self, values: torch.Tensor) -> list[torch.Tensor]:
-        """A number for each pair of tokens and each head, as a batch of matrices a group, which are views."""
-        both = list(zip(self.asking.groups, self.asked.groups, strict=True))
-        parts = torch.split(values, [asking.tokens * asked.length * self.asked.heads for asking, asked in both])
-        return [part.view(-1, asking.length, asked.length) for part, (asking, asked) in zip(parts, both, strict=True)]
+        Args:
+            asking: places of the tokens that ask, for each group, as in `Layout.of`.
+            asked: likewise.
+            dtype: of the scores.
+        """
+        layout, lowest = Layout.of(asked, heads), torch.finfo(dtype).min
+        seen = [torch.where(places < 0, lowest, 0.0).to(dtype).repeat_interleave(heads, 0)[:, None] for places in asked]
+        return cls(layout if asking is asked else Layout.of(asking, heads), layout, seen)
 
     @property
-    def count(self) -> int:
-        """How many numbers `pairs` takes."""
-        both = zip(self.asking.groups, self.asked.groups, strict=True)
-        return sum(asking.tokens * asked.length for asking, asked in both) * self.asked.heads
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """Of each group's scores: how many matrices, the tokens that ask and those that are asked."""
+        return [(count, n, m) for (count, n), (_, m) in zip(self.asking.shapes, self.asked.shapes, strict=True)]
+
+    @property
+    def pairs(self) -> int:
+        """How many scores there are in all."""
+        return sum(count * n * m for count, n, m in self.shapes)
+
+    def squares(self, values: torch.Tensor) -> list[torch.Tensor]:
+        """A number for each pair as a batch of matrices a group, which are views."""
+        parts = torch.split(values, [count * n * m for count, n, m in self.shapes])
+        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
 
 class EndToEnd:
-    """The lengths of the texts that stand end to end, in their order, and attention within them."""
+    """The texts that stand end to end, and attention within them."""
 
-    def __init__(self, lengths: list[int], last: LastLayer | None = None) -> None:
+    def __init__(self, lengths: torch.Tensor, last: LastLayer | None = None) -> None:
+        """Texts of so many tokens (b,); of the ``last`` layer the first tokens alone are asked for."""
         self.lengths, self._last = lengths, last
-        self._groups = [Group(len(list(texts)), length) for length, texts in groupby(lengths)]
-        self._orders: dict[tuple[int, bool], Order] = {}
+        self.firsts = torch.cumsum(lengths, 0) - lengths
+        """(b,) the places of their first tokens."""
+        self.groups = [torch.from_numpy(texts) for texts in cut_by_length(lengths.numpy(), COST_OF_A_GROUP)]
+        """The numbers of the texts that are computed together."""
+        self._orders: dict[tuple[int, torch.dtype, bool], Order] = {}
+
+    def order(self, heads: int, dtype: torch.dtype, *, firsts_ask: bool = False) -> Order:
+        """How attention of so many heads is computed: every token asks, or the first of each text alone does."""
+        wanted = (heads, dtype, firsts_ask)
+        if wanted not in self._orders:
+            tokens = [self._places_in(texts) for texts in self.groups]
+            # Where first tokens ask alone there are no others among those that ask: they stand at their texts' numbers.
+            asking = [texts[:, None] for texts in self.groups] if firsts_ask else tokens
+            self._orders[wanted] = Order.of(asking, tokens, heads, dtype)
+        return self._orders[wanted]
+
+    def _places_in(self, texts: torch.Tensor) -> torch.Tensor:
+        lengths = self.lengths[texts]
+        steps = torch.arange(-(-int(lengths.max()) // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE)
+        return torch.where(steps < lengths[:, None], self.firsts[texts, None] + steps, -1)
 
     def attend(
         self,
@@ -118,12 +146,11 @@ class EndToEnd:
         firsts_ask = self._last is not None and module is self._last.attention
         if self._last is not None and firsts_ask:
             key, value = self._last.keys_and_values(width)
-        if (heads, firsts_ask) not in self._orders:
-            self._orders[heads, firsts_ask] = Order.of(self._groups, heads, firsts_ask=firsts_ask)
+        order = self.order(heads, query.dtype, firsts_ask=firsts_ask)
         scale = width**-0.5 if scaling is None else scaling
         apply: Any = _Attention.apply
-        order = self._orders[heads, firsts_ask]
-        return apply(query, key, value, order, scale, dropout if module.training else 0.0).transpose(1, 2), None
+        found = apply(query, key, value, order, scale, dropout if module.training else 0.0)
+        return found.transpose(1, 2), None
 
 
 class _Attention(torch.autograd.Function):
@@ -140,17 +167,18 @@ class _Attention(torch.autograd.Function):
         with torch.autocast(query.device.type, enabled=False):
             asking = order.asking.ordered(query).mul_(scale)
             asked = [order.asked.ordered(key), order.asked.ordered(value)]
-            noise = noise_of(torch.Size([order.count]), p, torch.float32)
+            noise = noise_of(torch.Size([order.pairs]), p, query.dtype)
             found, shares = torch.empty_like(asking), []
             of_asking = zip(*map(order.asking.matrices, (asking, found)), strict=True)
             of_asked = zip(*map(order.asked.matrices, asked), strict=True)
-            for (q, out), (k, v), kept in zip(of_asking, of_asked, order.pairs(noise), strict=True):
-                share = torch.softmax(q @ k.transpose(1, 2), dim=-1)
+            groups = zip(of_asking, of_asked, order.squares(noise), order.seen, strict=True)
+            for (q, out), (k, v), kept, seen in groups:
+                share = torch.softmax(torch.baddbmm(seen, q, k.transpose(1, 2)), dim=-1)
                 torch.bmm(share * kept, v, out=out)
                 shares.append(share)
             ctx.save_for_backward(asking, *asked, noise, *shares)
-            ctx.order, ctx.scale, ctx.dtype = order, scale, query.dtype
-            return order.asking.given_back(found, query.dtype)
+            ctx.order, ctx.scale = order, scale
+            return order.asking.given_back(found)
 
     @staticmethod
     @once_differentiable
@@ -162,12 +190,12 @@ class _Attention(torch.autograd.Function):
             asked = (key, value, of_key := torch.empty_like(key), of_value := torch.empty_like(value))
             of_asking = zip(*map(order.asking.matrices, asking), strict=True)
             of_asked = zip(*map(order.asked.matrices, asked), strict=True)
-            pairs = zip(order.pairs(noise), shares, strict=True)
+            pairs = zip(order.squares(noise), shares, strict=True)
             for (q, gradient, of_q), (k, v, of_k, of_v), (kept, share) in zip(of_asking, of_asked, pairs, strict=True):
                 torch.bmm((share * kept).transpose(1, 2), gradient, out=of_v)
                 of_share = (gradient @ v.transpose(1, 2)).mul_(kept)
                 of_score = torch._softmax_backward_data(of_share, share, -1, share.dtype)
                 torch.bmm(of_score, k, out=of_q)
                 torch.bmm(of_score.transpose(1, 2), q, out=of_k)
-            to_query = order.asking.given_back(of_query.mul_(ctx.scale), ctx.dtype)
-            return to_query, *(order.asked.given_back(each, ctx.dtype) for each in (of_key, of_value)), None, None, None
+            to_query = order.asking.given_back(of_query.mul_(ctx.scale))
+            return to_query, order.asked.given_back(of_key), order.asked.given_back(of_value), None, None, None

@@ -37,7 +37,7 @@ class Packing:
         """What the architecture calls the position of a text's first token."""
         self.last = last
         """The layer that is asked for first tokens alone; None where all are."""
-        self._texts = EndToEnd([])
+        self._texts = EndToEnd(torch.tensor([1]))
 
     @classmethod
     def of(cls, model: Any, batch: dict[str, torch.Tensor]) -> Self | None:
@@ -64,35 +64,31 @@ class Packing:
 
     def _answers(self, model: Any, batch: dict[str, torch.Tensor], wanted: torch.Tensor) -> bool:
         """Whether the model's logits of the packed batch are these (b, k), but for another sum's rounding."""
-        packed, order = self.pack(batch)
+        packed = self.pack(batch)
         try:
             with self.reading():
                 logits = model(**packed).logits
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             print(f"{type(model).__name__} does not take packed batches: {error}", file=sys.stderr)
             return False
-        return logits.shape == wanted.shape and _alike(logits, wanted[order])
+        return logits.shape == wanted.shape and _alike(logits, wanted)
 
-    def pack(self, batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """The batch without padding, its rows ordered by length, and that order (b,).
+    def pack(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The batch without padding.
 
         Args:
-            batch: ``input_ids`` and ``attention_mask`` (b, t), padded on the right, and whatever else has b rows.
+            batch: ``input_ids`` and ``attention_mask`` (b, t), padded on the right, and whatever else there is.
         """
-        lengths = batch["attention_mask"].sum(dim=1)
-        order = torch.argsort(lengths, stable=True)
-        mask = batch["attention_mask"][order].bool()
+        mask = batch["attention_mask"].bool()
         positions = torch.arange(mask.shape[1]).expand_as(mask) + self.first_position
-        others = {name: values[order] for name, values in batch.items() if name not in ("input_ids", "attention_mask")}
-        self._texts = EndToEnd(lengths[order].tolist(), self.last)
-        packed = {"input_ids": batch["input_ids"][order][mask], "position_ids": positions[mask]}
-        return {name: tokens[None] for name, tokens in packed.items()} | others, order
+        self._texts = EndToEnd(mask.sum(dim=1), self.last)
+        packed = {"input_ids": batch["input_ids"][mask][None], "position_ids": positions[mask][None]}
+        return {name: values for name, values in batch.items() if name != "attention_mask"} | packed
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """While it is open the model takes the batch that was packed last; backward passes belong in it, too."""
-        texts = torch.tensor(self._texts.lengths)
-        firsts = torch.cumsum(texts, 0) - texts
+        firsts = self._texts.firsts
 
         def first_tokens(_module: nn.Module, _given: Any, output: Any) -> Any:
             hidden = output[0] if self.last is not None else output[0].index_select(1, firsts)

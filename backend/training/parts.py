@@ -6,7 +6,6 @@ grouped batches pad as little, but each holds short texts only, or long ones, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,29 +17,6 @@ from backend.models.encoding import PAD_TO_MULTIPLE
 COST_OF_A_PART = 100.0
 """The tokens that take as long to learn from as one more part does, on a processor: of 25 to 1,600 the best for the
 narrow starter and for the width of BERT alike."""
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The embedding of a model that learns part by part: each part's gradient holds only the rows that it has read.
-
-    A vocabulary's gradient is mostly zeros. Written out for every part it took a twentieth of the time; so it stays
-    sparse until the batch is complete.
-    """
-
-    weight: torch.nn.Parameter
-
-    @classmethod
-    def of(cls, model: Any) -> Vocabulary:
-        """That of a `transformers` model, from now on with sparse gradients."""
-        embedding = model.get_input_embeddings()
-        embedding.sparse = True
-        return cls(embedding.weight)
-
-    def complete(self) -> None:
-        """Write the gradient out, as optimizers and norms need it."""
-        if self.weight.grad is not None and self.weight.grad.is_sparse:
-            self.weight.grad = self.weight.grad.to_dense()
 
 
 def split_by_length(batch: dict[str, torch.Tensor], cost: float = COST_OF_A_PART) -> list[dict[str, torch.Tensor]]:

@@ -9,17 +9,17 @@ import torch
 from torch import nn
 
 from backend.models.dropout import noise_of
-from backend.training.packed_attention import EndToEnd, Group, Order
+from backend.training.packed_attention import EndToEnd
 
 HEADS, WIDTH = 3, 8
-LENGTHS = [1, 2, 2, 5, 5, 5, 17]
+LENGTHS = torch.tensor([5, 2, 17, 1, 5, 2, 70, 5, 9])
 
 
 def inputs(dtype: torch.dtype) -> list[torch.Tensor]:
     """Queries, keys and values as models hand them over: (1, heads, tokens, width), seen across the heads."""
     torch.manual_seed(0)
     return [
-        torch.randn(1, sum(LENGTHS), HEADS, WIDTH, dtype=dtype).transpose(1, 2).detach().requires_grad_()
+        torch.randn(1, int(LENGTHS.sum()), HEADS, WIDTH, dtype=dtype).transpose(1, 2).detach().requires_grad_()
         for _ in range(3)
     ]
 
@@ -28,19 +28,24 @@ def one_by_one(given: list[torch.Tensor], scale: float, noise: list[torch.Tensor
     """What is wanted, a text after the other, in full precision and by autograd: (1, tokens, heads, width)."""
     found = []
     start = 0
-    for length, kept in zip(LENGTHS, noise, strict=True):
+    for length, kept in zip(LENGTHS.tolist(), noise, strict=True):
         q, k, v = (each[0, :, start : start + length].float() for each in given)
         found.append(((torch.softmax(q @ k.transpose(1, 2) * scale, -1) * kept) @ v).transpose(0, 1))
         start += length
     return torch.cat(found).unsqueeze(0)
 
 
-def noise_by_text(p: float) -> list[torch.Tensor]:
+def noise_by_text(p: float, dtype: torch.dtype) -> list[torch.Tensor]:
     """What the next draw multiplies the shares of each text by: (heads, length, length)."""
-    groups = [Group(1, 1), Group(2, 2), Group(3, 5), Group(1, 17)]
-    order = Order.of(groups, HEADS)
-    noise = noise_of(torch.Size([order.count]), p, torch.float32)
-    return [text for group in order.pairs(noise) for text in group.split(HEADS)]
+    end_to_end = EndToEnd(LENGTHS)
+    order = end_to_end.order(HEADS, dtype)
+    assert 1 < len(end_to_end.groups) < len(LENGTHS), "texts of like length together"
+    found = {}
+    squares = order.squares(noise_of(torch.Size([order.pairs]), p, dtype).float())
+    for texts, square in zip(end_to_end.groups, squares, strict=True):
+        for text, kept in zip(texts.tolist(), square.split(HEADS), strict=True):
+            found[text] = kept[:, : LENGTHS[text], : LENGTHS[text]]
+    return [found[text] for text in range(len(LENGTHS))]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -52,7 +57,7 @@ def test_each_text_attends_to_itself_alone(p: float, dtype: torch.dtype, scale: 
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
         found, none = EndToEnd(LENGTHS).attend(module, *given, None, scaling=scale, dropout=p)
     torch.manual_seed(1)
-    wanted = one_by_one(wanted_of, WIDTH**-0.5 if scale is None else scale, noise_by_text(p))
+    wanted = one_by_one(wanted_of, WIDTH**-0.5 if scale is None else scale, noise_by_text(p, dtype))
     assert none is None
     assert found.shape == wanted.shape
     assert found.dtype is dtype
@@ -72,4 +77,6 @@ def test_nothing_is_dropped_outside_training() -> None:
     before = torch.get_rng_state()
     found, _ = EndToEnd(LENGTHS).attend(nn.Module().eval(), *given, None, dropout=0.5)
     assert torch.equal(before, torch.get_rng_state())
-    assert torch.allclose(found, one_by_one(given, WIDTH**-0.5, noise_by_text(0.0)), rtol=1e-5, atol=1e-6)
+    assert torch.allclose(
+        found, one_by_one(given, WIDTH**-0.5, noise_by_text(0.0, torch.float32)), rtol=1e-5, atol=1e-6
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from backend.models.encoding import PAD_TO_MULTIPLE, encode
@@ -143,16 +144,35 @@ def test_what_takes_packed_batches_is_found_by_trying(kind: str) -> None:
     if found is None:
         return
     assert found.first_position == PACKED[kind]
-    packed, order = found.pack(batch | {"labels": torch.arange(8)})
-    assert packed["labels"].tolist() == order.tolist()
+    assert (found.last is None) == (kind == "albert"), "whose one layer is also the last"
+    packed = found.pack(batch | {"labels": torch.arange(8)})
+    assert packed["labels"].tolist() == list(range(8))
     assert packed["input_ids"].shape == packed["position_ids"].shape == (1, int(batch["attention_mask"].sum()))
     model.eval()
     with torch.no_grad():
         wanted = model(**batch).logits
         with found.reading():
             logits = model(input_ids=packed["input_ids"], position_ids=packed["position_ids"]).logits
-        torch.testing.assert_close(logits, wanted[order], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(model(**batch).logits, wanted, msg="padded batches are read as ever")
+
+
+def test_last_layer_within_an_adapter_is_asked_for_first_tokens_alone() -> None:
+    config = AutoConfig.for_model("bert", vocab_size=100, max_position_embeddings=80, pad_token_id=0, **SIZE)
+    torch.manual_seed(0)
+    base = AutoModelForSequenceClassification.from_config(config)
+    model = get_peft_model(base, LoraConfig(task_type="SEQ_CLS", target_modules=["query", "value"], r=4)).eval()
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)  # else they would be zero, and change nothing
+    batch, seen = random_batch(0), []
+    found = Packing.of(model, batch)
+    assert found is not None
+    base.bert.encoder.layer[-1].register_forward_hook(lambda _layer, _given, output: seen.append(output.shape[1]))
+    wanted = model(**batch).logits
+    with found.reading():
+        torch.testing.assert_close(model(**found.pack(batch)).logits, wanted, rtol=1e-4, atol=1e-6)
+    assert seen == [40, 8], "padded, all tokens of the longest; packed, one of each text"
 
 
 def test_model_that_is_packed_wrongly_would_not_be_packed() -> None:
