@@ -229,6 +229,8 @@ def training_arguments(context: JobContext, spec: RunSpec, prepared: Prepared) -
 
 def measure_before(context: JobContext, base: str, prepared: Prepared, task: str) -> dict[str, Metrics]:
     """How well the model does on the test split before it has learned anything; nothing where that is known already."""
+    import torch
+
     from backend.models.forward import predict_logits
     from backend.training.sharding import is_sharded
     from backend.training.trainer import ask_together, measure
@@ -239,7 +241,9 @@ def measure_before(context: JobContext, base: str, prepared: Prepared, task: str
     if is_sharded(model):
         logits = ask_together(model, asked.texts, context.check_stop)
     elif context.rank.leads:
-        logits = predict_logits(model, asked.texts, step=lambda _done: context.check_stop())
+        # In training's precision: the first loss waits for it, and what is not learned yet has few digits.
+        short = torch.bfloat16 if prepared.precision == "bf16" else None
+        logits = predict_logits(model, asked.texts, autocast=short, step=lambda _done: context.check_stop())
     else:
         return {}
     metrics = measure(task, logits, asked.targets)

@@ -64,7 +64,7 @@ class Division:
 
     @contextmanager
     def given(self, part: Batch) -> Iterator[Batch]:
-        """What the model is given of the part; the passes forward and backward belong within."""
+        """What the model is given of the part, in training or to be asked; the passes belong within."""
         if self.packing is None:
             yield part
             return

@@ -20,7 +20,7 @@ from backend.evaluation.metrics import compute
 from backend.jobs.events import Noted
 from backend.models.dropout import quicken
 from backend.models.encoding import EncodedTexts
-from backend.models.forward import predict_logits, tokens_a_batch
+from backend.models.forward import Given, predict_logits, tokens_a_batch
 from backend.models.memory import is_memory_error, release_memory
 from backend.training import sharding
 from backend.training.callbacks import check_finite
@@ -256,23 +256,29 @@ class ClassificationTrainer(Trainer):
         """
         rows: Rows = eval_dataset if eval_dataset is not None else self._validation
         with as_written(self.model):
-            logits = ask_together(self.model, rows.texts, self._check_stop)
+            logits = ask_together(self.model, rows.texts, self._check_stop, given=self.division.given)
         measured = measure(self._task, logits, rows.targets)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
 
-def ask_together(model: Any, texts: EncodedTexts, check_stop: Callable[[], None]) -> npt.NDArray[np.float32]:
-    """Logits (n, k) of all texts, of which each process asks its part. One that is alone may be stopped meanwhile."""
+def ask_together(
+    model: Any, texts: EncodedTexts, check_stop: Callable[[], None], *, given: Given = nullcontext
+) -> npt.NDArray[np.float32]:
+    """Logits (n, k) of all texts, of which each process asks its part. One that is alone may be stopped meanwhile.
+
+    Args:
+        given: as `predict_logits` has it.
+    """
     processes = distributed.get_world_size() if distributed.is_initialized() else 1
     if processes == 1:
-        return predict_logits(model, texts, step=lambda _done: check_stop())
+        return predict_logits(model, texts, given=given, step=lambda _done: check_stop())
     number, at_once = distributed.get_rank(), tokens_a_batch(next(model.parameters()).device)
     # Each asks as many batches as the others: a pass through weights in shards needs every process.
     mine = [rows[number::processes] if number < len(rows) else rows[:1] for rows in texts.batches(processes * at_once)]
     rows = np.concatenate(mine)
-    found = predict_logits(model, texts, batches=mine)[rows]
+    found = predict_logits(model, texts, batches=mine, given=given)[rows]
     sharding.bring_apart(model)
     parts: list[Any] = [None] * processes
     distributed.all_gather_object(parts, (rows, found))

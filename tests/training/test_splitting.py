@@ -12,11 +12,12 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from backend.models.encoding import PAD_TO_MULTIPLE, encode
+from backend.models.forward import predict_logits
 from backend.models.loading import load_base
 from backend.training.packing import Packing
 from backend.training.parts import cut_by_length, split_by_length
 from backend.training.rows import Rows
-from backend.training.trainer import ClassificationTrainer
+from backend.training.trainer import ClassificationTrainer, measure
 from tests.tiny_models import SIZE, make_tiny
 from tests.training.little_trainer import arguments_in, trainer_of
 
@@ -97,6 +98,20 @@ def test_gradients_are_those_of_the_whole_batch(
             continue
         assert not found[name].grad.is_sparse
         torch.testing.assert_close(found[name].grad, parameter.grad, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_evaluation_without_padding_gives_the_answers_of_padded_batches(tmp_path: Path) -> None:
+    folder = make_tiny(tmp_path / "model", "bert", TEXTS)
+    loaded = load_base(folder, name="m", labels=["a", "b"], task="binary", max_length=LONGEST, seed=1)
+    loaded.model.set_attn_implementation("eager")
+    rows, asked = Rows(encode(loaded.tokenizer, TEXTS, LONGEST), np.arange(48) % 2), []
+    trainer = trainer_of(loaded.model, rows, arguments_in(tmp_path / "out", batch_size=48), batching="length_split")
+    wanted = measure("binary", predict_logits(loaded.model, rows.texts), rows.targets)
+    last = loaded.model.bert.encoder.layer[-1]
+    last.register_forward_hook(lambda _layer, _given, output: asked.append(output.shape[0] * output.shape[1]))
+    found = trainer.evaluate()
+    assert sum(asked) == len(TEXTS), "the last layer, for one token of each text"
+    assert found == pytest.approx({f"eval_{name}": value for name, value in wanted.items()}, rel=1e-5)
 
 
 def test_parts_hold_every_token_of_every_text(tmp_path: Path) -> None:
