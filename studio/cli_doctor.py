@@ -9,7 +9,7 @@ from importlib.metadata import version
 from backend.decisions import decide
 from backend.lab.expectations import expectations, footprint
 from backend.machine import this_machine
-from backend.models.folder import check_folder, names_a_folder
+from backend.models.folder import check_base
 from backend.models.shape import shape_of
 from backend.specs import RunSpec
 from studio import auto
@@ -29,8 +29,8 @@ def doctor(terminal: Terminal, model: str | None = None) -> int:
         NotAModelFolder: it names a folder that holds none.
     """
     words, machine = terminal.words, this_machine()
-    if model and names_a_folder(model):
-        check_folder(model)
+    if model:
+        check_base(model)
     spec = RunSpec().replaced(model__base=model or PRETRAINED)
     shape = shape_of(model) if model else None
     versions = {name: version(name) for name in PACKAGES if name != "bitsandbytes" or name in machine.packages}

@@ -16,6 +16,7 @@ from backend.jobs.directory import JobDirectory
 from backend.jobs.status import JobState, JobStatus
 from backend.jobs.store import RunStore, names_ahead
 from backend.jobs.summaries import read_report
+from backend.models.folder import check_base
 from backend.remedies import changed
 from backend.specs import STARTER, RunSpec, build_spec, spec_from_yaml
 from backend.steps import step_document
@@ -202,6 +203,7 @@ def read_spec(terminal: Terminal, data: str | None, given: Mapping[str, str | No
     Raises:
         FileMissing, SpecUnreadable: the YAML file cannot be read.
         SpecError: settings that do not hold.
+        NotAModelFolder, FolderIsAdapter: the base names a folder, and no model is in it.
     """
     flags = apply_flags({}, given)
     _resolve_paths(flags, Path.cwd())
@@ -215,6 +217,7 @@ def read_spec(terminal: Terminal, data: str | None, given: Mapping[str, str | No
     spec = build_spec(_merged(document, flags))
     if not spec.data.source:
         raise typer.BadParameter(terminal.words("cli.train.needs_data"))
+    check_base(spec.model.base)
     return spec
 
 

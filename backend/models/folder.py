@@ -46,6 +46,16 @@ def settled(base: str) -> str:
     return str(Path(base).expanduser().resolve()) if names_a_folder(base) else base
 
 
+def check_base(base: str) -> None:
+    """Look at the folder that a base names, if it names one.
+
+    Raises:
+        NotAModelFolder, FolderIsAdapter: as `check_folder`.
+    """
+    if names_a_folder(base):
+        check_folder(base)
+
+
 def check_folder(path: str | Path) -> FolderModel:
     """What the folder holds.
 

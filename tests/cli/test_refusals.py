@@ -40,6 +40,24 @@ def test_bad_input_is_refused_with_its_code_and_no_run(
     assert not studio.store.summaries()
 
 
+@pytest.mark.parametrize("command", ["train", "lab"])
+@pytest.mark.parametrize(
+    ("files", "code"), [((), "model.not_a_folder"), (("adapter_config.json",), "model.is_adapter")]
+)
+def test_folder_without_a_model_is_refused_before_the_table_is_read(
+    studio: Studio, tmp_path: Path, reviews: Path, command: str, files: tuple[str, ...], code: str
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in files:
+        (folder / name).write_text("{}", "utf-8")
+    error = studio.document(command, str(reviews), "--model", str(folder), status=2)["error"]
+    assert error["code"] == code
+    assert str(folder) in error["what"]
+    assert not studio.store.summaries()
+    assert not list((studio.store.home.path / "datasets").glob("*"))
+
+
 def test_all_settings_that_do_not_hold_are_named_at_once_in_the_language_of_the_terminal(
     studio: Studio, reviews: Path
 ) -> None:
