@@ -10,8 +10,9 @@ import gradio as gr
 from backend.data.choices import names_columns
 from backend.data.datasets import load_report, wait
 from backend.data.token_counts import start_token_count
-from backend.errors import StudioError
+from backend.errors import NotAModelFolder, StudioError
 from backend.models.catalogue import MULTILINGUAL, catalogue
+from backend.models.folder import check_base
 from backend.recipes import recipe_for
 from backend.specs import STARTER, RunSpec
 from studio.findings import UNKNOWN_SHARE, tokens_words, unknown_words
@@ -33,6 +34,11 @@ def token_lines(services: Services, t: Words, spec: RunSpec) -> Iterator[str]:
     """What is known of the model and the table at once, then what counting tells."""
     base = spec.model.base
     if base == STARTER or not spec.data.dataset or not names_columns(spec.data):
+        yield ""
+        return
+    try:
+        check_base(base)
+    except NotAModelFolder:  # which the facts of the model say already
         yield ""
         return
     unfit = language_warning(services, t, spec)

@@ -1,0 +1,44 @@
+"""A base model from a folder of one's own, in the browser: what it is, how long the texts are in it, what is wrong."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from studio.i18n import words
+from tests.browser.test_story import drop, open_step
+from tests.tiny_models import make_tiny
+from tests.training.conftest import write_table
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize(("path", "language", "width"), [("/", "en", 1440), ("/zh", "zh-CN", 390)])
+def test_a_folder_is_looked_at_and_what_is_wrong_is_said_once(
+    open_page: Callable[..., Page], tmp_path: Path, path: str, language: str, width: int
+) -> None:
+    t, folder = words(language), make_tiny(tmp_path / "my-bert", "bert", [f"review {n}" for n in range(40)])
+    page = open_page(path, width=width, height=900)
+    drop(page, write_table(tmp_path / f"folder {language}.csv", 60))
+    open_step(page, "model")
+    page.get_by_label(t("model.kind.folder")).check()
+    field = page.get_by_role("textbox", name=t("model.folder"))
+    tokens = page.locator(".token-line:visible p")
+    field.fill(str(folder))
+    field.press("Enter")
+    expect(page.get_by_text(t("model.folder_good"), exact=True)).to_be_visible()
+    expect(tokens.first).to_be_visible()
+    expect(tokens.first).not_to_contain_text(t("model.counting_tokens"), timeout=60_000)
+
+    shutil.copy(folder / "config.json", folder / "adapter_config.json")
+    (folder / "model.safetensors").unlink()
+    field.press("Enter")
+    expect(page.get_by_text(str(folder), exact=False).first).to_be_visible()
+    expect(page.get_by_text(t("model.folder_good"), exact=True)).to_be_hidden()
+    expect(tokens).to_have_count(0)
+    page.screenshot(path=str(tmp_path / "adapter.png"), full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
