@@ -34,6 +34,12 @@ def test_a_folder_is_looked_at_and_what_is_wrong_is_said_once(
     expect(tokens.first).to_be_visible()
     expect(tokens.first).not_to_contain_text(t("model.counting_tokens"), timeout=60_000)
 
+    # The mouse still lies on what was chosen, and the mark is seen.
+    chosen, other = (page.get_by_label(t(f"model.kind.{kind}")).first for kind in ("folder", "hub"))
+    colours = [each.evaluate("radio => getComputedStyle(radio).backgroundColor") for each in (chosen, other)]
+    assert chosen.evaluate("radio => radio.matches(':hover')")
+    assert colours[0] != colours[1]
+
     shutil.copy(folder / "config.json", folder / "adapter_config.json")
     (folder / "model.safetensors").unlink()
     field.press("Enter")
