@@ -1,11 +1,12 @@
 """Examples a second of the studio's Auto against the plain script that people write, in one run.
 
-    python -m benchmarks.training_speed [--rows N] [--seeds N] [--json]
+    python -m benchmarks.training_speed [--rows N] [--seeds N] [--precision fp32] [--json]
 
 The shape is that of rbt3 (3 layers of width 768, vocabulary 21,128) with random weights, the texts are waimai_10k at
 batch 64 and at most 128 tokens. *Plain* is `transformers.Trainer` as it comes: fp32, AdamW, random batches, dynamic
 padding. *Auto* is a run of the product with everything left open: its worker, events, checkpoints and evaluations.
-Both learn one epoch of the same rows; seconds are those of training, for Auto with all that goes on within it.
+Both learn one epoch of the same rows; seconds are those of training, for Auto with all that goes on within it. With
+``--precision fp32`` everything else is left open, as on a processor without bf16.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def main() -> None:
         home = Home(Path(folder) / "home").prepare()
         imported = start_import(home, options.data / "waimai_10k.csv")
         wait(imported)
-        results = [measure(home, dataset_of(imported), base, options.rows, seed) for seed in range(options.seeds)]
+        dataset = dataset_of(imported)
+        specs = [spec_of(dataset, base, options.rows, seed, options.precision) for seed in range(options.seeds)]
+        results = [measure(home, spec) for spec in specs]
     summary = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
     summary["ratio"] = summary["auto"] / summary["plain"]
     for name, value in summary.items():
@@ -71,6 +74,7 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Training speed of Auto against a plain script")
     parser.add_argument("--rows", type=int, default=0, help="rows of the table that are used; 0: all")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--precision", default="auto", help="of Auto's run")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -85,9 +89,9 @@ def make_base(folder: Path, data: Path) -> Path:
     return folder
 
 
-def measure(home: Home, dataset: str, base: Path, rows: int, seed: int) -> dict[str, float]:
-    """Examples a second of both ways, and their losses on the same validation rows after the epoch."""
-    spec = build_spec(
+def spec_of(dataset: str, base: Path, rows: int, seed: int, precision: str) -> RunSpec:
+    """One epoch, in which nothing else is asked for than what the plain script says, too."""
+    return build_spec(
         {
             "data": {"source": "waimai_10k.csv", "dataset": dataset, "text_column": "review", "label_column": "label"},
             "sample": {"rows": rows},
@@ -98,12 +102,20 @@ def measure(home: Home, dataset: str, base: Path, rows: int, seed: int) -> dict[
                 "batch_size": BATCH_SIZE,
                 "learning_rate": LEARNING_RATE,
                 "max_length": MAX_LENGTH,
+                "precision": precision,
             },
         }
     )
+
+
+def measure(home: Home, spec: RunSpec) -> dict[str, float]:
+    """Examples a second of both ways, and their losses on the same validation rows after the epoch."""
     auto = measure_auto(home, spec)
-    plain = measure_plain(home, spec, seed)
-    print(f"seed {seed}  " + "  ".join(f"{name} {value:.4g}" for name, value in (auto | plain).items()), flush=True)
+    plain = measure_plain(home, spec)
+    print(
+        f"seed {spec.split.seed}  " + "  ".join(f"{name} {value:.4g}" for name, value in (auto | plain).items()),
+        flush=True,
+    )
     return auto | plain
 
 
@@ -118,7 +130,7 @@ def measure_auto(home: Home, spec: RunSpec) -> dict[str, float]:
     return {"auto": rows / context.seconds["training"], "auto_loss": evaluated[-1].loss}
 
 
-def measure_plain(home: Home, spec: RunSpec, seed: int) -> dict[str, float]:
+def measure_plain(home: Home, spec: RunSpec) -> dict[str, float]:
     """The script that people write, on the rows that the product's run had."""
     context = JobContext(RunStore(home).create(spec))
     rows, labelled = worker.read(context, spec)
@@ -131,7 +143,7 @@ def measure_plain(home: Home, spec: RunSpec, seed: int) -> dict[str, float]:
         tokenise = lambda batch: tokenizer(batch["text"], truncation=True, max_length=MAX_LENGTH)  # noqa: E731
         return Dataset.from_dict(document).map(tokenise, batched=True, remove_columns=["text"])
 
-    set_seed(seed)
+    set_seed(spec.split.seed)
     model = AutoModelForSequenceClassification.from_pretrained(spec.model.base, num_labels=2, dtype=torch.float32)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -144,7 +156,7 @@ def measure_plain(home: Home, spec: RunSpec, seed: int) -> dict[str, float]:
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            seed=seed,
+            seed=spec.split.seed,
         )
         trainer = Trainer(
             model=model,
