@@ -13,6 +13,7 @@ from backend.specs import Setting, build_spec, settings
 from studio.cli import app
 from studio.cli_flags import apply_flags, read_pairs
 from tests.cli.conftest import Studio
+from tests.tiny_models import make_tiny
 
 SETTINGS = list(settings())
 
@@ -51,8 +52,7 @@ IN_SHARDS = {"model.base": "bert-base-uncased", "compute.processes": 4, "compute
 
 def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio, reviews: Path, tmp_path: Path) -> None:
     # There is no such tracker: the run fails at once, with everything in its spec.
-    no_model = tmp_path / "no_model"
-    no_model.mkdir()
+    base = make_tiny(tmp_path / "base", "bert", ["an ordinary review"])
     validation, test = (tmp_path / name for name in ("validation.csv", "test.csv"))
     for file in (validation, test):
         file.write_bytes(reviews.read_bytes())
@@ -75,7 +75,7 @@ def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio,
         "split.column": "review",
         "split.folds": 3,
         "split.fold": 2,
-        "model.base": str(no_model),
+        "model.base": str(base),
         "model.revision": "v2",
         # Some of the options exclude each other.
         "training.label_weights": {"0": 1.5},

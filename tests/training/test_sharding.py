@@ -11,8 +11,17 @@ import pytest
 from safetensors.torch import load_file
 
 from backend.inference.client import Predictor
+from backend.jobs import phases
 from backend.jobs.checkpoints import list_checkpoints
-from backend.jobs.events import BaselineMeasured, CheckpointSaved, Evaluated, LossLogged, Noted, Resumed
+from backend.jobs.events import (
+    BaselineMeasured,
+    CheckpointSaved,
+    Evaluated,
+    LossLogged,
+    Noted,
+    PhaseStarted,
+    Resumed,
+)
 from backend.jobs.status import JobState
 from backend.jobs.summaries import read_report
 from backend.specs import RunSpec, conflicts
@@ -119,7 +128,8 @@ def test_stop_between_preparing_and_training_is_heard_by_all(workshop: Workshop,
     until(lambda: [event for event in events_of(run, BaselineMeasured) if event.name == "before"])
     run.request_stop()
     assert ended(run).status().state is JobState.STOPPED, run.log_path.read_text()[-3000:]
-    assert (run.path / "model" / "model.safetensors").exists()
+    began = any(event.phase == phases.TRAINING for event in events_of(run, PhaseStarted))
+    assert (run.path / "model" / "model.safetensors").exists() == began, "heard before it, there is nothing to keep"
 
 
 def test_what_does_not_go_with_shards_is_refused() -> None:
