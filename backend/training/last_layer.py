@@ -23,8 +23,9 @@ class LastLayer:
     """Of one encoder, whose layers are asked one after the other, each once."""
 
     def __init__(self, layer: nn.Module, attention: nn.Module, names: tuple[str, str]) -> None:
-        self._layer, self.attention = layer, attention
-        self._names = names
+        self._layer, self._names = layer, names
+        self.attention = attention
+        """The module that has keys and values, and asks for `keys_and_values` instead of those it is given."""
         self._hidden = torch.empty(0)
         self._found: dict[str, torch.Tensor] = {}
 

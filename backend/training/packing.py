@@ -53,23 +53,28 @@ class Packing:
         tried = {name: batch[name][:TRIED_TEXTS] for name in ("input_ids", "attention_mask")}
         positions = (0, (model.config.pad_token_id or 0) + 1)  # the latter is RoBERTa's
         ways = [cls(model, encoder, first, last) for last in (LastLayer.of(encoder), None) for first in positions]
-        was_training = model.training
+        was_training, troubles = model.training, list[Exception]()
         model.eval()
         try:
             with torch.no_grad():
                 wanted = model(**tried).logits
-                return next((way for way in ways if way._answers(model, tried, wanted)), None)
+                found = next((way for way in ways if way._answers(model, tried, wanted, troubles)), None)
         finally:
             model.train(was_training)
+        if found is None and troubles:
+            print(f"{type(model).__name__} does not take packed batches: {troubles[-1]}", file=sys.stderr)
+        return found
 
-    def _answers(self, model: Any, batch: dict[str, torch.Tensor], wanted: torch.Tensor) -> bool:
+    def _answers(
+        self, model: Any, batch: dict[str, torch.Tensor], wanted: torch.Tensor, troubles: list[Exception]
+    ) -> bool:
         """Whether the model's logits of the packed batch are these (b, k), but for another sum's rounding."""
         packed = self.pack(batch)
         try:
             with self.reading():
                 logits = model(**packed).logits
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            print(f"{type(model).__name__} does not take packed batches: {error}", file=sys.stderr)
+            troubles.append(error)
             return False
         return logits.shape == wanted.shape and _alike(logits, wanted)
 
