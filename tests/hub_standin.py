@@ -14,24 +14,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
+
+from tests.hub_http import Asked, Download, Handler, Refusal, Request, Viewed, git_oid
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 LFS_SUFFIXES = (".safetensors", ".parquet", ".zip", ".onnx")
 LFS_FROM_BYTES = 10 << 20
-CHUNK_BYTES = 1 << 16
 
 
 @dataclass
@@ -60,26 +58,6 @@ class Repository:
         return hashlib.sha1(f"{self.kind}{self.id}{len(self.commits)}{content}".encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One request that arrived."""
-
-    method: str
-    path: str
-    token: str
-    body: Any
-    """The JSON, the lines of JSON, or None for other content."""
-
-
-class Refusal(Exception):
-    """An answer other than success: the Hub tells its reason in headers as well as in the body."""
-
-    def __init__(self, status: int, message: str, code: str = "", body: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code = status, message, code
-        self.body = body or {"error": message}
-
-
 class HubStandIn:
     """The server. ``writers`` and ``readers`` give the user of each token it knows."""
 
@@ -101,10 +79,23 @@ class HubStandIn:
         self.sent: list[tuple[str, int]] = []
         """Path and size of each piece of a file that was sent."""
         self.upload_started = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._server.hub = self  # type: ignore[attr-defined]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def answer(self, request: Request, method: str) -> Any:
+        """What is sent for a request.
+
+        Raises:
+            Refusal: it is refused, or there is no such address.
+        """
+        for wanted, pattern, answer in _ROUTES:
+            match = re.fullmatch(pattern, request.path)
+            if match and wanted == method:
+                parts = [KINDS.get(part, part or "") for part in match.groups()]
+                return answer(self, request, *parts)
+        raise Refusal(404, f"this stand-in knows no {method} {request.path}")
 
     # -- what tests use
 
@@ -176,14 +167,14 @@ class HubStandIn:
 
     # -- the interface
 
-    def who(self, request: _Request) -> Any:
+    def who(self, request: Request) -> Any:
         """Who the token belongs to."""
         user = self.user_of(request.token)
         if not user:
             raise Refusal(401, "Invalid username or password.")
         return {"type": "user", "name": user, "fullname": user, "orgs": [], "auth": {"type": "access_token"}}
 
-    def create(self, request: _Request) -> Any:
+    def create(self, request: Request) -> Any:
         """A new repository, with the files that the Hub puts there itself."""
         asked = request.json()
         user, kind = self.user_of(request.token), asked.get("type", "model")
@@ -206,13 +197,13 @@ class HubStandIn:
         self.add(repository)
         return {"url": f"{self.endpoint}/{_prefix(kind)}{repository.id}", "name": repository.id, "private": private}
 
-    def settings(self, request: _Request, kind: str, repository: str) -> Any:
+    def settings(self, request: Request, kind: str, repository: str) -> Any:
         """Change who can see a repository."""
         found = self.writable(kind, repository, request.token)
         found.private = request.json().get("visibility") == "private"
         return {"private": found.private}
 
-    def validate_yaml(self, request: _Request) -> Any:
+    def validate_yaml(self, request: Request) -> Any:
         """Whether a card's front matter is a YAML mapping."""
         front = re.match(r"---\n(.*?)\n---\n", request.json()["content"], re.DOTALL)
         try:
@@ -224,7 +215,7 @@ class HubStandIn:
             raise Refusal(400, "Invalid metadata", body={"errors": errors, "warnings": []})
         return {"errors": [], "warnings": []}
 
-    def preupload(self, request: _Request, kind: str, repository: str, revision: str) -> Any:
+    def preupload(self, request: Request, kind: str, repository: str, revision: str) -> Any:
         """How each file is to be uploaded, and what is there already."""
         found = self.writable(kind, repository, request.token)
         return {"files": [self._upload_mode(found, file) for file in request.json()["files"]], "revision": revision}
@@ -236,7 +227,7 @@ class HubStandIn:
         mode = "lfs" if large else "regular"
         return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid}
 
-    def lfs_batch(self, request: _Request, prefix: str, repository: str) -> Any:
+    def lfs_batch(self, request: Request, prefix: str, repository: str) -> Any:
         """Where large files are to be put; none for those that are known."""
         self.writable(KINDS[prefix.strip("/") or "models"], repository, request.token)
         objects = []
@@ -246,7 +237,7 @@ class HubStandIn:
             objects.append({**wanted, **({} if known else {"actions": actions})})
         return {"transfer": "basic", "objects": objects}
 
-    def lfs_put(self, request: _Request, oid: str) -> Any:
+    def lfs_put(self, request: Request, oid: str) -> Any:
         """The bytes of a large file."""
         self.upload_started.set()
         content = request.read(self.upload_bytes_per_second)
@@ -255,7 +246,7 @@ class HubStandIn:
         self.objects[oid] = content
         return {}
 
-    def commit(self, request: _Request, kind: str, repository: str, revision: str) -> Any:
+    def commit(self, request: Request, kind: str, repository: str, revision: str) -> Any:
         """Files added and deleted, all at once."""
         found = self.writable(kind, repository, request.token)
         files = dict(found.files)
@@ -279,7 +270,7 @@ class HubStandIn:
         url = f"{self.endpoint}/{_prefix(kind)}{repository}/commit/{found.sha}"
         return {"success": True, "commitOid": found.sha, "commitUrl": url, "hookOutput": ""}
 
-    def info(self, request: _Request, kind: str, repository: str, revision: str = "main") -> Any:
+    def info(self, request: Request, kind: str, repository: str, revision: str = "main") -> Any:
         """What the Hub knows about a repository."""
         found = self.readable(kind, repository, request.token)
         _check_revision(found, revision)
@@ -297,7 +288,7 @@ class HubStandIn:
             "likes": found.likes,
         }
 
-    def listing(self, request: _Request, kind: str) -> Any:
+    def listing(self, request: Request, kind: str) -> Any:
         """The repositories of a kind that the token may see, whose ids hold all the words that are searched for."""
         user = self.user_of(request.token)
         words = request.query.get("search", [""])[0].lower().split()
@@ -307,7 +298,7 @@ class HubStandIn:
         found.sort(key=lambda repository: -repository.downloads)
         return [self.info(request, kind, repository.id) for repository in found[:limit]]
 
-    def auth_check(self, request: _Request, kind: str, repository: str) -> Any:
+    def auth_check(self, request: Request, kind: str, repository: str) -> Any:
         """Whether the token may read the files."""
         self._check_gate(self.readable(kind, repository, request.token), request.token)
         return {}
@@ -316,28 +307,28 @@ class HubStandIn:
         if repository.gated and repository.id.partition("/")[0] != self.user_of(token):
             raise Refusal(403 if token else 401, f"Access to {repository.id} is restricted.", "GatedRepo")
 
-    def viewer_splits(self, request: _Request) -> Any:
+    def viewer_splits(self, request: Request) -> Any:
         """The viewer's list of configurations and splits."""
         found, viewer = self._viewed(request)
         splits = [{"dataset": found.id, "config": c, "split": s} for c in viewer for s in viewer[c]]
-        return _Viewed({"splits": splits, "pending": [], "failed": []}, found.sha)
+        return Viewed({"splits": splits, "pending": [], "failed": []}, found.sha)
 
-    def viewer_first_rows(self, request: _Request) -> Any:
+    def viewer_first_rows(self, request: Request) -> Any:
         """The viewer's first rows of a split."""
         found, viewer = self._viewed(request)
         split = viewer[request.query["config"][0]][request.query["split"][0]]
         features = [{"feature_idx": i, **feature} for i, feature in enumerate(split["features"])]
         rows = [{"row_idx": i, "row": row, "truncated_cells": []} for i, row in enumerate(split["rows"])]
-        return _Viewed({"dataset": found.id, "features": features, "rows": rows}, found.sha)
+        return Viewed({"dataset": found.id, "features": features, "rows": rows}, found.sha)
 
-    def _viewed(self, request: _Request) -> tuple[Repository, dict[str, Any]]:
+    def _viewed(self, request: Request) -> tuple[Repository, dict[str, Any]]:
         found = self.readable("dataset", request.query["dataset"][0], request.token)
         self._check_gate(found, request.token)
         if found.viewer is None:
             raise Refusal(404, "The dataset is not in the viewer.", "ResponseNotFound")
         return found, found.viewer
 
-    def tree(self, request: _Request, kind: str, repository: str, revision: str, folder: str = "") -> Any:
+    def tree(self, request: Request, kind: str, repository: str, revision: str, folder: str = "") -> Any:
         """The files under a folder, and the folders between."""
         found = self.readable(kind, repository, request.token)
         _check_revision(found, revision)
@@ -357,33 +348,20 @@ class HubStandIn:
             raise Refusal(404, f'{folder} does not exist on "{revision}"', "EntryNotFound")
         return list(entries.values())
 
-    def paths_info(self, request: _Request, kind: str, repository: str, revision: str) -> Any:
+    def paths_info(self, request: Request, kind: str, repository: str, revision: str) -> Any:
         """What is at some paths."""
         found = self.readable(kind, repository, request.token)
         paths = request.form().get("paths", [])
         return [_described(path, found.files[path]) for path in paths if path in found.files]
 
-    def resolve(self, request: _Request, prefix: str, repository: str, revision: str, path: str) -> _Download:
+    def resolve(self, request: Request, prefix: str, repository: str, revision: str, path: str) -> Download:
         """A file's content."""
         found = self.readable(KINDS[prefix.strip("/") or "models"], repository, request.token)
         self._check_gate(found, request.token)
         _check_revision(found, revision)
         if path not in found.files:
             raise Refusal(404, "Entry not found", "EntryNotFound")
-        return _Download(found.files[path], _is_large(path, found.files[path]), found.sha)
-
-
-@dataclass(frozen=True)
-class _Download:
-    content: bytes
-    large: bool
-    sha: str
-
-
-@dataclass(frozen=True)
-class _Viewed:
-    document: dict[str, Any]
-    sha: str
+        return Download(found.files[path], _is_large(path, found.files[path]), found.sha)
 
 
 _REPO = r"([^/]+(?:/[^/]+)?)"
@@ -408,140 +386,6 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("PUT", r"/lfs/([0-9a-f]{64})", HubStandIn.lfs_put),
     ("GET", rf"/(datasets/|spaces/)?{_REPO}/resolve/([^/]+)/(.+)", HubStandIn.resolve),
 ]
-
-
-class _Request:
-    """One request as the handlers see it; the body is read once, when it is wanted."""
-
-    def __init__(self, handler: BaseHTTPRequestHandler) -> None:
-        self._handler = handler
-        url = urlsplit(handler.path)
-        self.path = unquote(url.path)
-        self.query = parse_qs(url.query)
-        scheme, _, token = handler.headers.get("Authorization", "").partition(" ")
-        self.token = token.strip() if scheme == "Bearer" else ""
-        self.body: Any = None
-        self._unread = True
-
-    def read(self, bytes_per_second: float | None = None) -> bytes:
-        """The whole body, no faster than this."""
-        if not self._unread:
-            return b""
-        self._unread = False
-        if "chunked" in self._handler.headers.get("Transfer-Encoding", ""):
-            return self._read_chunked()
-        left = int(self._handler.headers.get("Content-Length") or 0)
-        content = bytearray()
-        while left:
-            piece = self._handler.rfile.read(min(CHUNK_BYTES, left))
-            if not piece:
-                raise ConnectionError("the client went away")
-            content += piece
-            left -= len(piece)
-            if bytes_per_second:
-                time.sleep(len(piece) / bytes_per_second)
-        return bytes(content)
-
-    def _read_chunked(self) -> bytes:
-        content = bytearray()
-        while size := int(self._handler.rfile.readline().split(b";")[0], 16):
-            content += self._handler.rfile.read(size)
-            self._handler.rfile.readline()
-        self._handler.rfile.readline()
-        return bytes(content)
-
-    def json(self) -> Any:
-        """The body as JSON."""
-        self.body = json.loads(self.read())
-        return self.body
-
-    def json_lines(self) -> list[Any]:
-        """The body as lines of JSON."""
-        self.body = [json.loads(line) for line in self.read().splitlines()]
-        return list(self.body)
-
-    def form(self) -> dict[str, list[str]]:
-        """The body as a form."""
-        self.body = parse_qs(self.read().decode())
-        return dict(self.body)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def _answer(self) -> None:
-        hub: HubStandIn = self.server.hub  # type: ignore[attr-defined]
-        request = _Request(self)
-        method = "GET" if self.command == "HEAD" else self.command
-        time.sleep(hub.delay_s)
-        try:
-            answer = self._routed(hub, request, method)
-        except Refusal as refusal:
-            request.read()
-            headers = {"X-Error-Message": refusal.message, "X-Error-Code": refusal.code}
-            self._send(refusal.status, json.dumps(refusal.body).encode(), headers)
-        except ConnectionError:
-            self.close_connection = True
-        else:
-            request.read()
-            self._send_answer(answer)
-        finally:
-            hub.asked.append(Asked(self.command, request.path, request.token, request.body))
-
-    def _routed(self, hub: HubStandIn, request: _Request, method: str) -> Any:
-        for wanted, pattern, answer in _ROUTES:
-            match = re.fullmatch(pattern, request.path)
-            if match and wanted == method:
-                parts = [KINDS.get(part, part or "") for part in match.groups()]
-                return answer(hub, request, *parts)
-        raise Refusal(404, f"this stand-in knows no {method} {request.path}")
-
-    def _send_answer(self, answer: Any) -> None:
-        if isinstance(answer, _Viewed):
-            headers = {"Content-Type": "application/json", "X-Revision": answer.sha}
-            self._send(200, json.dumps(answer.document).encode(), headers)
-            return
-        if not isinstance(answer, _Download):
-            self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
-            return
-        etag = hashlib.sha256(answer.content).hexdigest() if answer.large else git_oid(answer.content)
-        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": answer.sha, "Accept-Ranges": "bytes"}
-        if answer.large:
-            headers |= {"X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(len(answer.content))}
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        content, status = answer.content, 200
-        if asked:
-            size, start = len(content), int(asked[1])
-            end = min(int(asked[2] or size - 1), size - 1)
-            headers["Content-Range"] = f"bytes {start}-{end}/{size}"
-            content, status = content[start : end + 1], 206
-        if self.command != "HEAD":
-            hub: HubStandIn = self.server.hub  # type: ignore[attr-defined]
-            hub.sent.append((unquote(urlsplit(self.path).path), len(content)))
-        self._send(status, content, headers)
-
-    def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
-        try:
-            self.send_response(status)
-            for name, value in headers.items():
-                if value:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(content)
-        except ConnectionError:
-            self.close_connection = True  # the client went away; what it asked was done all the same
-
-    do_GET = do_HEAD = do_POST = do_PUT = _answer
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Say nothing: `HubStandIn.asked` has it all."""
-
-
-def git_oid(content: bytes) -> str:
-    """The id git gives to a file's content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def _check_revision(repository: Repository, revision: str) -> None:

@@ -30,7 +30,8 @@ from backend.jobs.status import JobState
 from backend.settings import Home
 from backend.sharing.package import package_files
 from backend.sharing.publishing import publications, start_publish
-from tests.hub_standin import HubStandIn, Refusal, Repository
+from tests.hub_http import Refusal
+from tests.hub_standin import HubStandIn, Repository
 from tests.sharing.conftest import LABELS, ended, make_run
 
 
