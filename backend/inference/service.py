@@ -57,9 +57,8 @@ def main() -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    leave_out(
-        "peft"
-    )  # with it Transformers would put an adapter that lies beside a base model's weights into the model
+    # With peft Transformers would put an adapter that lies beside a base model's weights into the model.
+    leave_out("peft")
     with without_collecting():
         from backend.inference.answering import Models
         from backend.models.forward import prepare_processor

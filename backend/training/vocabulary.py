@@ -8,7 +8,7 @@ import torch
 
 
 class Vocabulary:
-    """The embedding of a model on a processor: each pass leaves a gradient of the rows alone that it has read.
+    """The embedding of a model, each pass through which leaves a gradient of the rows alone that it has read.
 
     Written out by every pass it would take a twentieth of the time of a batch, most of it for new memory to be filled
     with zeros. So the rows are added up in memory that is kept, and they alone are cleared again.

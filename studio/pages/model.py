@@ -15,7 +15,7 @@ from backend.data.choices import names_columns, refusal_of
 from backend.data.datasets import load_report
 from backend.errors import DatasetMissing, ModelNotNamed, SpecError, StudioError
 from backend.models.catalogue import CatalogueModel, catalogue, suggested
-from backend.models.folder import check_base, check_folder, names_a_folder
+from backend.models.folder import check_folder, names_a_folder
 from backend.models.hub import look_up
 from backend.recipes import recipe_for
 from backend.schema import Section
@@ -265,8 +265,9 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
     report = load_report(services.home, spec.choices)
     if report and (refusal := refusal_of(report, spec.data.label_names)):
         raise refusal
-    check_base(spec.model.base)
-    if spec.model.base != STARTER and not names_a_folder(spec.model.base):
+    if names_a_folder(spec.model.base):
+        check_folder(spec.model.base)
+    elif spec.model.base != STARTER:
         revision = spec.model.revision or None
         look_up(spec.model.base, token=services.hub_token, timeout_s=HUB_TIMEOUT_S, revision=revision)
     # The same click with other settings, after what was wrong with them was mended, is another request.
