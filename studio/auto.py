@@ -36,6 +36,12 @@ def known(spec: RunSpec) -> Known:
     return Known(shape.width, shape.parameters) if shape else NOTHING_KNOWN
 
 
+def weighed(base: str) -> Shape | None:
+    """The shape of a model whose weights are known, too: a configuration may be there alone."""
+    shape = shape_of(base)
+    return shape if shape and shape.parameters else None
+
+
 def _line(t: Words, decision: Decision) -> Line:
     path, value = decision.setting, decision.value
     if isinstance(value, bool):
@@ -59,7 +65,7 @@ def machine_line(t: Words, machine: Machine) -> str:
 def listed(t: Words, spec: RunSpec) -> str:
     """The lines as HTML, below the machine they hold for; of a model whose size is known, what the options change."""
     decided = _part(t("decision.title"), machine_line(t, this_machine()), lines(t, spec))
-    shape = shape_of(spec.model.base)
+    shape = weighed(spec.model.base)
     if shape is None:
         return decided
     return decided + _part(t("option.title"), memory_line(t, spec, shape), option_lines(t, spec, shape))

@@ -10,7 +10,6 @@ from backend.decisions import decide
 from backend.lab.expectations import expectations, footprint
 from backend.machine import this_machine
 from backend.models.folder import check_base
-from backend.models.shape import shape_of
 from backend.specs import RunSpec
 from studio import auto
 from studio.terminal import Terminal, build_table
@@ -32,7 +31,7 @@ def doctor(terminal: Terminal, model: str | None = None) -> int:
     if model:
         check_base(model)
     spec = RunSpec().replaced(model__base=model or PRETRAINED)
-    shape = shape_of(model) if model else None
+    shape = auto.weighed(model) if model else None
     versions = {name: version(name) for name in PACKAGES if name != "bitsandbytes" or name in machine.packages}
     if terminal.as_json:
         decisions = [decision.to_dict() for decision in decide(spec, machine, auto.known(spec))]

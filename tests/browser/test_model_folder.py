@@ -40,11 +40,13 @@ def test_a_folder_is_looked_at_and_what_is_wrong_is_said_once(
     assert chosen.evaluate("radio => radio.matches(':hover')")
     assert colours[0] != colours[1]
 
+    expect(page.get_by_text(t("option.title")).first).to_be_visible()
     shutil.copy(folder / "config.json", folder / "adapter_config.json")
     (folder / "model.safetensors").unlink()
     field.press("Enter")
     expect(page.get_by_text(str(folder), exact=False).first).to_be_visible()
     expect(page.get_by_text(t("model.folder_good"), exact=True)).to_be_hidden()
     expect(tokens).to_have_count(0)
+    expect(page.get_by_text(t("option.title"))).to_have_count(0)  # nothing is estimated of weights that are not there
     page.screenshot(path=str(tmp_path / "adapter.png"), full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
