@@ -33,6 +33,7 @@ from backend.training.memory import peak_bytes, room_for_tokens
 from backend.training.rows import Rows, build_order, steps_an_epoch
 from backend.training.setup import fit_length, folder_of, load_as_kept, place, tokens_learned
 from backend.training.trainer import ClassificationTrainer
+from backend.training.vocabulary import VocabularyInUse, likely_tokens
 
 ENOUGH_S = 60.0
 """Time after which no further step is begun, once there are two to measure by."""
@@ -143,6 +144,9 @@ def try_out(context: JobContext) -> dict[str, Any]:
     placed = place(context, spec, given.loaded, given.reload, given.length, tokens)
     model = placed.adapted.model if placed.adapted else given.loaded.model
     arguments = arguments_of(spec, placed.decisions, placed.device, context.path / "out")
+    share = trained_share(model.parameters())
+    size = given.loaded.model.get_input_embeddings().num_embeddings
+    VocabularyInUse.of(model, likely_tokens(given.rows.texts, asked["train_rows"], size), arguments)
     compiled = decided(placed.decisions, "speed.compile") == "on"
     batching = decided(placed.decisions, "speed.batching")
     a_pass = steps_an_epoch(build_order(given.rows.texts.lengths, batching, arguments), arguments)
@@ -179,7 +183,7 @@ def try_out(context: JobContext) -> dict[str, Any]:
         "max_length": given.loaded.max_length,
         "device": describe_device(device),
         "precision": decided(placed.decisions, "training.precision"),
-        "trained_share": trained_share(model.parameters()),
+        "trained_share": share,
     }
 
 

@@ -16,7 +16,6 @@ from backend.training.compiling import is_compiled
 from backend.training.packing import TRIED_TEXTS, Packing
 from backend.training.parts import fitting, split_by_length
 from backend.training.rows import Rows
-from backend.training.vocabulary import Vocabulary
 
 Batch = dict[str, torch.Tensor]
 
@@ -31,7 +30,6 @@ class Division:
     by_length: bool = False
     """Whether a batch is cut into parts of like length."""
     packing: Packing | None = None
-    vocabulary: Vocabulary | None = None
 
     @classmethod
     def of(
@@ -45,15 +43,13 @@ class Division:
         device = arguments.device.type
         if not splits:
             return cls(device, most_tokens)
-        # The exchange among processes is prepared for gradients that are written out.
-        vocabulary = Vocabulary.of(model) if arguments.world_size == 1 else None
         # Packed batches have an attention of their own: not where another one was asked for.
         eager = getattr(model.config, "_attn_implementation", None) == "eager"
         if eager and device == "cpu" and not is_compiled(model):
             packing = Packing.of(model, train.collate(list(range(min(TRIED_TEXTS, len(train))))))
             if packing is not None:
-                return cls(device, most_tokens, packing=packing, vocabulary=vocabulary)
-        return cls(device, most_tokens, by_length=True, vocabulary=vocabulary)
+                return cls(device, most_tokens, packing=packing)
+        return cls(device, most_tokens, by_length=True)
 
     def parts_of(self, batch: Batch) -> list[Batch]:
         """What the batch is computed in, one after the other: together they hold each of its rows once."""
@@ -71,11 +67,6 @@ class Division:
         packed = self.packing.pack(part)
         with self.packing.reading():
             yield packed
-
-    def complete(self) -> None:
-        """After the last part of a batch: leave its gradients as optimizers and norms need them."""
-        if self.vocabulary is not None:
-            self.vocabulary.complete()
 
     def halve(self, batch: Batch) -> Noted:
         """From now on compute half as much at one time, for which this batch's largest part was too much.

@@ -13,6 +13,7 @@ from transformers import TrainerState, TrainingArguments
 
 from backend.errors import LossNotFinite, MemoryFull
 from backend.jobs.checkpoints import Checkpoint
+from backend.jobs.events import Noted
 from backend.jobs.process import JobContext, StopRequested
 from backend.models.forward import predict_logits
 from backend.models.memory import release_memory
@@ -26,6 +27,7 @@ from backend.training.errors import translate
 from backend.training.memory import room_for_tokens
 from backend.training.rows import Rows, build_order, steps_an_epoch
 from backend.training.trainer import ClassificationTrainer, Loss
+from backend.training.vocabulary import VocabularyInUse
 
 ROWS_ASKED = 32
 WarmUp = Callable[[Callable[[BagStep], None]], None]
@@ -96,6 +98,9 @@ def fine_tune(
     # The first of several hears it: without a word the others would begin, and wait for it.
     if not resumed and not sharding.all_agree(not context.stop_requested, arguments.device):
         return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
+    vocabulary = None if sharded else VocabularyInUse.of(model, train.texts.tokens, arguments)
+    if vocabulary:
+        context.emit(Noted("vocabulary_in_use", {"size": vocabulary.size, "used": vocabulary.used}))
     steps = steps_an_epoch(build_order(train.texts.lengths, schedule.batching, arguments), arguments)
     epochs = max(1, math.ceil(arguments.num_train_epochs))
     times = schedule.evaluations or evaluations_an_epoch(epochs, steps, len(train), len(validation))
@@ -148,6 +153,8 @@ def fine_tune(
     plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if context.rank.leads or sharded:
         keeping.restore(plain)
+    if vocabulary:
+        vocabulary.given_back()
     if failure is not None and (context.rank.leads or sharded):
         sound = isinstance(failure, MemoryFull) or answers_are_finite(plain, validation)
         failure.kept = "best" if keeping.best else "last" if sound else "none"

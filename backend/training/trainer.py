@@ -195,7 +195,6 @@ class ClassificationTrainer(Trainer):
                 with self.accelerator.no_sync(model) if parts else nullcontext():
                     losses = [step(model, part, count) for part in parts]
                 loss = torch.stack([*losses, step(model, last, count)]).sum()
-                self.division.complete()
             return loss
         except (RuntimeError, MemoryError) as error:
             # Other processes wait for this one's gradients: it cannot begin a step again on its own.

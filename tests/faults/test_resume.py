@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from backend.data.choices import first_choices
-from backend.data.datasets import load_profile, start_import, wait
+from backend.data.datasets import load_profile, samples, start_import, wait
 from backend.jobs.checkpoints import MANIFEST, STAGING, list_checkpoints, to_resume
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, Resumed
@@ -40,7 +40,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunStore, RunSpec]:
     """A store with a table and a base model, and a spec that trains some seconds."""
     folder = tmp_path_factory.mktemp("resume")
     home, table = Home(folder / "home").prepare(), write_table(folder / "reviews.csv", 240)
-    base = make_tiny(folder / "bert", "bert", table.read_text("utf-8").splitlines())
+    other = next(sample.file for sample in samples() if sample.id == "film_blurbs")  # not all is in the table
+    known = [line for source in (table, other) for line in source.read_text("utf-8").splitlines()]
+    base = make_tiny(folder / "bert", "bert", known)
     dataset = wait(start_import(home, table), PATIENCE_S)["dataset"]
     spec = build_spec(
         {

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
+from safetensors.torch import load_file
 from transformers import pipeline
 
 from backend.data.datasets import load_table
@@ -75,6 +77,29 @@ def test_model_before_training_is_rebuilt_exactly(workshop: Workshop) -> None:
     )
     told = {event.name: event.metrics for event in events_of(run, BaselineMeasured)}["before"]
     assert compute("binary", logits, labelled.targets[test]) == pytest.approx(told, abs=1e-6)
+
+
+def test_pieces_that_no_training_text_holds_stay_those_of_the_base_model(workshop: Workshop) -> None:
+    spec = workshop.spec("bert", training__epochs=1)
+    run, _ = workshop.do_here(spec)
+    told = next(note.facts for note in events_of(run, Noted) if note.code == "vocabulary_in_use")
+    labelled = prepare(load_table(workshop.store.home, spec.data.dataset), spec.data)
+    finished = load_finished(run.path / "model")
+    before, after = (
+        load_file(folder / "model.safetensors")[name]
+        for folder, name in (
+            (workshop.models["bert"], "embeddings.word_embeddings.weight"),
+            (run.path / "model", "bert.embeddings.word_embeddings.weight"),
+        )
+    )
+    texts = [labelled.texts[row] for row in split(labelled, spec.split).train]
+    held = np.union1d(encode(finished.tokenizer, texts, finished.max_length).tokens, [finished.tokenizer.pad_token_id])
+    assert told == {"size": len(before), "used": len(held)}
+    assert len(held) < 0.6 * len(before)
+    others = np.setdiff1d(np.arange(len(before)), held)
+    assert torch.equal(after[others], before[others])
+    changed = (after != before).any(dim=1)[held]
+    assert changed[1:].all(), "all but padding"
 
 
 def test_texts_in_a_script_the_model_never_saw_are_noted(workshop: Workshop) -> None:

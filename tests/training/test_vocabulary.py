@@ -1,64 +1,143 @@
-"""The vocabulary's gradient is the one that torch writes out, in every step and however it was put together."""
+"""Training the rows of a vocabulary that texts hold is training the model: the same weights, and the others stay."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, TrainingArguments
 
-from backend.training.vocabulary import Vocabulary
+from backend.models.encoding import EncodedTexts
+from backend.training.vocabulary import VocabularyInUse, likely_tokens
+
+PAD, SIZE = 1, 60
+SMALL: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+WITHOUT_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "bert": SMALL | WITHOUT_DROPOUT,
+    "roberta": SMALL | WITHOUT_DROPOUT,
+    "electra": SMALL | WITHOUT_DROPOUT | {"embedding_size": 8},
+    "albert": SMALL | WITHOUT_DROPOUT | {"embedding_size": 8, "classifier_dropout_prob": 0.0},
+    "deberta-v2": SMALL | WITHOUT_DROPOUT,
+    "t5": {"d_model": 16, "d_ff": 32, "num_layers": 1, "num_heads": 2, "d_kv": 8, "dropout_rate": 0.0}
+    | {"classifier_dropout": 0.0, "decoder_start_token_id": 2},
+    "gpt2": {"n_embd": 16, "n_layer": 1, "n_head": 2, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0},
+    "qwen3": SMALL | {"num_key_value_heads": 2, "head_dim": 8},
+}
+HELD = np.array([3, 5, 8, 13, 21, 34, 55])
 
 
-def model() -> PreTrainedModel:
-    """A small BERT without dropout."""
-    config = AutoConfig.for_model(
-        "bert",
-        vocab_size=50,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        pad_token_id=0,
-    )
+def model_of(family: str) -> PreTrainedModel:
+    """A tiny one, the same every time."""
+    config = AutoConfig.for_model(family, vocab_size=SIZE, pad_token_id=PAD, eos_token_id=55, **FAMILIES[family])
     torch.manual_seed(0)
     made: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
-    return made
+    return made.train()
 
 
-@pytest.mark.parametrize("forgets", [True, False])
-def test_gradient_is_written_out_as_torch_writes_it(forgets: bool) -> None:
-    """Steps of one batch in two parts and of two batches, of other rows each time; ``forgets`` as in `zero_grad`."""
-    found, wanted = model(), model()
-    vocabulary = Vocabulary.of(found)
-    of_found, of_wanted = (each.get_input_embeddings().weight for each in (found, wanted))
-    generator = torch.Generator().manual_seed(0)
-    for batches in ([1], [2], [2, 1], [1], [1, 1, 2], [2]):
-        for parts in batches:
-            for ids in torch.randint(0, 50, (parts, 3, 6), generator=generator):
-                for each in (found, wanted):
-                    each(input_ids=ids, labels=torch.tensor([0, 1, 0])).loss.backward()
-            vocabulary.complete()
-        assert not of_found.grad.is_sparse
-        assert of_wanted.grad.abs().max() > 0
-        torch.testing.assert_close(of_found.grad, of_wanted.grad, rtol=1e-4, atol=1e-7)
-        for each in (found, wanted):
-            each.zero_grad(set_to_none=forgets)
-    of_found.requires_grad_(False)
-    of_found.grad = None
-    vocabulary.complete()
-    assert of_found.grad is None, "a frozen one has none"
+def arguments_of(folder: Path, optimizer: str = "adamw_torch_fused") -> TrainingArguments:
+    return TrainingArguments(str(folder), optim=optimizer, use_cpu=True, report_to="none")
 
 
-def test_rows_that_were_not_read_are_zero_and_memory_is_kept() -> None:
-    found = model()
-    vocabulary, weight = Vocabulary.of(found), found.get_input_embeddings().weight
-    places = set()
-    for ids in ([[3, 4, 5]], [[6, 7, 8]]):
-        found(input_ids=torch.tensor(ids), labels=torch.tensor([1])).loss.backward()
-        vocabulary.complete()
-        assert weight.grad.abs().sum(dim=1).nonzero().flatten().tolist() == ids[0]
-        places.add(weight.grad.data_ptr())
-        found.zero_grad()
-    assert len(places) == 1
+def batch_of(seed: int, known: np.ndarray[Any, Any]) -> dict[str, torch.Tensor]:
+    """Three texts that end with token 55, as T5 wants it, the last one shorter than the others."""
+    ids = torch.from_numpy(np.random.default_rng(seed).choice(known[known != 55], (3, 6)))
+    mask = torch.ones_like(ids)
+    ids[:, 5] = 55
+    ids[2, 3:], mask[2, 3:] = torch.tensor([55, PAD, PAD]), torch.tensor([1, 0, 0])
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def learn(model: PreTrainedModel, steps: int) -> list[float]:
+    """Its losses in steps of AdamW, with clipping as Trainer does it."""
+    optimizer = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=1e-2, weight_decay=0.0)
+    losses = []
+    for step in range(steps):
+        loss = model(**batch_of(step, HELD), labels=torch.tensor([0, 1, 0])).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        model.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_same_weights_come_of_it(family: str, tmp_path: Path) -> None:
+    found, wanted = model_of(family), model_of(family)
+    before = wanted.get_input_embeddings().weight.detach().clone()
+    parameters, names = sum(p.numel() for p in found.parameters()), list(found.state_dict())
+    vocabulary = VocabularyInUse.of(found, HELD, arguments_of(tmp_path))
+    assert vocabulary is not None
+    special = {PAD} | {"roberta": {0}, "albert": {2}, "t5": {2}}.get(family, set())
+    assert (vocabulary.size, vocabulary.used) == (SIZE, len({*HELD} | special))
+    less = (SIZE - vocabulary.used) * before.shape[1]
+    assert sum(p.numel() for p in found.parameters()) == parameters - less
+    assert learn(found, 6) == pytest.approx(learn(wanted, 6), rel=1e-4)
+    vocabulary.given_back()
+    assert list(found.state_dict()) == names
+    kept = found.get_input_embeddings().weight
+    left = np.setdiff1d(np.arange(SIZE), [*HELD, *special])
+    assert torch.equal(kept[left], before[left])
+    assert (kept[HELD] - before[HELD]).abs().max() > 1e-2
+    for (name, ours), theirs in zip(found.named_parameters(), wanted.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_answers_meanwhile_are_those_of_the_whole_model(family: str, tmp_path: Path) -> None:
+    """Texts that are evaluated hold other pieces than those that are learned from."""
+    found, wanted = model_of(family), model_of(family)
+    assert VocabularyInUse.of(found, HELD, arguments_of(tmp_path))
+    others = batch_of(7, np.arange(2, SIZE))
+    assert not np.isin(others["input_ids"].numpy(), HELD).all()
+    for steps in (0, 3, 2):
+        for model in (found, wanted):
+            learn(model.train(), steps)
+            model.eval()
+        with torch.no_grad():
+            torch.testing.assert_close(found(**others).logits, wanted(**others).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_whole_vocabulary_is_trained_where_its_part_would_not_be_the_same(tmp_path: Path) -> None:
+    usual = arguments_of(tmp_path)
+    frozen = model_of("bert")
+    frozen.get_input_embeddings().weight.requires_grad_(False)
+    assert VocabularyInUse.of(frozen, HELD, usual) is None
+    assert VocabularyInUse.of(model_of("bert"), np.arange(SIZE - 3), usual) is None, "nothing to gain"
+    # Adafactor looks at the rows of a matrix together.
+    assert VocabularyInUse.of(model_of("bert"), HELD, arguments_of(tmp_path, "adafactor")) is None
+    scaling = model_of("bert")
+    scaling.get_input_embeddings().max_norm = 1.0
+    assert VocabularyInUse.of(scaling, HELD, usual) is None
+    for optimizer in ("adamw_torch", "adamw_bnb_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "lion_8bit", "sgd"):
+        assert VocabularyInUse.of(model_of("bert"), HELD, arguments_of(tmp_path, optimizer)), optimizer
+
+
+def test_embeddings_that_do_more_than_look_up_stay_whole(tmp_path: Path) -> None:
+    """Those of Gemma multiply what they find."""
+    config = AutoConfig.for_model("gemma3_text", vocab_size=SIZE, pad_token_id=PAD, head_dim=8, **SMALL)
+    model = AutoModelForSequenceClassification.from_config(config)
+    assert VocabularyInUse.of(model, HELD, arguments_of(tmp_path)) is None
+
+
+def test_pieces_of_more_texts_are_told_from_fewer() -> None:
+    """Texts of words that are ever rarer: in four times as many there are more pieces, but not four times as many."""
+    random = np.random.default_rng(0)
+
+    def texts(count: int) -> EncodedTexts:
+        tokens = np.minimum(random.zipf(1.5, 20 * count), 9_999).astype(np.int32)
+        return EncodedTexts(tokens, np.arange(0, len(tokens) + 1, 20), 0)
+
+    some, more = texts(200), texts(3_200)
+    there, likely = np.unique(more.tokens), likely_tokens(some, 3_200, 10_000)
+    known = np.unique(some.tokens)
+    assert len(np.unique(likely)) == len(likely)
+    assert np.isin(known, likely).all()
+    assert len(likely) == pytest.approx(len(there), rel=0.3)
+    assert len(known) < 0.5 * len(there)
+    assert np.array_equal(likely_tokens(some, 200, 10_000), known)
+    assert len(likely_tokens(some, 10**9, 1_000)) <= 1_000 + np.sum(known >= 1_000), "no more than there are"
