@@ -103,6 +103,16 @@ def test_one_character_texts_do_not_break_it(texts: list[str]) -> None:
     assert len(learn_tokenizer(texts, 8)) > 5
 
 
+def test_much_text_has_a_larger_vocabulary() -> None:
+    random = np.random.default_rng(0)
+    words = np.array(
+        [f"{first}{second}{third}" for first in "abcdefghij" for second in "klmnopqrst" for third in range(300)]
+    )
+    texts = [" ".join(random.choice(words, 100)) for _ in range(7_000)]
+    sizes = [len(learn_tokenizer(some, 128)) for some in (texts[:6_900], texts)]
+    assert sizes == [8_000, 16_000]
+
+
 def test_label_with_one_text_does_not_break_the_teacher() -> None:
     hard = np.eye(3)[[*TARGETS[:-1], 2]]
     teacher = Teacher(TEXTS, hard, Lessons(5, thrifty=False), multilabel=False, seed=0)
@@ -162,5 +172,8 @@ def test_pieces_of_scripts_with_spaces_go_over_words_but_not_over_punctuation() 
     english = learn_tokenizer(["what is  the capital of france?", "What is the capital of spain?"] * 20, 32)
     assert any(" " in piece.strip() for piece in english.tokenize("WHAT IS\nTHE capital?"))
     assert not [piece for piece in english.get_vocab() if "?" in piece and piece != "?"]
+    told = " ".join(f"word{number}" for number in range(12))
+    longer = learn_tokenizer([f"what is {told}", f"what is not {told}"] * 20, 64)
+    assert not [piece for piece in longer.get_vocab() if " " in piece], "in long texts words say enough"
     chinese = learn_tokenizer(["饭菜有些咸，送得也慢", "饭菜有些咸，味道不错"] * 20, 32)
     assert max(map(len, set(chinese.get_vocab()) - set(chinese.all_special_tokens))) <= 4
