@@ -30,7 +30,7 @@ def differences_text(t: Words, found: Comparison) -> list[tuple[str, str, list[s
     """The settings that differ: path, name, and the value in each of the runs."""
     lines = []
     for path, values in found.differences.items():
-        texts = [value_text(t, value) for value in values]
+        texts = [t(key) if t.has(key := f"choice.{path}.{value}") else value_text(t, value) for value in values]
         if path.endswith("source"):  # a file's name says it, where it is not the folder that differs
             names = [Path(text).name for text in texts]
             texts = names if len(set(names)) == len(set(texts)) else texts

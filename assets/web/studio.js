@@ -23,8 +23,10 @@ const Studio = (() => {
     try { return text ? JSON.parse(text) : null; } catch { return null; }
   };
 
+  /** A fact for people: 21,128, or what stands in a list. */
+  const worded = (value) => (typeof value === "number" ? count(value) : Array.isArray(value) ? value.join(language() === "zh-CN" ? "、" : ", ") : value);
   /** The words of a component, with {facts} filled in. */
-  const fill = (text, facts = {}) => (text ?? "").replace(/\{(\w+)\}/g, (whole, name) => (Object.hasOwn(facts, name) ? facts[name] ?? whole : whole));
+  const fill = (text, facts = {}) => (text ?? "").replace(/\{(\w+)\}/g, (whole, name) => (Object.hasOwn(facts, name) ? worded(facts[name]) ?? whole : whole));
 
   const duration = (seconds) => {
     const whole = Math.max(0, Math.round(seconds));

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
+from contextlib import closing
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +14,8 @@ from playwright.sync_api import Page, expect
 
 from backend.data.choices import first_choices
 from backend.data.datasets import load_profile, start_import, wait
+from backend.jobs.directory import JobDirectory
+from backend.jobs.events import EventLog, JobCompleted, Noted
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import build_spec
@@ -25,13 +30,17 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def runs(studio: StudioProcess) -> list[str]:
-    """Two finished runs of one table that differ in two settings: their ids."""
+    """Two finished runs of one table that differ in three settings: their ids."""
     home = Home(studio.home)
     dataset = wait(start_import(home, SAMPLE), 120)["dataset"]
     choices, store = first_choices(load_profile(home, dataset)), RunStore(home)
     made = []
-    for name, training in (("first", {"epochs": 2}), ("second", {"epochs": 3, "learning_rate": 1e-3})):
-        run = store.start_new(build_spec({**choices.model_dump(), "name": name, "training": training}))
+    asked: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("first", {"epochs": 2}, {}),
+        ("second", {"epochs": 3, "learning_rate": 1e-3}, {"batching": "random"}),
+    ]
+    for name, training, speed in asked:
+        run = store.start_new(build_spec({**choices.model_dump(), "name": name, "training": training, "speed": speed}))
         made.append(run)
     for run in made:
         until(lambda run=run: run.status().state.is_final, "the end")  # type: ignore[misc]
@@ -89,8 +98,10 @@ def test_runs_stand_beside_each_other_with_what_differs(open_page: OpenPage, run
     expect(shown.locator("table.compared").first.locator("thead a")).to_have_text(["first", "second"])
     settings = shown.locator("table.compared").nth(1).locator("tbody tr")
     expect(settings.locator("th")).to_have_text(
-        [t("setting.training.epochs.name"), t("setting.training.learning_rate.name")]
+        [t(f"setting.{path}.name") for path in ("training.epochs", "training.learning_rate", "speed.batching")]
     )
+    worded = [t(f"choice.speed.batching.{value}") for value in ("length_grouped", "random")]
+    expect(settings.last.locator("td")).to_have_text(worded)
     expect(settings.first.locator("td")).to_have_text(["2", "3"])
     expect(shown.locator(".chart .scatterlayer .trace").nth(5)).to_be_attached()
     page.reload()
@@ -157,3 +168,19 @@ def test_on_a_phone_nothing_of_a_run_lies_beside_the_screen(
         assert left >= 0
         assert right <= 390
         assert height < 60, "a long name takes two lines"
+
+
+def test_large_numbers_in_what_is_noted_are_told_in_thousands(open_page: OpenPage, studio: StudioProcess) -> None:
+    run = JobDirectory.create(Home(studio.home).runs, kind="train", module="none", spec=build_spec({}).model_dump())
+    facts = {"size": 250_002, "used": 31_402}
+    with closing(EventLog(run.events_path)) as log:
+        log.write(Noted("vocabulary_in_use", facts))
+        log.write(JobCompleted({"metrics": {}}))
+    run.write_exit(
+        {"state": "completed", "exit_code": 0, "signal": None, "error": None, "kept": None, "ended": time.time()}
+    )
+    for path, language in (("/", "en"), ("/zh", "zh-CN")):
+        page = open_page(f"{path}?run={run.id}&step=train")
+        note = page.locator(".live ul.notes")
+        expect(note).to_contain_text("250,002")
+        expect(note).to_have_text(words(language)("note.vocabulary_in_use", **facts))
