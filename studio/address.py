@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlencode
 
 from backend.data.choices import load_choices
 from backend.data.datasets import load_profile
+from backend.data.drafts import load_draft
 from backend.errors import StudioError
 from backend.jobs.directory import JobDirectory
 from backend.jobs.summaries import read_report
@@ -54,7 +55,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Opened:
-    """What an address opened: a run with its spec, or a table with the choices made for it, or neither."""
+    """What an address opened: a run with its spec, a table with its choices and its next run's spec, or neither."""
 
     address: Address
     run: JobDirectory | None = None
@@ -77,7 +78,8 @@ def open_address(services: Services, address: Address) -> Opened:
             return _open_run(services, address)
         if address.data:
             profile = load_profile(services.home, address.data)
-            return Opened(address, profile=profile, choices=load_choices(services.home, profile))
+            draft, choices = load_draft(services.home, address.data), load_choices(services.home, profile)
+            return Opened(address, spec=draft, profile=profile, choices=choices)
     except StudioError as error:
         return Opened(address, problem=error)
     return Opened(address)

@@ -6,6 +6,7 @@ import secrets
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -13,6 +14,7 @@ from gradio.components import Component
 
 from backend.data.choices import names_columns, refusal_of
 from backend.data.datasets import load_report
+from backend.data.drafts import save_draft
 from backend.errors import DatasetMissing, ModelNotNamed, SpecError, StudioError
 from backend.models.catalogue import CatalogueModel, catalogue, suggested
 from backend.models.folder import check_folder, names_a_folder
@@ -136,7 +138,7 @@ def layout(t: Words) -> ModelView:
 
 
 def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[Any, Any]:
-    """What the page shows for an address: the open run's settings, or the defaults for the open table."""
+    """What the page shows for an address: the open run's settings, or what is asked of the open table's next run."""
     spec = opened.spec or RunSpec()
     base = spec.model.base
     listed = [model.id for model in catalogue()]
@@ -155,7 +157,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
         view.check: gr.update(visible=kind in ("hub", "folder")),
         view.facts: model_facts(t, base),
         view.tokens: "",
-        view.name: "",
+        view.name: "" if opened.run else spec.name,
         view.problem: "",
         view.request: secrets.token_hex(16),
         **view.form.updates(spec),
@@ -275,6 +277,12 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
     return goto(run=run.id, step="train")
 
 
+def keep(services: Services, opened: Opened, spec: RunSpec) -> None:
+    """Keep what is asked for beside the open table, so that a reload and the other language show it, too."""
+    if opened.run is None:  # a run's settings are history and stay as they were
+        save_draft(services.home, opened.dataset, _open_where_recipe(spec))
+
+
 def command_of(spec: RunSpec) -> str:
     """The command that does the same as a click on Train: flags only for what differs from the defaults."""
     parts = ["python", "-m", "studio", "train", spec.data.source or "DATA.csv"]
@@ -345,13 +353,15 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         except StudioError as error:
             return problem(t, error)
 
-    def described(address: str, *values: Any) -> dict[Any, Any]:
+    def described(address: str, *values: Any, changed: bool = False) -> dict[Any, Any]:
         try:
-            _, spec = spec_of(address, *values)
+            opened, spec = spec_of(address, *values)
         except SpecError as error:
             return {view.problem: problem(t, error)}
         except (DatasetMissing, ModelNotNamed):  # the page says itself what is still to be chosen
             return {view.problem: ""}
+        if changed:
+            keep(services, opened, spec)
         shown = _open_where_recipe(spec)
         return {
             view.problem: "",
@@ -371,11 +381,13 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
 
     def started(request: str, address: str, *values: Any) -> dict[Any, Any]:
         try:
-            _, spec = spec_of(address, *values)
+            opened, spec = spec_of(address, *values)
             check_label_names(services, spec.choices)
             # What is clicked after this answer is another wish; what was clicked before it is the same one.
             fresh = {view.problem: "", view.request: secrets.token_hex(16)}
-            return {site.router: start_run(services, spec, request), **fresh}
+            led = start_run(services, spec, request)
+            keep(services, opened, spec.replaced(name=""))
+            return {site.router: led, **fresh}
         except StudioError as error:
             return {view.problem: problem(t, error)}
 
@@ -390,20 +402,25 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     told = [view.problem, view.decisions, view.command, view.yaml, view.summary]
     site.on(tab.select, described, everything, told)  # the table's choices may have changed
     kind_shown = site.on(view.kind.input, kind_chosen, [view.kind], view.outputs())
-    site.on(kind_shown.then, described, everything, told)
+    changed = partial(described, changed=True)
+    site.on(kind_shown.then, changed, everything, told)
     site.on(view.listed.input, listed_chosen, [view.listed], [view.facts])
     site.on(view.check.click, checked, view.model_fields(), [view.facts])
     site.on(view.hub_id.submit, checked, view.model_fields(), [view.facts])
     site.on(view.folder.submit, checked, view.model_fields(), [view.facts])
     typed: tuple[Any, ...] = (view.listed, view.hub_id, view.folder, view.name, *view.form.fields)
     for field in typed:
-        site.on(field.input, described, everything, told, trigger_mode="always_last")
+        site.on(field.input, changed, everything, told, trigger_mode="always_last")
+        # A text field's ``input`` tells of keys that write a character alone: not of what is pasted, deleted, or
+        # written by an input method, as Chinese is. Its ``change`` tells of values that the page is given, too.
+        if isinstance(field, gr.Textbox):
+            site.on(field.blur, changed, everything, told, trigger_mode="always_last")
     fields: dict[str, Any] = {s.path: f for s, f in zip(form_settings(), view.form.fields, strict=True)}
     named = (view.kind.input, view.listed.input, view.check.click, view.hub_id.submit, view.folder.submit)
     for asking in (*named, fields["training.max_length"].blur):
         site.on(asking, counted, everything, [view.tokens], trigger_mode="always_last")
     filled = lab_page.wire(view.lab, view.form, site, everything, lambda *fields: spec_of(*fields)[1])
-    site.on(filled.then, described, everything, told)
+    site.on(filled.then, changed, everything, told)
     site.on(view.start.click, started, [view.request, *everything], [site.router, view.problem, view.request])
 
 

@@ -23,7 +23,7 @@ def test_a_folder_is_looked_at_and_what_is_wrong_is_said_once(
 ) -> None:
     t, folder = words(language), make_tiny(tmp_path / "my-bert", "bert", [f"review {n}" for n in range(40)])
     page = open_page(path, width=width, height=900)
-    drop(page, write_table(tmp_path / f"folder {language}.csv", 60))
+    drop(page, write_table(tmp_path / f"folder {language}.csv", width // 10))  # a table of its own: without a draft
     open_step(page, "model")
     page.get_by_label(t("model.kind.folder")).check()
     field = page.get_by_role("textbox", name=t("model.folder"))

@@ -1,0 +1,80 @@
+"""What was asked for and not started yet: a reload, another tab and the other language show it, too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from studio.i18n import Words, words
+from tests.browser.test_story import drop, open_step
+from tests.tiny_models import make_tiny
+from tests.training.conftest import write_table
+
+pytestmark = pytest.mark.browser
+
+
+def field(page: Page, t: Words, path: str) -> Locator:
+    """A setting's field in the form."""
+    return page.locator("label:visible", has_text=t(f"setting.{path}.help")).locator("input, textarea")
+
+
+def setting(page: Page, t: Words, path: str) -> str:
+    """What the form shows."""
+    return field(page, t, path).input_value()
+
+
+def test_options_are_kept_beside_the_table(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    t, zh = words("en"), words("zh-CN")
+    folder = make_tiny(tmp_path / "my-bert", "bert", [f"review {n}" for n in range(40)])
+    page = open_page()
+    drop(page, write_table(tmp_path / "drafted.csv", 70))
+    open_step(page, "model")
+    page.get_by_label(t("model.kind.folder")).check()
+    page.get_by_role("textbox", name=t("model.folder")).fill(str(folder))
+    field(page, t, "training.epochs").fill("2")
+    field(page, t, "name").fill("an idea")  # as it is pasted or comes from an input method: without keys
+    page.locator(".folded button.label-wrap:visible", has_text=t("model.same")).click()
+    expect(page.locator(".cm-content").first).to_contain_text("an idea")
+    expect(page.locator(".cm-content").first).to_contain_text("--epochs 2")
+
+    page.reload()
+    page.wait_for_selector("body.studio-ready .studio-header")
+    expect(page.get_by_role("textbox", name=t("model.folder"))).to_have_value(str(folder))
+    assert [setting(page, t, path) for path in ("training.epochs", "name")] == ["2", "an idea"]
+    batch = setting(page, t, "training.batch_size")
+    assert batch == "64", "what was left open is what the model's recipe says"
+
+    page.locator("a.language").first.click()
+    page.wait_for_url(re.compile("/zh"))
+    page.wait_for_selector("body.studio-ready .studio-header")
+    expect(page.get_by_role("textbox", name=zh("model.folder"))).to_have_value(str(folder))
+    assert setting(page, zh, "training.epochs") == "2"
+
+    # What does not hold is said and not kept; the last that held is.
+    field(page, zh, "training.epochs").fill("-1")
+    expect(page.get_by_role("alert").filter(has_text="-1")).to_be_visible()
+    page.reload()
+    page.wait_for_selector("body.studio-ready .studio-header")
+    expect(page.get_by_role("textbox", name=zh("model.folder"))).to_have_value(str(folder))
+    assert setting(page, zh, "training.epochs") == "2"
+
+    # A run that was started takes its name with it; the settings are where the next one begins.
+    table = page.url.partition("?")[2]
+    page.locator("#train-zh-CN").click()
+    page.wait_for_url(re.compile(r"run=[0-9a-f-]+"), wait_until="commit")
+    again = open_page(f"/?{table}", width=390, height=844)
+    expect(again.get_by_role("textbox", name=t("model.folder"))).to_have_value(str(folder))
+    assert [setting(again, t, path) for path in ("training.epochs", "name")] == ["2", ""]
+
+
+def test_table_without_a_draft_begins_with_the_starter(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    t = words("en")
+    page = open_page()
+    drop(page, write_table(tmp_path / "fresh.csv", 74))
+    open_step(page, "model")
+    expect(page.get_by_label(t("model.kind.starter"))).to_be_checked()
+    assert setting(page, t, "training.epochs") == "1"
