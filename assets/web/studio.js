@@ -171,6 +171,16 @@ const Studio = (() => {
   // A key that sends a line may empty the field.
   document.addEventListener("keydown", ({ key, target }) => { if (key === "Enter" && typed?.field === target) { keepTyped(); typed = null; } }, true);
 
+  // Gradio's text fields tell of keys that write a character alone: not of what is pasted, deleted, or written by an
+  // input method, as Chinese is.
+  let heard = false;
+  for (const [kind, by] of [["keydown", false], ["keypress", true]]) document.addEventListener(kind, () => { heard = by; }, true);
+  document.addEventListener("input", ({ target }) => {
+    if (!heard && target.matches?.(".gradio-container label :is(textarea, input[type=text])"))
+      target.dispatchEvent(new KeyboardEvent("keypress"));
+    heard = false;
+  });
+
   // Gradio calls every error "Error", in every language, whatever title it was sent with.
   new MutationObserver(() => {
     for (const { firstChild: name } of document.querySelectorAll(".toast-title.error"))

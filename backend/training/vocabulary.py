@@ -22,6 +22,8 @@ from backend.models.encoding import EncodedTexts, Numbers
 
 LARGEST_SHARE = 0.9
 """Of the rows, above which there is too little to be gained: a starter's texts hold all that it knows."""
+TOKENS_AT_ONCE = 1 << 22
+"""As they are looked at, numbers take twice the memory that they are kept in."""
 BY_WEIGHT = ("adamw", "lion", "sgd")
 """In the names of optimizers that change each weight by its own gradient alone."""
 
@@ -62,7 +64,8 @@ class VocabularyInUse:
         if not all(_is_plain(getattr(owner, name)) for owner, name in owners):
             return None
         held = np.zeros(len(weight), dtype=bool)
-        held[tokens] = True
+        for start in range(0, len(tokens), TOKENS_AT_ONCE):
+            held[tokens[start : start + TOKENS_AT_ONCE]] = True
         held[_read_besides(vocabulary, model.config)] = True
         if held.mean() > LARGEST_SHARE:
             return None

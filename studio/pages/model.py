@@ -411,10 +411,6 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     typed: tuple[Any, ...] = (view.listed, view.hub_id, view.folder, view.name, *view.form.fields)
     for field in typed:
         site.on(field.input, changed, everything, told, trigger_mode="always_last")
-        # A text field's ``input`` tells of keys that write a character alone: not of what is pasted, deleted, or
-        # written by an input method, as Chinese is. Its ``change`` tells of values that the page is given, too.
-        if isinstance(field, gr.Textbox):
-            site.on(field.blur, changed, everything, told, trigger_mode="always_last")
     fields: dict[str, Any] = {s.path: f for s, f in zip(form_settings(), view.form.fields, strict=True)}
     named = (view.kind.input, view.listed.input, view.check.click, view.hub_id.submit, view.folder.submit)
     for asking in (*named, fields["training.max_length"].blur):

@@ -40,11 +40,16 @@ def test_options_are_kept_beside_the_table(open_page: Callable[..., Page], tmp_p
     page.locator(".folded button.label-wrap:visible", has_text=t("model.same")).click()
     expect(page.locator(".cm-content").first).to_contain_text("an idea")
     expect(page.locator(".cm-content").first).to_contain_text("--epochs 2")
+    field(page, t, "name").press("End")
+    field(page, t, "name").press("Backspace")
+    expect(page.locator(".cm-content").first).to_contain_text("'an ide'")
+    page.keyboard.insert_text("点子")
+    expect(page.locator(".cm-content").first).to_contain_text("an ide点子")
 
     page.reload()
     page.wait_for_selector("body.studio-ready .studio-header")
     expect(page.get_by_role("textbox", name=t("model.folder"))).to_have_value(str(folder))
-    assert [setting(page, t, path) for path in ("training.epochs", "name")] == ["2", "an idea"]
+    assert [setting(page, t, path) for path in ("training.epochs", "name")] == ["2", "an ide点子"]
     batch = setting(page, t, "training.batch_size")
     assert batch == "64", "what was left open is what the model's recipe says"
 
