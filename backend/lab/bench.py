@@ -33,7 +33,7 @@ from backend.training.memory import peak_bytes, room_for_tokens
 from backend.training.rows import Rows, build_order, steps_an_epoch
 from backend.training.setup import fit_length, folder_of, load_as_kept, place, tokens_learned
 from backend.training.trainer import ClassificationTrainer
-from backend.training.vocabulary import VocabularyInUse, likely_tokens
+from backend.training.vocabulary import VocabularyInUse
 
 ENOUGH_S = 60.0
 """Time after which no further step is begun, once there are two to measure by."""
@@ -145,8 +145,7 @@ def try_out(context: JobContext) -> dict[str, Any]:
     model = placed.adapted.model if placed.adapted else given.loaded.model
     arguments = arguments_of(spec, placed.decisions, placed.device, context.path / "out")
     share = trained_share(model.parameters())
-    size = given.loaded.model.get_input_embeddings().num_embeddings
-    VocabularyInUse.of(model, likely_tokens(given.rows.texts, asked["train_rows"], size), arguments)
+    VocabularyInUse.of(model, given.rows.texts, arguments, rows=asked["train_rows"])
     compiled = decided(placed.decisions, "speed.compile") == "on"
     batching = decided(placed.decisions, "speed.batching")
     a_pass = steps_an_epoch(build_order(given.rows.texts.lengths, batching, arguments), arguments)

@@ -98,7 +98,7 @@ def fine_tune(
     # The first of several hears it: without a word the others would begin, and wait for it.
     if not resumed and not sharding.all_agree(not context.stop_requested, arguments.device):
         return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
-    vocabulary = None if sharded else VocabularyInUse.of(model, train.texts.tokens, arguments)
+    vocabulary = None if sharded else VocabularyInUse.of(model, train.texts, arguments)
     if vocabulary:
         context.emit(Noted("vocabulary_in_use", {"size": vocabulary.size, "used": vocabulary.used}))
     steps = steps_an_epoch(build_order(train.texts.lengths, schedule.batching, arguments), arguments)

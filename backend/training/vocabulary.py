@@ -12,7 +12,6 @@ import math
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
@@ -44,28 +43,36 @@ class VocabularyInUse:
             setattr(owner, name, _RowsInUse(whole, rows, weight))
 
     @classmethod
-    def of(cls, model: Any, tokens: npt.NDArray[np.integer[Any]], arguments: TrainingArguments) -> Self | None:
+    def of(
+        cls, model: Any, texts: EncodedTexts, arguments: TrainingArguments, *, rows: int | None = None
+    ) -> Self | None:
         """That of a `transformers` model, in its place from now on; None where the whole vocabulary is to be trained.
 
         It is where it is not trained at all, where texts hold most of it, where the architecture has another kind of
         embedding, and where the optimizer looks at more than each weight's own gradient.
 
         Args:
-            tokens: numbers of all pieces that training texts hold.
+            texts: that training learns from.
             arguments: the Trainer's.
+            rows: how many texts there would be in all, where these stand for more.
         """
-        vocabulary = model.get_input_embeddings()
-        weight = getattr(vocabulary, "weight", None)
-        if weight is None or not weight.requires_grad or not any(name in arguments.optim for name in BY_WEIGHT):
+        vocabulary = _embedding_of(model)
+        if vocabulary is None or not any(name in arguments.optim for name in BY_WEIGHT):
             return None
-        # The same weights may be used in several places (T5).
-        owners = [(owner, name) for owner in model.modules() for name, child in owner.named_children()
-                  if getattr(child, "weight", None) is weight]  # fmt: skip
-        if not all(_is_plain(getattr(owner, name)) for owner, name in owners):
+        weight = vocabulary.weight
+        owners = [
+            (owner, name)
+            for owner in model.modules()
+            for name, child in owner.named_children()
+            if getattr(child, "weight", None) is weight  # which may be used in several places (T5)
+        ]
+        if not weight.requires_grad or not all(_is_plain(getattr(owner, name)) for owner, name in owners):
             return None
         held = np.zeros(len(weight), dtype=bool)
-        for start in range(0, len(tokens), TOKENS_AT_ONCE):
-            held[tokens[start : start + TOKENS_AT_ONCE]] = True
+        for start in range(0, len(texts.tokens), TOKENS_AT_ONCE):
+            held[texts.tokens[start : start + TOKENS_AT_ONCE]] = True
+        if rows is not None:
+            held[likely_tokens(texts, rows, len(weight))] = True
         held[_read_besides(vocabulary, model.config)] = True
         if held.mean() > LARGEST_SHARE:
             return None
@@ -92,6 +99,14 @@ def likely_tokens(texts: EncodedTexts, rows: int, size: int) -> Numbers:
     expected = len(known) * max(1.0, rows / len(texts)) ** exponent
     others = np.setdiff1d(np.arange(size), known)
     return np.concatenate([known, others[: round(expected) - len(known)]])
+
+
+def _embedding_of(model: Any) -> nn.Embedding | None:
+    try:
+        found = model.get_input_embeddings()
+    except NotImplementedError:  # of some architectures Transformers does not know which it is
+        return None
+    return found if isinstance(found, nn.Embedding) else None
 
 
 def _is_plain(module: nn.Module) -> bool:

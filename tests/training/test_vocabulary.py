@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, TrainingArguments
@@ -28,6 +29,14 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen3": SMALL | {"num_key_value_heads": 2, "head_dim": 8},
 }
 HELD = np.array([3, 5, 8, 13, 21, 34, 55])
+
+
+def texts_of(tokens: npt.NDArray[Any]) -> EncodedTexts:
+    """Two texts that hold these tokens."""
+    return EncodedTexts(tokens.astype(np.int32), np.array([0, len(tokens) // 2, len(tokens)]), PAD)
+
+
+TEXTS = texts_of(HELD)
 
 
 def model_of(family: str) -> PreTrainedModel:
@@ -70,7 +79,7 @@ def test_same_weights_come_of_it(family: str, tmp_path: Path) -> None:
     found, wanted = model_of(family), model_of(family)
     before = wanted.get_input_embeddings().weight.detach().clone()
     parameters, names = sum(p.numel() for p in found.parameters()), list(found.state_dict())
-    vocabulary = VocabularyInUse.of(found, HELD, arguments_of(tmp_path))
+    vocabulary = VocabularyInUse.of(found, TEXTS, arguments_of(tmp_path))
     assert vocabulary is not None
     special = {PAD} | {"roberta": {0}, "albert": {2}, "t5": {2}}.get(family, set())
     assert (vocabulary.size, vocabulary.used) == (SIZE, len({*HELD} | special))
@@ -91,7 +100,7 @@ def test_same_weights_come_of_it(family: str, tmp_path: Path) -> None:
 def test_answers_meanwhile_are_those_of_the_whole_model(family: str, tmp_path: Path) -> None:
     """Texts that are evaluated hold other pieces than those that are learned from."""
     found, wanted = model_of(family), model_of(family)
-    assert VocabularyInUse.of(found, HELD, arguments_of(tmp_path))
+    assert VocabularyInUse.of(found, TEXTS, arguments_of(tmp_path))
     others = batch_of(7, np.arange(2, SIZE))
     assert not np.isin(others["input_ids"].numpy(), HELD).all()
     for steps in (0, 3, 2):
@@ -106,22 +115,30 @@ def test_whole_vocabulary_is_trained_where_its_part_would_not_be_the_same(tmp_pa
     usual = arguments_of(tmp_path)
     frozen = model_of("bert")
     frozen.get_input_embeddings().weight.requires_grad_(False)
-    assert VocabularyInUse.of(frozen, HELD, usual) is None
-    assert VocabularyInUse.of(model_of("bert"), np.arange(SIZE - 3), usual) is None, "nothing to gain"
+    assert VocabularyInUse.of(frozen, TEXTS, usual) is None
+    assert VocabularyInUse.of(model_of("bert"), texts_of(np.arange(SIZE - 3)), usual) is None, "nothing to gain"
     # Adafactor looks at the rows of a matrix together.
-    assert VocabularyInUse.of(model_of("bert"), HELD, arguments_of(tmp_path, "adafactor")) is None
+    assert VocabularyInUse.of(model_of("bert"), TEXTS, arguments_of(tmp_path, "adafactor")) is None
     scaling = model_of("bert")
     scaling.get_input_embeddings().max_norm = 1.0
-    assert VocabularyInUse.of(scaling, HELD, usual) is None
+    assert VocabularyInUse.of(scaling, TEXTS, usual) is None
     for optimizer in ("adamw_torch", "adamw_bnb_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "lion_8bit", "sgd"):
-        assert VocabularyInUse.of(model_of("bert"), HELD, arguments_of(tmp_path, optimizer)), optimizer
+        assert VocabularyInUse.of(model_of("bert"), TEXTS, arguments_of(tmp_path, optimizer)), optimizer
 
 
 def test_embeddings_that_do_more_than_look_up_stay_whole(tmp_path: Path) -> None:
     """Those of Gemma multiply what they find."""
     config = AutoConfig.for_model("gemma3_text", vocab_size=SIZE, pad_token_id=PAD, head_dim=8, **SMALL)
     model = AutoModelForSequenceClassification.from_config(config)
-    assert VocabularyInUse.of(model, HELD, arguments_of(tmp_path)) is None
+    assert VocabularyInUse.of(model, TEXTS, arguments_of(tmp_path)) is None
+
+
+def test_texts_that_stand_for_more_hold_more(tmp_path: Path) -> None:
+    made = [VocabularyInUse.of(model_of("bert"), TEXTS, arguments_of(tmp_path), rows=rows) for rows in (2, 3, 10**6)]
+    assert made[0]
+    assert made[1]
+    assert len(HELD) < made[0].used < made[1].used < SIZE
+    assert made[2] is None, "all there is"
 
 
 def test_pieces_of_more_texts_are_told_from_fewer() -> None:
