@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -267,6 +268,16 @@ def are_finite(model: Any) -> bool:
     trained = [sharding.own_part(p) for p in model.parameters() if p.requires_grad]
     finite = all(bool(torch.isfinite(p).all()) for p in trained)
     return sharding.all_agree(finite, trained[0].device) if sharding.is_sharded(model) else finite
+
+
+def is_of(model: Any, folder: Path) -> bool:
+    """Whether a checkpoint's weights have the shapes of the model's as they are now."""
+    with safe_open(folder / WEIGHTS, framework="pt") as kept:
+        return all(
+            name in kept.keys() and tuple(kept.get_slice(name).get_shape()) == tuple(parameter.shape)  # noqa: SIM118
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        )
 
 
 def load_weights(model: Any, folder: Path) -> None:

@@ -21,7 +21,7 @@ from backend.models.warm_start import BagStep
 from backend.training import sharding
 from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling, check_finite
-from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, load_weights
+from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, is_of, load_weights
 from backend.training.compiling import leave_layers
 from backend.training.errors import translate
 from backend.training.memory import room_for_tokens
@@ -98,7 +98,9 @@ def fine_tune(
     # The first of several hears it: without a word the others would begin, and wait for it.
     if not resumed and not sharding.all_agree(not context.stop_requested, arguments.device):
         return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
-    vocabulary = None if sharded else VocabularyInUse.of(model, train.texts, arguments)
+    # A run that was begun before there was such a thing goes on with the whole vocabulary.
+    whole = sharded or (resumed is not None and is_of(model, resumed.path))
+    vocabulary = None if whole else VocabularyInUse.of(model, train.texts, arguments)
     if vocabulary:
         context.emit(Noted("vocabulary_in_use", {"size": vocabulary.size, "used": vocabulary.used}))
     steps = steps_an_epoch(build_order(train.texts.lengths, schedule.batching, arguments), arguments)

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, TrainingArguments
 
 from backend.models.encoding import EncodedTexts
+from backend.training.checkpoints import WEIGHTS, is_of, trained_weights
 from backend.training.vocabulary import VocabularyInUse, likely_tokens
 
 PAD, SIZE = 1, 60
@@ -131,6 +133,20 @@ def test_embeddings_that_do_more_than_look_up_stay_whole(tmp_path: Path) -> None
     config = AutoConfig.for_model("gemma3_text", vocab_size=SIZE, pad_token_id=PAD, head_dim=8, **SMALL)
     model = AutoModelForSequenceClassification.from_config(config)
     assert VocabularyInUse.of(model, TEXTS, arguments_of(tmp_path)) is None
+
+
+def test_checkpoints_with_the_whole_vocabulary_are_told_from_others(tmp_path: Path) -> None:
+    """Those that were written before the rows in use stood by themselves have an optimizer's states of all rows."""
+    model = model_of("bert")
+    save_file(trained_weights(model), tmp_path / WEIGHTS)
+    assert is_of(model, tmp_path)
+    vocabulary = VocabularyInUse.of(model, TEXTS, arguments_of(tmp_path))
+    assert vocabulary
+    assert not is_of(model, tmp_path)
+    save_file(trained_weights(model), tmp_path / WEIGHTS)
+    assert is_of(model, tmp_path)
+    vocabulary.given_back()
+    assert not is_of(model, tmp_path)
 
 
 def test_texts_that_stand_for_more_hold_more(tmp_path: Path) -> None:
