@@ -9,6 +9,7 @@ from typing import Any
 
 from backend.jobs.comparison import Comparison, compare
 from backend.jobs.directory import JobDirectory
+from backend.specs import STARTER
 from studio.i18n import Words
 
 FIRST_METRICS = ("accuracy", "f1", "f1_macro", "mcc", "jaccard", "roc_auc", "precision", "recall", "loss")
@@ -30,7 +31,7 @@ def differences_text(t: Words, found: Comparison) -> list[tuple[str, str, list[s
     """The settings that differ: path, name, and the value in each of the runs."""
     lines = []
     for path, values in found.differences.items():
-        texts = [t(key) if t.has(key := f"choice.{path}.{value}") else value_text(t, value) for value in values]
+        texts = [_setting_text(t, path, value) for value in values]
         if path.endswith("source"):  # a file's name says it, where it is not the folder that differs
             names = [Path(text).name for text in texts]
             texts = names if len(set(names)) == len(set(texts)) else texts
@@ -43,6 +44,13 @@ def metrics_of(found: Comparison) -> list[str]:
     names = {name for run in found.runs for name in run.metrics}
     known = [name for name in FIRST_METRICS if name in names]
     return known + sorted(names.difference(known))
+
+
+def _setting_text(t: Words, path: str, value: Any) -> str:
+    """As the form calls it."""
+    if path == "model.base" and value == STARTER:
+        return t("model.starter")
+    return t(key) if t.has(key := f"choice.{path}.{value}") else value_text(t, value)
 
 
 def value_text(t: Words, value: Any) -> str:

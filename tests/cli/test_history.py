@@ -18,8 +18,9 @@ from tests.cli.conftest import Studio, Trained
 def runs(studio: Studio) -> list[JobDirectory]:
     """Two ended runs."""
     made = []
-    for name, epochs, f1, batching in (("first try", 2, 0.5, "auto"), ("second try", 4, 0.75, "length_split")):
-        spec = RunSpec().replaced(data__source="reviews.csv", training__epochs=epochs, speed__batching=batching)
+    second = {"training__epochs": 4, "speed__batching": "length_split", "model__base": "hfl/rbt3"}
+    for name, f1, asked in (("first try", 0.5, {"training__epochs": 2}), ("second try", 0.75, second)):
+        spec = RunSpec().replaced(data__source="reviews.csv", **asked)
         run = JobDirectory.create(studio.store.home.runs, kind="train", module="none", spec=spec.model_dump())
         run.set_name(name)
         log = EventLog(run.events_path)
@@ -36,10 +37,14 @@ def runs(studio: Studio) -> list[JobDirectory]:
 
 def test_runs_are_compared_in_their_metrics_and_in_what_differs(studio: Studio, runs: list[JobDirectory]) -> None:
     document = studio.document("compare", *(run.id for run in runs))
-    assert document["differences"] == {"training.epochs": [2, 4], "speed.batching": ["auto", "length_split"]}
+    assert document["differences"] == {
+        "model.base": ["starter", "hfl/rbt3"],
+        "training.epochs": [2, 4],
+        "speed.batching": ["auto", "length_split"],
+    }
     assert [run["metrics"]["f1"] for run in document["runs"]] == [0.5, 0.75]
     shown = studio.run("compare", "first try", "second try", "--lang", "zh-CN").stdout
-    for words in ("first try", "second try", "0.750", "轮数", "随机，不填充"):
+    for words in ("first try", "second try", "0.750", "轮数", "随机，不填充", "起步模型"):
         assert words in shown
     assert "learning" not in shown
     refused = studio.run("compare", "first try")

@@ -17,7 +17,7 @@ from backend.data.choices import first_choices
 from backend.data.datasets import load_profile, samples, start_import, wait
 from backend.jobs.checkpoints import MANIFEST, STAGING, list_checkpoints, to_resume
 from backend.jobs.directory import JobDirectory
-from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, Resumed
+from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, Noted, Resumed
 from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.jobs.summaries import read_report
@@ -119,6 +119,7 @@ def check_kills(shop: tuple[RunStore, RunSpec], kills: int) -> None:
     store, spec = shop
     untouched = store.start_new(spec, environ=ONE_THREAD)
     ended(untouched)
+    assert "vocabulary_in_use" in {event.code for event in untouched.events() if isinstance(event, Noted)}
     done = 0
     while done < kills:
         run, times = killed_until_done(store, spec, min(10, kills - done))

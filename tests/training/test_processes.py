@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from backend.errors import LossNotFinite, ProcessesLost, StudioError
 from backend.jobs.directory import JobDirectory
-from backend.jobs.events import Evaluated, JobCompleted, LossLogged, PhaseStarted
+from backend.jobs.events import Evaluated, JobCompleted, LossLogged, Noted, PhaseStarted
 from backend.jobs.ranks import Rank, rank_of
 from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
@@ -73,6 +73,8 @@ def test_two_processes_learn_what_one_learns(workshop: Workshop, steady: str) ->
     both = workshop.start(workshop.spec(steady, **settings, **TWO))
     for run in (alone, both):
         assert ended(run).status().state is JobState.COMPLETED, run.log_path.read_text()[-3000:]
+        notes = {note.code: note.facts for note in events_of(run, Noted)}
+        assert notes["vocabulary_in_use"]["used"] < notes["vocabulary_in_use"]["size"]
     curves = [[(e.step, e.loss, e.gradient_norm) for e in events_of(run, LossLogged)] for run in (alone, both)]
     assert len(curves[0]) == 20
     assert np.allclose(curves[0], curves[1], rtol=2e-4, atol=1e-5)
