@@ -79,6 +79,7 @@ from backend.errors.models import (
     ModelUnknown,
     ModelUnusable,
     NotAModelFolder,
+    TokenizerBeyondModel,
     TrackerMissing,
     TrackerUnknown,
 )
@@ -224,6 +225,7 @@ __all__ = [
     "TimeUnreadable",
     "TokenMissing",
     "TokenRejected",
+    "TokenizerBeyondModel",
     "TooLarge",
     "TooManyLabels",
     "TooSlow",

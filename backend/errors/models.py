@@ -60,6 +60,16 @@ class ModelUnusable(ModelError):
 
 
 @dataclass(eq=False)
+class TokenizerBeyondModel(ModelError):
+    """Texts hold a token that the model has no row for in its vocabulary."""
+
+    code = "model.tokenizer_beyond"
+    token: str
+    number: int
+    rows: int
+
+
+@dataclass(eq=False)
 class TrackerMissing(ModelError):
     """A tracker's package is not installed."""
 

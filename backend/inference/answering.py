@@ -11,7 +11,6 @@ import torch
 from backend.data.text_cleaning import clean, recipe_of
 from backend.evaluation.metrics import THRESHOLD, probabilities
 from backend.models.before import load_before
-from backend.models.encoding import encode
 from backend.models.forward import choose_device, predict_logits
 from backend.models.loading import LoadedModel, load_finished
 
@@ -30,8 +29,7 @@ class Answerer:
     def answer(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """``{"text", "label", "scores": {label: p}}`` of each text; of several labels, ``label`` lists the likely."""
         cleaned = [clean(text, self._recipe) for text in texts]
-        encoded = encode(self._loaded.tokenizer, cleaned, self._loaded.max_length)
-        logits = predict_logits(self._loaded.model, encoded)
+        logits = predict_logits(self._loaded.model, self._loaded.encoded(cleaned))
         chances = probabilities("multilabel" if self._multilabel else "multiclass", logits)
         return [self._answer(text, row.tolist()) for text, row in zip(texts, chances, strict=True)]
 

@@ -21,7 +21,6 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from backend.decisions import Decision, decided
 from backend.jobs.process import JobContext
-from backend.models.encoding import encode
 from backend.models.forward import choose_device, describe_device, prepare_processor
 from backend.models.loading import LoadedModel, name_labels
 from backend.models.starter import build_model, learn_tokenizer
@@ -211,7 +210,7 @@ def load(context: JobContext, spec: RunSpec, drawn: dict[str, Any]) -> Tried:
         loaded, length = fit_length(loaded, texts, spec.training.max_length)
     pad_to = loaded.max_length if spec.speed.padding == "longest" else 0
     targets = np.array(drawn["targets"], dtype=np.float32 if task == "multilabel" else np.int64)
-    return Tried(loaded, Rows(encode(loaded.tokenizer, texts, loaded.max_length), targets, pad_to), reload, length)
+    return Tried(loaded, Rows(loaded.encoded(texts), targets, pad_to), reload, length)
 
 
 def trained_share(parameters: Iterable[torch.nn.Parameter]) -> float:

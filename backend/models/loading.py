@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -18,7 +19,8 @@ from transformers import (
     PretrainedConfig,
 )
 
-from backend.errors import ModelUnusable
+from backend.errors import ModelUnusable, TokenizerBeyondModel
+from backend.models.encoding import EncodedTexts, encode
 from backend.models.folder import check_folder
 
 NO_LIMIT = 1_000_000
@@ -55,6 +57,29 @@ class LoadedModel:
     def parameters(self) -> int:
         """Number of weights."""
         return sum(p.numel() for p in self.model.parameters())
+
+    def encoded(self, texts: Sequence[str], step: Callable[[int], None] = lambda done: None) -> EncodedTexts:
+        """The texts as the model is given them: `encode`, within the model's length.
+
+        Raises:
+            TokenizerBeyondModel: the tokenizer is of another model, or has learned tokens that this one has not.
+        """
+        found = encode(self.tokenizer, texts, self.max_length, step)
+        vocabulary = embedding_of(self.model)
+        largest = int(found.tokens.max(initial=found.pad_token))
+        if vocabulary is not None and largest >= vocabulary.num_embeddings:
+            token = self.tokenizer.convert_ids_to_tokens(largest)
+            raise TokenizerBeyondModel(token=str(token), number=largest, rows=vocabulary.num_embeddings)
+        return found
+
+
+def embedding_of(model: Any) -> nn.Embedding | None:
+    """The vocabulary of a `transformers` model; None where it has none of the usual kind."""
+    try:
+        found = model.get_input_embeddings()
+    except NotImplementedError:  # of some architectures Transformers does not know which it is
+        return None
+    return found if isinstance(found, nn.Embedding) else None
 
 
 def problem_type(task: str) -> str:

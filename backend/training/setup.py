@@ -19,7 +19,7 @@ from backend.errors import LabelWeightsUnknown, ModelUnusable
 from backend.jobs.events import Noted, OptionsDecided
 from backend.jobs.process import JobContext
 from backend.models.before import save_before
-from backend.models.encoding import EncodedTexts, encode, unknown_share
+from backend.models.encoding import EncodedTexts, unknown_share
 from backend.models.folder import names_a_folder
 from backend.models.forward import choose_device, machine_of
 from backend.models.hub import download, look_up
@@ -317,7 +317,7 @@ def fit_length(loaded: LoadedModel, texts: Sequence[str], asked: int | None) -> 
     if asked is not None:
         return loaded, Decision(path, asked, loaded.max_length, "asked")
     step = max(1, len(texts) // TEXTS_MEASURED)
-    lengths = encode(loaded.tokenizer, texts[::step], loaded.max_length).lengths
+    lengths = loaded.encoded(texts[::step]).lengths
     fitting = min(loaded.max_length, fitting_length(lengths))
     facts = {"percent": round(100 * float((lengths > fitting).mean()), 1)}
     if fitting == loaded.max_length:  # texts of this length may have been longer
@@ -346,7 +346,7 @@ def encode_all(context: JobContext, loaded: LoadedModel, texts: dict[str, list[s
             context.check_stop()
             context.progress(behind + done, total, unit="texts")
 
-        encoded[name] = encode(loaded.tokenizer, portion, loaded.max_length, step)
+        encoded[name] = loaded.encoded(portion, step)
         behind += len(portion)
     tell_cut(context, encoded["train"], loaded.max_length)
     return encoded

@@ -18,6 +18,7 @@ from torch.nn import functional
 from transformers import TrainingArguments
 
 from backend.models.encoding import EncodedTexts, Numbers
+from backend.models.loading import embedding_of
 
 LARGEST_SHARE = 0.9
 """Of the rows, above which there is too little to be gained: a starter's texts hold all that it knows."""
@@ -56,7 +57,7 @@ class VocabularyInUse:
             arguments: the Trainer's.
             rows: how many texts there would be in all, where these stand for more.
         """
-        vocabulary = _embedding_of(model)
+        vocabulary = embedding_of(model)
         if vocabulary is None or not any(name in arguments.optim for name in BY_WEIGHT):
             return None
         weight = vocabulary.weight
@@ -99,14 +100,6 @@ def likely_tokens(texts: EncodedTexts, rows: int, size: int) -> Numbers:
     expected = len(known) * max(1.0, rows / len(texts)) ** exponent
     others = np.setdiff1d(np.arange(size), known)
     return np.concatenate([known, others[: round(expected) - len(known)]])
-
-
-def _embedding_of(model: Any) -> nn.Embedding | None:
-    try:
-        found = model.get_input_embeddings()
-    except NotImplementedError:  # of some architectures Transformers does not know which it is
-        return None
-    return found if isinstance(found, nn.Embedding) else None
 
 
 def _is_plain(module: nn.Module) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import pytest
 import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file
-from transformers import pipeline
+from transformers import AutoTokenizer, pipeline
 
 from backend.data.datasets import load_table
 from backend.data.splitting import prepare, split
-from backend.errors import HubUnreachable, ModelUnknown, ModelUnusable, NotAModelFolder
+from backend.errors import HubUnreachable, ModelUnknown, ModelUnusable, NotAModelFolder, TokenizerBeyondModel
 from backend.evaluation.metrics import compute
+from backend.inference.answering import Models
 from backend.jobs.events import BaselineMeasured, Noted
 from backend.jobs.status import JobState
 from backend.jobs.summaries import read_report
@@ -24,7 +26,7 @@ from backend.models.encoding import encode
 from backend.models.forward import predict_logits
 from backend.models.loading import load_base, load_finished
 from tests.hub_standin import HubStandIn
-from tests.training.conftest import Workshop, ended, events_of
+from tests.training.conftest import GOOD, Workshop, ended, events_of
 
 
 def test_decoder_without_a_padding_token_is_trained(workshop: Workshop) -> None:
@@ -130,6 +132,31 @@ def test_folder_that_is_no_model_names_the_missing_file(workshop: Workshop, tmp_
     with pytest.raises(NotAModelFolder) as caught:
         workshop.do_here(workshop.spec(str(tmp_path)))
     assert caught.value.missing == [left_out]
+
+
+def test_tokenizer_with_more_tokens_than_the_model_is_refused_where_texts_hold_them(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    shutil.copytree(workshop.models["bert"], tmp_path / "model")
+    known = AutoTokenizer.from_pretrained(tmp_path / "model")
+    rows = len(known)
+    known.add_tokens(["zzzzzz", GOOD[0]])
+    known.save_pretrained(tmp_path / "model")
+    with pytest.raises(TokenizerBeyondModel) as caught:
+        workshop.do_here(workshop.spec(str(tmp_path / "model")))
+    assert (caught.value.token, caught.value.number, caught.value.rows) == (GOOD[0], rows + 1, rows)
+
+
+def test_token_that_no_training_text_holds_is_told_when_it_is_asked_about(workshop: Workshop, tmp_path: Path) -> None:
+    shutil.copytree(workshop.models["bert"], tmp_path / "model")
+    known = AutoTokenizer.from_pretrained(tmp_path / "model")
+    known.add_tokens(["zzzzzz"])
+    known.save_pretrained(tmp_path / "model")
+    run, _ = workshop.do_here(workshop.spec(str(tmp_path / "model"), training__epochs=1))
+    answerer = Models(run.path).answerer("after")
+    assert answerer.answer(["a fine day"])[0]["label"] in ("bad", "good")
+    with pytest.raises(TokenizerBeyondModel, match="zzzzzz"):
+        answerer.answer(["zzzzzz again"])
 
 
 def test_model_that_cannot_classify_is_refused(tmp_path: Path, workshop: Workshop) -> None:
