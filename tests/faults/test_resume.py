@@ -42,7 +42,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunStore, RunSpec]:
     home, table = Home(folder / "home").prepare(), write_table(folder / "reviews.csv", 240)
     other = next(sample.file for sample in samples() if sample.id == "film_blurbs")  # not all is in the table
     known = [line for source in (table, other) for line in source.read_text("utf-8").splitlines()]
-    base = make_tiny(folder / "bert", "bert", known)
+    base = make_tiny(folder / "bert", "bert", known, width=128)  # smaller weights would have no moments of 8 bits
     dataset = wait(start_import(home, table), PATIENCE_S)["dataset"]
     spec = build_spec(
         {
@@ -148,8 +148,9 @@ def test_many_killed_workers_lose_nothing(shop: tuple[RunStore, RunSpec]) -> Non
         {"speed__batching": "token_budget", "training__accumulation": 2},
         {"speed__batching": "random", "compute__processes": 2},
         {"adapting__adapter": "lora", "speed__batching": "length_split"},
+        {"training__optimizer": "adamw_8bit"},
     ],
-    ids=["token-budget", "two-processes", "lora-in-parts"],
+    ids=["token-budget", "two-processes", "lora-in-parts", "moments-of-8-bits"],
 )
 def test_stop_and_resume_change_nothing(shop: tuple[RunStore, RunSpec], values: dict[str, Any]) -> None:
     store, spec = shop
