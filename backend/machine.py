@@ -64,12 +64,11 @@ def this_machine() -> Machine:
     card, card_memory, capability = _nvidia_card()
     apple = sys.platform == "darwin" and platform.machine() == "arm64"
     device = "cuda" if card else "mps" if apple else "cpu"
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(
         device=device,
         processor=_processor_name(),
-        cores=max(1, min(usable, psutil.cpu_count(logical=False) or usable)),
-        memory_bytes=min(psutil.virtual_memory().total, _group_limit()),
+        cores=usable_cores(),
+        memory_bytes=usable_memory(),
         bf16=capability >= AMPERE if device == "cuda" else device == "cpu" and _processor_has_bf16(),
         amx="amx_bf16" in _processor_flags(),
         card=card,
@@ -78,6 +77,17 @@ def this_machine() -> Machine:
         packages=tuple(name for name in OPTIONAL_PACKAGES if importlib.util.find_spec(name)),
         compiles=_has_compiler() and (device != "cuda" or importlib.util.find_spec("triton") is not None),
     )
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
+
+
+def usable_memory() -> int:
+    """Bytes of the machine's memory, or fewer where a control group allows fewer."""
+    return min(psutil.virtual_memory().total, _group_limit())
 
 
 def without_card(machine: Machine, device: str = "cpu") -> Machine:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import psutil
 from gradio.components.navbar import Navbar
 
+from backend.machine import usable_cores, usable_memory
 from studio import components
 from studio.address import STEPS, Address, Opened, open_address
-from studio.i18n import LANGUAGES, Language, Words, words
+from studio.i18n import LANGUAGES, Language, Words, size, words
 from studio.markup import tag, text
 from studio.pages import data, model, predict, results, runs, share, train
 from studio.services import Services
@@ -144,8 +143,8 @@ def _header(t: Words) -> str:
 
 def machine(t: Words) -> str:
     """This machine in a few words, found without torch: its accelerator or its cores, and its memory."""
-    memory = t("header.memory", gigabytes=round(psutil.virtual_memory().total / 2**30))
+    memory = t("header.memory", memory=size(usable_memory()))
     cards = sorted(Path("/proc/driver/nvidia/gpus").glob("*")) if Path("/proc/driver/nvidia/gpus").is_dir() else []
     if cards:
         return t("header.gpu", count=len(cards)) + f" · {memory}"
-    return t("header.cpu", count=psutil.cpu_count(logical=False) or os.cpu_count() or 1) + f" · {memory}"
+    return t("header.cpu", count=usable_cores()) + f" · {memory}"

@@ -7,12 +7,19 @@ from itertools import pairwise
 from typing import Any
 
 import plotly.graph_objects as go
+from rich.cells import cell_len
 
 from studio.i18n import Words
 
 MOST_BARS = 50
 HEIGHT = 260
 MOST_PAIRS_WRITTEN = 14
+MOST_CELLS_WRITTEN = 20
+SMALL_CELL = 19
+"""Pixels, where there are too many labels for numbers in the cells."""
+LETTER = 6.5
+"""Pixels of a letter of a tick's name; a Chinese character takes the room of two."""
+LONGEST_HOVERED = 80
 
 
 def label_chart(t: Words, labels: list[dict[str, Any]], names: Mapping[str, str]) -> str:
@@ -150,38 +157,51 @@ def pairs_chart(t: Words, pairs: Mapping[str, Any], names: Mapping[str, str]) ->
         ygap=1,
     )
     figure = go.Figure(heat)
-    cell = 46 if few else 19
-    figure.update_layout(width=190 + cell * count, height=190 + cell * count, autosize=False)
-    figure.update_yaxes(**_named_axis(named), autorange="reversed")
-    figure.update_xaxes(**_named_axis(named), side="bottom", tickangle=-90 if not few else -45)
-    figure.update_layout(xaxis_tickfont_size=11, yaxis_tickfont_size=11)
+    _make_square(figure, named, cell=46 if few else SMALL_CELL)
     return _json(figure, t("data.pairs_chart"))
 
 
 def confusion_chart(t: Words, labels: list[str], matrix: list[list[int]]) -> str:
-    """The confusion matrix: rows are what the texts are, columns what the model said; shade is the share of the row."""
-    names = [_short(label) for label in labels]
-    shares = [[cell / max(1, sum(row)) for cell in row] for row in matrix]
-    truth, said = t("results.truth"), t("results.said")
+    """The confusion matrix: rows are what the texts are, columns what the model said; shade is the share of the row.
+
+    Of a fixed size, as `pairs_chart`.
+    """
+    count, truth, said = len(labels), t("results.truth"), t("results.said")
+    whole = [_short(label, LONGEST_HOVERED) for label in labels]
+    written = count <= MOST_CELLS_WRITTEN
     heat = go.Heatmap(
-        z=shares,
-        x=names,
-        y=names,
+        z=[[cell / max(1, sum(row)) for cell in row] for row in matrix],
+        customdata=[[f"{truth}: {one}<br>{said}: {other}" for other in whole] for one in whole],
         zmin=0,
         zmax=1,
         showscale=False,
-        colorscale=_shades(0.6),
+        colorscale=_shades(0.6 if written else 0.9),
         text=[[f"{cell:,}" for cell in row] for row in matrix],
-        texttemplate="%{text}" if len(labels) <= 20 else None,
-        hovertemplate=f"{truth}: %{{y}}<br>{said}: %{{x}}<br>%{{text}} · %{{z:.1%}}<extra></extra>",
-        xgap=2,
-        ygap=2,
+        texttemplate="%{text}" if written else None,
+        hovertemplate="%{customdata}<br>%{text} · %{z:.1%}<extra></extra>",
+        xgap=2 if written else 1,
+        ygap=2 if written else 1,
     )
     figure = go.Figure(heat)
-    figure.update_layout(height=max(320, 90 + 34 * len(labels)), xaxis_title=said, yaxis_title=truth)
-    figure.update_yaxes(autorange="reversed", type="category", showgrid=False)
-    figure.update_xaxes(type="category", showgrid=False)
+    _make_square(figure, [_short(label, 20) for label in labels], cell=_cell_size(count))
+    figure.update_xaxes(title={"text": said, "standoff": 10})
+    figure.update_yaxes(title={"text": truth, "standoff": 10})
     return _json(figure, t("results.confusion"))
+
+
+def _cell_size(count: int) -> int:
+    """Pixels of a cell of so many labels' confusion matrix."""
+    return next((size for most, size in ((3, 96), (6, 72), (MOST_CELLS_WRITTEN, 46)) if count <= most), SMALL_CELL)
+
+
+def _make_square(figure: go.Figure, names: list[str], cell: int) -> None:
+    """Give a heat map of labels by labels a size in which each cell has so many pixels and every name can be read."""
+    longest, cells = LETTER * max(map(cell_len, names), default=0), cell * len(names)
+    angle = 0 if longest < cell else -45 if cell > SMALL_CELL else -90
+    below = {0: 16.0, -45: 0.75 * longest, -90: longest}[angle]
+    figure.update_layout(width=round(70 + longest + cells), height=round(110 + below + cells), autosize=False)
+    figure.update_yaxes(**_named_axis(names), tickfont_size=11, autorange="reversed")
+    figure.update_xaxes(**_named_axis(names), tickfont_size=11, side="bottom", tickangle=angle)
 
 
 def _shades(deepest: float) -> list[list[Any]]:
@@ -210,6 +230,8 @@ def _json(figure: go.Figure, title: str) -> str:
 
 
 def _short(label: str, longest: int = 24) -> str:
+    # In the middle: what tells labels of one kind apart is often at their end.
+    end = longest // 3
+    cut = label if len(label) <= longest else f"{label[: longest - 1 - end]}…{label[-end:]}"
     # Plotly reads a little HTML in its texts: what a user wrote is never that.
-    cut = label if len(label) <= longest else label[: longest - 1] + "…"
     return cut.replace("&", "&amp;").replace("<", "&lt;")

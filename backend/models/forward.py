@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 import torch
 
 from backend.jobs.ranks import rank_of
-from backend.machine import Machine, this_machine, without_card
+from backend.machine import Machine, this_machine, usable_cores, without_card
 from backend.models.encoding import EncodedTexts
 from backend.models.memory import is_memory_error, release_memory
 
@@ -63,8 +62,7 @@ def prepare_processor() -> None:
 
 def threads_each(processes: int) -> int:
     """How many threads each of so many processes has on this machine."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(usable, psutil.cpu_count(logical=False) or usable) // processes)
+    return max(1, usable_cores() // processes)
 
 
 def tokens_a_batch(device: torch.device) -> int:

@@ -96,7 +96,8 @@ def layout(t: Words) -> ModelView:
             gr.HTML(f"<h4>{t('model.options')}</h4>")
             name = gr.Textbox(label=t("setting.name.name"), info=t("setting.name.help"), max_lines=1, max_length=120)
             form = build_form(t)
-        decisions = gr.HTML(elem_classes="card")
+        with gr.Column(elem_classes="card"):
+            decisions = gr.HTML()
         lab = lab_page.layout(t)
         with gr.Accordion(t("model.same"), open=False, elem_classes="folded"):
             gr.HTML(f"<p class='muted'>{t('model.same_about')}</p>")

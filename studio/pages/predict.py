@@ -13,6 +13,7 @@ from itertools import zip_longest
 from typing import Any
 
 import gradio as gr
+from rich.cells import cell_len
 
 from backend.data.template import template_columns
 from backend.data.text_cleaning import render
@@ -218,7 +219,8 @@ def _side(t: Words, title: str, answer: Mapping[str, Any], *, muted: bool = Fals
     more = tag("details", tag("summary", f"+ {len(scores) - MOST_BARS}"), *rest) if len(scores) > MOST_BARS else ""
     heading = tag("h5", text(title)) if title else ""
     said = tag("p", text(" · ".join(chosen) or t("try.no_label")), class_="said")
-    return tag("div", heading, said, *bars, more, class_="side muted-side" if muted else "side")
+    kind, longest = "side muted-side" if muted else "side", max(map(cell_len, answer["scores"]), default=1)
+    return tag("div", heading, said, *bars, more, class_=kind, style=f"--name: {longest + 1}ch")
 
 
 def _bar(name: str, score: float, chosen: bool) -> str:

@@ -96,8 +96,8 @@ def sentence(t: Words, report: Mapping[str, Any]) -> str:
         points = PERCENT * (metrics["f1"] - tfidf["f1"])
         key = "results.equal" if abs(points) < 0.05 else "results.above" if points > 0 else "results.below"
         parts.append(t(key, points=f"{abs(points):.1f}"))
-    if report["per_label"]:
-        weakest = min(report["per_label"], key=lambda row: row["f1"])
+    weakest = min(report["per_label"], key=lambda row: row["f1"], default=None)
+    if weakest and weakest["f1"] < 1:
         parts.append(t("results.weakest", label=weakest["label"], f1=_score(weakest["f1"])))
     return t("results.join").join(parts) + t("results.stop")
 
