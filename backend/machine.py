@@ -37,6 +37,8 @@ class Machine:
     """Whether the processor has Intel's matrix unit."""
     card: str = ""
     card_memory_bytes: int = 0
+    cards: int = 0
+    """NVIDIA's that this process may use; the other fields speak of the first."""
     capability: float = 0.0
     """NVIDIA's compute capability."""
     packages: tuple[str, ...] = ()
@@ -61,7 +63,7 @@ OPTIONAL_PACKAGES = ("bitsandbytes", "flash_attn", "peft", "tensorboard", "wandb
 @cache
 def this_machine() -> Machine:
     """The machine that this process runs on."""
-    card, card_memory, capability = _nvidia_card()
+    cards, card, card_memory, capability = _nvidia_cards()
     apple = sys.platform == "darwin" and platform.machine() == "arm64"
     device = "cuda" if card else "mps" if apple else "cpu"
     return Machine(
@@ -73,6 +75,7 @@ def this_machine() -> Machine:
         amx="amx_bf16" in _processor_flags(),
         card=card,
         card_memory_bytes=card_memory,
+        cards=cards,
         capability=capability,
         packages=tuple(name for name in OPTIONAL_PACKAGES if importlib.util.find_spec(name)),
         compiles=_has_compiler() and (device != "cuda" or importlib.util.find_spec("triton") is not None),
@@ -81,8 +84,18 @@ def this_machine() -> Machine:
 
 def usable_cores() -> int:
     """Physical cores that this process may use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = _usable_threads()
     return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
+
+
+def most_processes(machine: Machine) -> int:
+    """How many processes can share a run here: one for each card; without any, one for each thread of the processor,
+    and two at any rate."""
+    return max(1, machine.cards) if machine.device == "cuda" else max(2, _usable_threads())
+
+
+def _usable_threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def usable_memory() -> int:
@@ -93,7 +106,7 @@ def usable_memory() -> int:
 def without_card(machine: Machine, device: str = "cpu") -> Machine:
     """The same machine where the graphics card is of no use: what runs on ``device`` then."""
     bf16 = device == "cpu" and _processor_has_bf16()
-    return replace(machine, device=device, bf16=bf16, card="", card_memory_bytes=0, capability=0.0)
+    return replace(machine, device=device, bf16=bf16, card="", card_memory_bytes=0, cards=0, capability=0.0)
 
 
 def _has_compiler() -> bool:
@@ -104,20 +117,22 @@ def _processor_has_bf16() -> bool:
     return bool({"avx512_bf16", "amx_bf16"} & _processor_flags())
 
 
-def _nvidia_card() -> tuple[str, int, float]:
-    """Name, bytes and compute capability of the first card that this process may use; empty where there is none."""
+def _nvidia_cards() -> tuple[int, str, int, float]:
+    """How many cards this process may use; and of the first name, bytes and compute capability, empty without any."""
     program = shutil.which("nvidia-smi")
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
-    if not program or chosen in ("", "-1"):
-        return "", 0, 0.0
-    fields = "--query-gpu=name,memory.total,compute_cap"
+    chosen = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "all").split(",")]
+    if not program or chosen[0] in ("", "-1"):
+        return 0, "", 0, 0.0
+    asked = [program, "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits"]
+    if chosen != ["all"]:
+        asked.append(f"--id={chosen[0]}")
     try:
-        asked = [program, f"--id={chosen}", fields, "--format=csv,noheader,nounits"]
         told = subprocess.run(asked, capture_output=True, text=True, timeout=NVIDIA_TIMEOUT_S, check=True).stdout
-        name, memory, capability = (part.strip() for part in told.strip().splitlines()[0].rsplit(",", 2))
-        return name, int(memory) << 20, float(capability)
+        lines = told.strip().splitlines()
+        name, memory, capability = (part.strip() for part in lines[0].rsplit(",", 2))
+        return len(lines if chosen == ["all"] else chosen), name, int(memory) << 20, float(capability)
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):  # a driver without a card, or a broken one
-        return "", 0, 0.0
+        return 0, "", 0, 0.0
 
 
 def _processor_flags() -> set[str]:

@@ -9,6 +9,8 @@ from backend.training_specs import TrainingSpec
 
 LONGEST_FIT = 512
 """Tokens that a maximum length which is left open becomes at most."""
+LONGEST_OF_STARTER = 4096
+"""Tokens for which the starter has positions at most: it has weights for each."""
 
 
 @dataclass(frozen=True)

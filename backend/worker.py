@@ -41,6 +41,7 @@ from backend.machine import this_machine
 from backend.recipes import with_recipe
 from backend.settings import Home
 from backend.specs import ComputeSpec, RunSpec, build_spec
+from backend.training.asked import check_trackers, check_weighted
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -62,11 +63,13 @@ def train(context: JobContext) -> dict[str, Any]:
         StopRequested: the user stopped it; it says what was kept.
     """
     spec = with_recipe(build_spec(context.spec))
+    check_trackers(spec.training.trackers)
     loading = load_in_background(HEAVY_MODULES)
     with context.phase(phases.READING):
         rows, labelled = read(context, spec)
     with context.phase(phases.SPLITTING):
         labelled, splits = divide(context, rows, labelled, spec)
+        check_weighted(spec.training.label_weights, labelled.labels)
     with context.phase(phases.BASELINES):
         data = learned_from(labelled, splits)
         resumed = checkpoint_of(context, data)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backend.errors import StudioError
-from backend.specs import settings
+from backend.specs import Setting, settings
 
 Language = Literal["en", "zh-CN"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh-CN")
@@ -60,15 +60,20 @@ class Words:
         return value
 
     def _problem(self, problem: Mapping[str, str]) -> str:
-        name = self.texts.get(f"setting.{problem['setting']}.name", problem["setting"])
+        known = _setting_of(problem["setting"])
+        path = known.path if known else problem["setting"]
+        entry = problem["setting"].removeprefix(path)  # of a mapping or a list: ".positive"
+        name = self.texts.get(f"setting.{path}.name", path) + entry.replace(".", " · ", 1)
         return f"{name} = {problem['given']} ({self._rule(problem)})"
 
     def _rule(self, problem: Mapping[str, str]) -> str:
         if problem["rule"].startswith("conflict."):
             return self(problem["rule"])
-        known = {s.path: s for s in settings()}.get(problem["setting"])
+        known = _setting_of(problem["setting"])
         if known is None:
             return self("rule.unknown")
+        if self.has(own := f"rule.{known.path}"):
+            return self(own)
         if known.kind == "choice":
             return self("rule.choice", choices=list(known.choices))
         if known.kind in ("mapping", "switch"):
@@ -90,6 +95,11 @@ class Words:
             separator = "、" if self.language == "zh-CN" else ", "
             return separator.join(str(item) for item in value)
         return value
+
+
+def _setting_of(path: str) -> Setting | None:
+    """The setting with this path, or the one that what has the path is an entry of."""
+    return next((each for each in settings() if path == each.path or path.startswith(f"{each.path}.")), None)
 
 
 @cache

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from backend.decisions import Known, decide, decided, keeps_bf16
-from backend.machine import Machine, this_machine, without_card
+from backend.machine import Machine, most_processes, this_machine, without_card
 from backend.specs import STARTER, RunSpec, build_spec
 from studio.i18n import LANGUAGES, words
 
@@ -19,6 +21,29 @@ NEW_CARD = replace(
     OLD_CARD, card="H100", capability=9.0, bf16=True, packages=("bitsandbytes", "flash_attn"), compiles=True
 )
 MACHINES = (PLAIN, WITH_BF16, OLD_CARD, NEW_CARD)
+
+
+@pytest.mark.parametrize(
+    ("visible", "cards", "first"), [(None, 3, "H100"), ("1,2", 2, "A100"), ("0", 1, "H100"), ("-1", 0, ""), ("", 0, "")]
+)
+def test_cards_are_those_that_the_process_may_use(
+    visible: str | None, cards: int, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    lines = ("H100, 81559, 9.0", "A100, 40960, 8.0", "A100, 40960, 8.0")
+    said = "".join(f"*--id={number}*) echo '{line}';;\n" for number, line in enumerate(lines))
+    everything = "\n".join(lines)
+    program.write_text(f"#!/bin/sh\ncase \"$*\" in\n{said}*) echo '{everything}';;\nesac\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    machine = this_machine.__wrapped__()
+    assert (machine.cards, machine.card) == (cards, first)
+    assert (machine.device == "cuda") == bool(cards)
+    assert most_processes(machine) == cards or not cards
+    assert most_processes(without_card(machine)) >= 2
 
 
 def spec_of(**values: object) -> RunSpec:

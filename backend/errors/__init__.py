@@ -113,6 +113,7 @@ from backend.errors.runs import (
     RunNotQueued,
     RunNotResumable,
     TextMissing,
+    TooManyProcesses,
 )
 from backend.errors.server import HomeUnusable, PortTaken, ServerError
 from backend.errors.settings import SpecError, SpecUnreadable
@@ -228,6 +229,7 @@ __all__ = [
     "TokenizerBeyondModel",
     "TooLarge",
     "TooManyLabels",
+    "TooManyProcesses",
     "TooSlow",
     "TrackerMissing",
     "TrackerUnknown",

@@ -146,6 +146,16 @@ class ProcessCrashed(RunError):
 
 
 @dataclass(eq=False)
+class TooManyProcesses(RunError):
+    """More are asked for than the machine has cards, or cores where it has none."""
+
+    code = "run.too_many_processes"
+    asked: int
+    most: int
+    device: str
+
+
+@dataclass(eq=False)
 class DiskFull(RunError):
     code = "run.disk_full"
     folder: str

@@ -22,6 +22,7 @@ from backend.errors import (
     RunNotFinished,
     RunNotQueued,
     RunNotResumable,
+    TooManyProcesses,
 )
 from backend.jobs import queue
 from backend.jobs.catalogue import Catalogue, RunSummary
@@ -34,6 +35,7 @@ from backend.jobs.status import JobState, JobStatus
 from backend.jobs.summaries import summaries_of, summarise
 from backend.jobs.supervisor import cancel
 from backend.jobs.trash import Trash
+from backend.machine import most_processes, this_machine
 from backend.recipes import with_recipe
 from backend.settings import Home
 from backend.specs import STARTER, RunSpec
@@ -68,7 +70,7 @@ class RunStore:
         was lost, makes one run. ``environ`` carries secrets such as ``HF_TOKEN``.
 
         Raises:
-            DatasetMissing: as `create`.
+            DatasetMissing, TooManyProcesses: as `create`.
         """
         if not request:
             return self._start(spec, environ)
@@ -84,6 +86,7 @@ class RunStore:
 
         Raises:
             DatasetMissing: ``spec.data.dataset`` names no imported dataset.
+            TooManyProcesses: this machine has not so many cards or cores.
         """
         run = self._make(spec)
         try:
@@ -94,6 +97,9 @@ class RunStore:
         return self._remember(run)
 
     def _make(self, spec: RunSpec) -> JobDirectory:
+        asked_for = spec.compute.processes
+        if asked_for > 1 and asked_for > (most := most_processes(this_machine())):
+            raise TooManyProcesses(asked=asked_for, most=most, device=this_machine().device)
         if not spec.data.dataset or not (self.home.datasets / Path(spec.data.dataset).name / "profile.json").exists():
             raise DatasetMissing(dataset=spec.data.dataset)
         spec = with_recipe(spec)

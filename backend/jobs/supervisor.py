@@ -18,7 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backend.errors import MemoryKilled, ProcessCrashed, ProcessKilled, ProcessOverdue
+from backend.errors import (
+    MemoryKilled,
+    ProcessCrashed,
+    ProcessesLost,
+    ProcessKilled,
+    ProcessOverdue,
+    StudioError,
+    Unexpected,
+)
 from backend.jobs.checkpoints import is_being_written
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import JobFailed, JobStopped
@@ -42,6 +50,8 @@ STOP_S, LONGEST_STOP_S = 30.0, 600.0
 """How long a worker may go on after a stop was asked for: as a rule, and where it saves or its steps are slow."""
 STEPS_AFTER_STOP = 3
 """Of the longest it has taken between two events."""
+KILLED = "Signal 9 (SIGKILL)"
+"""What torchrun logs of a process that was killed."""
 
 
 def supervise(job: JobDirectory, lock_descriptor: int) -> None:
@@ -155,8 +165,8 @@ def describe_end(job: JobDirectory, exit_code: int, watched: Watched | None = No
         end["state"] = last.state
         end["error"] = last.error if isinstance(last, JobFailed) else None
         end["kept"] = last.kept if isinstance(last, JobStopped) else None
-    elif (lost := job.rank_error()) is not None:
-        end["state"], end["error"] = JobState.FAILED, lost
+    elif (told := job.rank_error()) is not None and not (told["code"] == Unexpected.code and first_was_killed(job)):
+        end["state"], end["error"] = JobState.FAILED, told
     elif watched.deaf:
         end["state"], end["signal"] = JobState.STOPPED, signal.Signals.SIGKILL.name
     elif watched.overdue:
@@ -171,8 +181,22 @@ def describe_end(job: JobDirectory, exit_code: int, watched: Watched | None = No
         end["error"] = (MemoryKilled() if starved else ProcessKilled(signal=name)).to_dict()
     else:
         end["state"] = JobState.FAILED
-        end["error"] = ProcessCrashed(exit_code=exit_code, last_lines=last_lines(job.log_path)).to_dict()
+        end["error"] = _crash_of(job, exit_code, watched).to_dict()
     return end
+
+
+def _crash_of(job: JobDirectory, exit_code: int, watched: Watched) -> StudioError:
+    if not first_was_killed(job):
+        return ProcessCrashed(exit_code=exit_code, last_lines=last_lines(job.log_path))
+    if memory_kills() > watched.memory_kills_before:
+        return MemoryKilled()
+    compute = job.spec["compute"]
+    return ProcessesLost(processes=compute["processes"] * compute["machines"])
+
+
+def first_was_killed(job: JobDirectory) -> bool:
+    """Whether the first of several processes was killed: then nobody could tell, and what the others say follows."""
+    return "compute" in job.spec and any(KILLED in line for line in last_lines(job.log_path))
 
 
 def last_lines(path: Path, count: int = LOG_LINES_KEPT) -> list[str]:

@@ -24,7 +24,7 @@ from backend.jobs.process import JobContext
 from backend.models.forward import choose_device, describe_device, prepare_processor
 from backend.models.loading import LoadedModel, name_labels
 from backend.models.starter import build_model, learn_tokenizer
-from backend.recipes import LONGEST_FIT
+from backend.recipes import LONGEST_FIT, LONGEST_OF_STARTER
 from backend.specs import STARTER, RunSpec
 from backend.training.arguments import arguments_of
 from backend.training.losses import ClassificationLoss
@@ -201,6 +201,7 @@ def load(context: JobContext, spec: RunSpec, drawn: dict[str, Any]) -> Tried:
     most = spec.training.max_length or LONGEST_FIT
     reload, length = None, None
     if spec.model.base == STARTER:  # its teacher and its warm-up are no part of what is compared
+        most = min(most, LONGEST_OF_STARTER)
         tokenizer = learn_tokenizer(texts, most)
         model = build_model(len(tokenizer), len(labels), task == "multilabel", most)
         name_labels(model.config, labels, task)

@@ -10,8 +10,6 @@ import torch
 from transformers import TrainingArguments
 
 from backend.decisions import Decision, decided
-from backend.errors import TrackerMissing, TrackerUnknown
-from backend.machine import this_machine
 from backend.specs import RunSpec
 
 Value = TypeVar("Value")
@@ -32,24 +30,6 @@ OPTIMIZERS = {
     "sgd": "sgd",
 }
 """What Transformers calls the optimizers."""
-
-
-TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
-"""The trackers that Trainer can tell its logs to, each with the package it needs."""
-
-
-def check_trackers(names: Sequence[str]) -> None:
-    """Whether the trackers can be used.
-
-    Raises:
-        TrackerUnknown: there is no such tracker.
-        TrackerMissing: its package is not installed.
-    """
-    for name in names:
-        if name not in TRACKERS:
-            raise TrackerUnknown(tracker=name, known=list(TRACKERS))
-        if TRACKERS[name] not in this_machine().packages:
-            raise TrackerMissing(tracker=name, package=TRACKERS[name])
 
 
 def build_arguments(

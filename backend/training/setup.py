@@ -15,7 +15,7 @@ import torch
 from backend.data.splitting import LabelledTexts, Splits
 from backend.data.token_lengths import fitting_length
 from backend.decisions import Decision, Known, decide, decided, keeps_bf16
-from backend.errors import LabelWeightsUnknown, ModelUnusable
+from backend.errors import ModelUnusable
 from backend.jobs.events import Noted, OptionsDecided
 from backend.jobs.process import JobContext
 from backend.models.before import save_before
@@ -26,9 +26,8 @@ from backend.models.hub import download, look_up
 from backend.models.loading import LoadedModel, load_base, name_labels
 from backend.models.starter import prepare_starter, warm_up
 from backend.models.warm_start import BagStep
-from backend.recipes import LONGEST_FIT
+from backend.recipes import LONGEST_FIT, LONGEST_OF_STARTER
 from backend.specs import STARTER, ModelSpec, RunSpec
-from backend.training.arguments import check_trackers
 from backend.training.checkpoints import check_disk, weights_bytes
 from backend.training.layers import freeze
 from backend.training.losses import ClassificationLoss, balanced_weights
@@ -90,12 +89,9 @@ def prepare_training(
 
     Raises:
         ModelError: the base model cannot be had, or cannot be trained as it is asked.
-        LabelWeightsUnknown: a weight is given for a label that the run does not have.
-        TrackerMissing, TrackerUnknown: it cannot be told to where it should.
         DiskFull: there is no room for the weights that training will write.
         StopRequested: between two portions of texts.
     """
-    check_trackers(spec.training.trackers)
     texts = {name: [labelled.texts[i] for i in getattr(splits, name)] for name in ("train", "validation", "test")}
     targets = {name: labelled.targets[getattr(splits, name)] for name in texts}
     learned: npt.NDArray[Any] = targets["train"]
@@ -103,12 +99,14 @@ def prepare_training(
     starter, seed = spec.model.base == STARTER, spec.split.seed
     source, reload, length = None, None, None
     if starter:
-        multilabel, max_length = labelled.task == "multilabel", spec.training.max_length or LONGEST_FIT
+        multilabel = labelled.task == "multilabel"
+        max_length = min(spec.training.max_length or LONGEST_FIT, LONGEST_OF_STARTER)
         kit = prepare_starter(
             texts["train"], learned, len(labelled.labels), multilabel, max_length, seed, context.check_stop
         )
         name_labels(kit.model.config, labelled.labels, labelled.task)
         loaded = LoadedModel(kit.tokenizer, kit.model, max_length)
+        tell_limits(context, loaded, [], spec.training.max_length)  # its tokenizer was made of these texts
         texts["train"] = texts["train"] + kit.extra_texts
         learned = kit.soft_targets
     else:
@@ -234,13 +232,7 @@ def load_as_kept(
 def build_loss(
     training: TrainingSpec, task: str, labels: Sequence[str], targets: npt.NDArray[Any]
 ) -> ClassificationLoss:
-    """The loss that the settings ask for, with the weights that the training rows' ``targets`` give.
-
-    Raises:
-        LabelWeightsUnknown: a weight is given for a label that there is not.
-    """
-    if unknown := [name for name in training.label_weights if name not in labels]:
-        raise LabelWeightsUnknown(given=unknown, labels=list(labels))
+    """The loss that the settings ask for, with the weights that the training rows' ``targets`` give."""
     weights = np.array([training.label_weights.get(label, 1.0) for label in labels], dtype=np.float32)
     if training.class_weights == "balanced":
         weights = weights * balanced_weights(task, targets, len(labels))

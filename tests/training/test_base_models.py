@@ -25,6 +25,7 @@ from backend.models.before import load_before
 from backend.models.encoding import encode
 from backend.models.forward import predict_logits
 from backend.models.loading import load_base, load_finished
+from backend.recipes import LONGEST_OF_STARTER
 from tests.hub_standin import HubStandIn
 from tests.training.conftest import GOOD, Workshop, ended, events_of
 
@@ -121,6 +122,13 @@ def test_pretrained_encoder_is_fine_tuned_within_its_own_length(workshop: Worksh
     assert notes["length_limited"] == {"asked": 700, "used": 512}
     assert "tokens_unknown" not in notes
     assert read_report(run)["metrics"]["accuracy"] > 0.9
+
+
+def test_starter_has_positions_for_long_texts_but_not_for_any_length(workshop: Workshop) -> None:
+    run, _ = workshop.do_here(workshop.spec("starter", training__max_length=100_000, training__max_steps=1))
+    notes = {note.code: note.facts for note in events_of(run, Noted)}
+    assert notes["length_limited"] == {"asked": 100_000, "used": LONGEST_OF_STARTER}
+    assert load_finished(run.path / "model").max_length == LONGEST_OF_STARTER
 
 
 @pytest.mark.parametrize("left_out", ["config.json", "tokenizer.json", "model.safetensors"])

@@ -13,13 +13,14 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
-from backend.errors import LossNotFinite, ProcessesLost, StudioError
+from backend.errors import LossNotFinite, ProcessesLost, StudioError, TooManyProcesses
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import Evaluated, JobCompleted, LossLogged, Noted, PhaseStarted
 from backend.jobs.ranks import Rank, rank_of
 from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.jobs.summaries import read_report
+from backend.machine import most_processes, this_machine
 from backend.settings import Home
 from backend.specs import RunSpec, conflicts
 from backend.training.rows import DividedBatches, LengthGroupedOrder, RandomOrder
@@ -105,15 +106,26 @@ def test_stop_is_heard_by_all_processes_at_the_same_step(workshop: Workshop, ste
     until(lambda: not processes_of(run), patience_s=10)
 
 
-def test_process_that_is_killed_fails_the_run_and_leaves_none(workshop: Workshop, steady: str) -> None:
+@pytest.mark.parametrize("number", [0, 1])
+def test_process_that_is_killed_fails_the_run_and_leaves_none(workshop: Workshop, steady: str, number: int) -> None:
     run = workshop.start(workshop.spec(steady, training__epochs=500, training__batch_size=8, **TWO))
     until(lambda: len(events_of(run, LossLogged)) > 3)
-    second = next(process for process in workers_in(run) if rank_of(process.environ()).number == 1)
-    second.send_signal(signal.SIGKILL)
+    killed = next(process for process in workers_in(run) if rank_of(process.environ()).number == number)
+    killed.send_signal(signal.SIGKILL)
     status = ended(run).status()
     assert status.state is JobState.FAILED
     assert isinstance(status.error, ProcessesLost), status.error
     until(lambda: not processes_of(run), patience_s=40)
+
+
+def test_more_processes_than_the_machine_can_share_are_refused_before_there_is_a_run(workshop: Workshop) -> None:
+    most, before = most_processes(this_machine()), len(workshop.store.summaries())
+    if most >= 64:
+        pytest.skip("this machine can share a run among as many as may be asked for")
+    with pytest.raises(TooManyProcesses) as caught:
+        workshop.start(workshop.spec("starter", compute__processes=most + 1))
+    assert (caught.value.asked, caught.value.most) == (most + 1, most)
+    assert len(workshop.store.summaries()) == before
 
 
 def test_processes_whose_parent_is_gone_end_themselves(workshop: Workshop, steady: str) -> None:
