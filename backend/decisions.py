@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backend.machine import Machine
-from backend.recipes import LONGEST_OF_STARTER, USUAL_RATE, USUAL_WIDTH, fitting_rate, recipe_for
+from backend.recipes import USUAL_RATE, USUAL_WIDTH, fitting_rate, longest_of, recipe_for
 from backend.specs import STARTER, RunSpec
 
 MOMENT_BYTES = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "lion_8bit": 1, "adafactor": 0, "sgd": 0}
@@ -169,7 +169,7 @@ def _max_length(spec: RunSpec) -> Decision:
     if asked is None and spec.model.base == STARTER:
         return Decision(path, asked, recipe_for(STARTER).max_length, "short_is_enough")
     if asked is not None and spec.model.base == STARTER:
-        return Decision(path, asked, min(asked, LONGEST_OF_STARTER), "asked")
+        return Decision(path, asked, longest_of(spec), "asked")
     # What it becomes is told when the texts have been counted in the model's tokens.
     return Decision(path, asked, asked, "by_texts" if asked is None else "asked")
 

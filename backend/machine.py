@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import platform
 import shutil
@@ -10,10 +11,13 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from backend.errors import TooManyProcesses
 
 NVIDIA_TIMEOUT_S = 5.0
 AMPERE = 8.0
@@ -94,6 +98,16 @@ def most_processes(machine: Machine) -> int:
     return max(1, machine.cards) if machine.device == "cuda" else max(2, _usable_threads())
 
 
+def check_processes(asked: int) -> None:
+    """Whether so many processes can share a run on this machine.
+
+    Raises:
+        TooManyProcesses: it has fewer cards, or threads where it has none.
+    """
+    if asked > 1 and asked > (most := most_processes(this_machine())):
+        raise TooManyProcesses(asked=asked, most=most, device=this_machine().device)
+
+
 def _usable_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -119,20 +133,43 @@ def _processor_has_bf16() -> bool:
 
 def _nvidia_cards() -> tuple[int, str, int, float]:
     """How many cards this process may use; and of the first name, bytes and compute capability, empty without any."""
-    program = shutil.which("nvidia-smi")
-    chosen = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "all").split(",")]
-    if not program or chosen[0] in ("", "-1"):
+    program, visible = shutil.which("nvidia-smi"), _visible_cards()
+    if not program or visible == [] or not _torch_knows_cards():
         return 0, "", 0, 0.0
-    asked = [program, "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits"]
-    if chosen != ["all"]:
-        asked.append(f"--id={chosen[0]}")
+    fields = ["--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(asked, capture_output=True, text=True, timeout=NVIDIA_TIMEOUT_S, check=True).stdout
-        lines = told.strip().splitlines()
-        name, memory, capability = (part.strip() for part in lines[0].rsplit(",", 2))
-        return len(lines if chosen == ["all"] else chosen), name, int(memory) << 20, float(capability)
+        told = _ask([program, f"--id={visible[0] if visible else 0}", *fields])
+        name, memory, capability = (part.strip() for part in told.strip().splitlines()[0].rsplit(",", 2))
+        card = name, int(memory) << 20, float(capability)
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):  # a driver without a card, or a broken one
         return 0, "", 0, 0.0
+    try:
+        there = len([line for line in _ask([program, "--list-gpus"]).splitlines() if line.startswith("GPU ")])
+    except (OSError, subprocess.SubprocessError):  # another card may be broken: the first is not
+        there = 1
+    usable = [one for one in visible or map(str, range(there)) if not one.isdigit() or int(one) < there]
+    return max(1, len(usable)), *card
+
+
+def _visible_cards() -> list[str] | None:
+    """The cards that CUDA would see, by number or name; None where nobody has chosen among them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return None
+    named = itertools.takewhile(lambda one: one not in ("", "-1"), (part.strip() for part in chosen.split(",")))
+    return list(dict.fromkeys(named))
+
+
+def _torch_knows_cards() -> bool:
+    """Whether torch is a build that can use a card, by its version: ``2.13.0+cpu`` cannot."""
+    try:
+        return not version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        return False
+
+
+def _ask(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_TIMEOUT_S, check=True).stdout
 
 
 def _processor_flags() -> set[str]:

@@ -82,3 +82,9 @@ def with_recipe(spec: RunSpec) -> RunSpec:
     if spec.training.batch_size is None:  # every process has its share of a batch
         filled["batch_size"] = -(-recipe.batch_size // spec.compute.together) * spec.compute.together
     return spec.model_copy(update={"training": TrainingSpec(**filled)})
+
+
+def longest_of(spec: RunSpec) -> int:
+    """Tokens of a text that a run reads at most, as far as its settings say."""
+    asked = spec.training.max_length or recipe_for(spec.model.base).max_length or LONGEST_FIT
+    return min(asked, LONGEST_OF_STARTER) if spec.model.base == STARTER else asked

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.errors import LossNotFinite, MemoryFull, MemoryKilled, ProcessKilled, ProcessOverdue, RunLost, StudioError
-from backend.recipes import LONGEST_FIT, recipe_for, with_recipe
+from backend.recipes import longest_of, recipe_for, with_recipe
 from backend.specs import STARTER, RunSpec, conflicts, value_at
 
 USUAL_GRADIENT_NORM = 1.0
@@ -72,7 +72,7 @@ def _tenth(rate: float, spec: RunSpec) -> float:
 
 
 def _against_full_memory(spec: RunSpec) -> list[Remedy]:
-    length = spec.training.max_length or recipe_for(spec.model.base).max_length or LONGEST_FIT
+    length = longest_of(spec)
     ways = []
     if spec.compute.together > 1:  # a process that is alone divides its batches by itself
         batch = with_recipe(spec).training.batch_size or 1

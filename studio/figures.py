@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 from rich.cells import cell_len
 
@@ -19,7 +21,10 @@ SMALL_CELL = 19
 """Pixels, where there are too many labels for numbers in the cells."""
 LETTER = 6.5
 """Pixels of a letter of a tick's name; a Chinese character takes the room of two."""
-LONGEST_HOVERED = 80
+LONGEST_HOVERED = 40
+MOST_IN_A_SQUARE = 200
+NARROWEST = 320
+"""Pixels of a square of labels with its names: its title and what is said below the mouse need them."""
 
 
 def label_chart(t: Words, labels: list[dict[str, Any]], names: Mapping[str, str]) -> str:
@@ -164,29 +169,45 @@ def pairs_chart(t: Words, pairs: Mapping[str, Any], names: Mapping[str, str]) ->
 def confusion_chart(t: Words, labels: list[str], matrix: list[list[int]]) -> str:
     """The confusion matrix: rows are what the texts are, columns what the model said; shade is the share of the row.
 
-    Of a fixed size, as `pairs_chart`.
+    Of a fixed size, as `pairs_chart`; of very many labels those with the most texts.
     """
-    count, truth, said = len(labels), t("results.truth"), t("results.said")
-    whole = [_short(label, LONGEST_HOVERED) for label in labels]
-    written = count <= MOST_CELLS_WRITTEN
+    counts, truth, said = np.array(matrix, dtype=np.int64), t("results.truth"), t("results.said")
+    texts = counts.sum(axis=1)
+    shown = np.sort(np.argsort(-texts, kind="stable")[:MOST_IN_A_SQUARE])
+    title = t("results.confusion") if len(shown) == len(labels) else t("results.confusion_of_most", count=len(shown))
+    said_of, shares = (each[np.ix_(shown, shown)] for each in (counts, counts / np.maximum(1, texts)[:, None]))
+    names, written = [labels[row] for row in shown], len(shown) <= MOST_CELLS_WRITTEN
+    places = _distinct([_short(name, LONGEST_HOVERED) for name in names])
     heat = go.Heatmap(
-        z=[[cell / max(1, sum(row)) for cell in row] for row in matrix],
-        customdata=[[f"{truth}: {one}<br>{said}: {other}" for other in whole] for one in whole],
+        z=shares.round(4).tolist(),
+        x=places,
+        y=places,
+        customdata=said_of.tolist(),
         zmin=0,
         zmax=1,
         showscale=False,
         colorscale=_shades(0.6 if written else 0.9),
-        text=[[f"{cell:,}" for cell in row] for row in matrix],
+        text=[[f"{count:,}" for count in row] for row in said_of.tolist()] if written else None,
         texttemplate="%{text}" if written else None,
-        hovertemplate="%{customdata}<br>%{text} · %{z:.1%}<extra></extra>",
+        hovertemplate=f"{truth}: %{{y}}<br>{said}: %{{x}}<br>%{{customdata:,}} · %{{z:.1%}}<extra></extra>",
         xgap=2 if written else 1,
         ygap=2 if written else 1,
     )
     figure = go.Figure(heat)
-    _make_square(figure, [_short(label, 20) for label in labels], cell=_cell_size(count))
-    figure.update_xaxes(title={"text": said, "standoff": 10})
-    figure.update_yaxes(title={"text": truth, "standoff": 10})
-    return _json(figure, t("results.confusion"))
+    _make_square(figure, [_short(name, 20) for name in names], cell=_cell_size(len(shown)))
+    figure.update_xaxes(type="category", title={"text": said, "standoff": 10})
+    figure.update_yaxes(type="category", title={"text": truth, "standoff": 10})
+    return _json(figure, title)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names; one that was there before with its number: what has the same name has the same place on an axis."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return found
 
 
 def _cell_size(count: int) -> int:
@@ -199,7 +220,8 @@ def _make_square(figure: go.Figure, names: list[str], cell: int) -> None:
     longest, cells = LETTER * max(map(cell_len, names), default=0), cell * len(names)
     angle = 0 if longest < cell else -45 if cell > SMALL_CELL else -90
     below = {0: 16.0, -45: 0.75 * longest, -90: longest}[angle]
-    figure.update_layout(width=round(70 + longest + cells), height=round(110 + below + cells), autosize=False)
+    width = max(NARROWEST, round(70 + longest + cells))
+    figure.update_layout(width=width, height=round(110 + below + cells), autosize=False)
     figure.update_yaxes(**_named_axis(names), tickfont_size=11, autorange="reversed")
     figure.update_xaxes(**_named_axis(names), tickfont_size=11, side="bottom", tickangle=angle)
 

@@ -76,7 +76,7 @@ class Words:
             return self(own)
         if known.kind == "choice":
             return self("rule.choice", choices=list(known.choices))
-        if known.kind in ("mapping", "switch"):
+        if known.kind in ("mapping", "list", "switch"):
             return self(f"rule.{known.kind}")
         if known.kind not in ("integer", "number"):
             return problem["rule"]
@@ -98,8 +98,10 @@ class Words:
 
 
 def _setting_of(path: str) -> Setting | None:
-    """The setting with this path, or the one that what has the path is an entry of."""
-    return next((each for each in settings() if path == each.path or path.startswith(f"{each.path}.")), None)
+    """The setting with this path, or the one that has an entry with it."""
+    known = {each.path: each for each in settings()}
+    with_entries = (each for each in known.values() if each.kind in ("mapping", "list"))
+    return known.get(path) or next((each for each in with_entries if path.startswith(f"{each.path}.")), None)
 
 
 @cache

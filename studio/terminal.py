@@ -48,6 +48,7 @@ from backend.errors import (
     SpecUnreadable,
     StudioError,
     TextMissing,
+    TooManyProcesses,
 )
 from backend.jobs.status import JobState
 from studio.i18n import Words
@@ -81,6 +82,7 @@ STATUS_OF_STATE = {
 }
 _REFUSALS = (
     DataError,
+    TooManyProcesses,
     SpecError,
     SpecUnreadable,
     ModelError,

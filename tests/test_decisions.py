@@ -23,27 +23,59 @@ NEW_CARD = replace(
 MACHINES = (PLAIN, WITH_BF16, OLD_CARD, NEW_CARD)
 
 
-@pytest.mark.parametrize(
-    ("visible", "cards", "first"), [(None, 3, "H100"), ("1,2", 2, "A100"), ("0", 1, "H100"), ("-1", 0, ""), ("", 0, "")]
-)
-def test_cards_are_those_that_the_process_may_use(
-    visible: str | None, cards: int, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+CARDS = {
+    None: (3, "H100"),
+    "1,2": (2, "A100"),
+    "0": (1, "H100"),
+    "0,1,": (2, "H100"),
+    "0,-1,1": (1, "H100"),
+    "0,7": (1, "H100"),
+    "0,0": (1, "H100"),
+    "GPU-5f,GPU-77": (2, "H200"),
+    "-1": (0, ""),
+    "": (0, ""),
+}
+"""What CUDA_VISIBLE_DEVICES leaves of three cards."""
+
+
+@pytest.fixture
+def three_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program as NVIDIA's that knows of three cards, and a torch that could use them; its metadata."""
+    lines = {"0": "H100, 81559, 9.0", "1": "A100, 40960, 8.0", "2": "A100, 40960, 8.0", "GPU-5f": "H200, 143771, 9.0"}
+    answers = [f"*--id={number}\\ *) echo '{line}';;" for number, line in lines.items()]
+    answers.append("*--list-gpus*) printf 'GPU 0\\nGPU 1\\nGPU 2\\n';;")
     program = tmp_path / "nvidia-smi"
-    lines = ("H100, 81559, 9.0", "A100, 40960, 8.0", "A100, 40960, 8.0")
-    said = "".join(f"*--id={number}*) echo '{line}';;\n" for number, line in enumerate(lines))
-    everything = "\n".join(lines)
-    program.write_text(f"#!/bin/sh\ncase \"$*\" in\n{said}*) echo '{everything}';;\nesac\n")
+    program.write_text("\n".join(["#!/bin/sh", 'case "$*" in', *answers, "esac", ""]))
     program.chmod(0o755)
+    about = tmp_path / "torch-9.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 9.0+cu130\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return about / "METADATA"
+
+
+@pytest.mark.parametrize("visible", CARDS)
+def test_cards_are_those_that_the_process_may_use(
+    visible: str | None, three_cards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     machine = this_machine.__wrapped__()
-    assert (machine.cards, machine.card) == (cards, first)
-    assert (machine.device == "cuda") == bool(cards)
-    assert most_processes(machine) == cards or not cards
-    assert most_processes(without_card(machine)) >= 2
+    assert (machine.cards, machine.card) == CARDS[visible]
+    assert (machine.device == "cuda") == (machine.cards > 0)
+
+
+def test_cards_are_of_no_use_to_a_torch_for_processors(three_cards: Path) -> None:
+    three_cards.write_text(three_cards.read_text().replace("+cu130", "+cpu"))
+    assert this_machine.__wrapped__().cards == 0
+
+
+def test_processes_that_share_a_run_have_a_card_each_or_a_thread() -> None:
+    assert most_processes(replace(NEW_CARD, cards=3)) == 3
+    assert most_processes(replace(NEW_CARD, cards=1)) == 1
+    assert most_processes(PLAIN) == max(2, len(os.sched_getaffinity(0)))
 
 
 def spec_of(**values: object) -> RunSpec:

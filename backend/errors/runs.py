@@ -147,7 +147,7 @@ class ProcessCrashed(RunError):
 
 @dataclass(eq=False)
 class TooManyProcesses(RunError):
-    """More are asked for than the machine has cards, or cores where it has none."""
+    """More are asked for than the machine has cards, or threads of its processor where it has none."""
 
     code = "run.too_many_processes"
     asked: int

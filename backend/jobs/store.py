@@ -22,7 +22,6 @@ from backend.errors import (
     RunNotFinished,
     RunNotQueued,
     RunNotResumable,
-    TooManyProcesses,
 )
 from backend.jobs import queue
 from backend.jobs.catalogue import Catalogue, RunSummary
@@ -35,7 +34,7 @@ from backend.jobs.status import JobState, JobStatus
 from backend.jobs.summaries import summaries_of, summarise
 from backend.jobs.supervisor import cancel
 from backend.jobs.trash import Trash
-from backend.machine import most_processes, this_machine
+from backend.machine import check_processes
 from backend.recipes import with_recipe
 from backend.settings import Home
 from backend.specs import STARTER, RunSpec
@@ -86,7 +85,7 @@ class RunStore:
 
         Raises:
             DatasetMissing: ``spec.data.dataset`` names no imported dataset.
-            TooManyProcesses: this machine has not so many cards or cores.
+            TooManyProcesses: this machine cannot share a run among so many.
         """
         run = self._make(spec)
         try:
@@ -97,9 +96,7 @@ class RunStore:
         return self._remember(run)
 
     def _make(self, spec: RunSpec) -> JobDirectory:
-        asked_for = spec.compute.processes
-        if asked_for > 1 and asked_for > (most := most_processes(this_machine())):
-            raise TooManyProcesses(asked=asked_for, most=most, device=this_machine().device)
+        check_processes(spec.compute.processes)
         if not spec.data.dataset or not (self.home.datasets / Path(spec.data.dataset).name / "profile.json").exists():
             raise DatasetMissing(dataset=spec.data.dataset)
         spec = with_recipe(spec)
@@ -169,6 +166,7 @@ class RunStore:
         steps = resumable_steps(run)
         if step is not None and step not in steps:
             raise CheckpointMissing(run=run.name or run.id, step=step, steps=steps)
+        check_processes(RunSpec(**run.spec).compute.processes)
         return status.attempt
 
     def revive(self, *, environ: Mapping[str, str] | None = None) -> None:

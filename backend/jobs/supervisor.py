@@ -50,8 +50,9 @@ STOP_S, LONGEST_STOP_S = 30.0, 600.0
 """How long a worker may go on after a stop was asked for: as a rule, and where it saves or its steps are slow."""
 STEPS_AFTER_STOP = 3
 """Of the longest it has taken between two events."""
-KILLED = "Signal 9 (SIGKILL)"
-"""What torchrun logs of a process that was killed."""
+ROOT_CAUSE = "Root Cause (first observed failure)"
+FIRST_KILLED = ("(local_rank: 0)", ": -9 (")
+"""What torchrun logs last where the first failure was that the first process was killed."""
 
 
 def supervise(job: JobDirectory, lock_descriptor: int) -> None:
@@ -80,8 +81,9 @@ def supervise(job: JobDirectory, lock_descriptor: int) -> None:
         job.request_stop()
     adopt_orphans()
     command = [sys.executable, "-m", job.description["module"], str(job.path), str(os.getpid())]
+    log_begins = job.log_path.stat().st_size if job.log_path.exists() else 0
     worker = start_in_group(command, held, stdin=subprocess.DEVNULL)
-    watched = Watched(memory_kills())
+    watched = Watched(memory_kills(), log_begins)
     threading.Thread(target=watch, args=(JobDirectory(job.path), worker.pid, watched), daemon=True).start()
     wait_unreaped(worker.pid)
     with watched.lock:  # as long as it is not reaped, its number is nobody else's
@@ -109,6 +111,8 @@ class Watched:
 
     memory_kills_before: int = 0
     """How many processes the system had ended for want of memory when the worker began."""
+    log_begins: int = 0
+    """Bytes that earlier attempts have written into the log."""
     overdue: bool = False
     """It was there after its time."""
     deaf: bool = False
@@ -165,7 +169,7 @@ def describe_end(job: JobDirectory, exit_code: int, watched: Watched | None = No
         end["state"] = last.state
         end["error"] = last.error if isinstance(last, JobFailed) else None
         end["kept"] = last.kept if isinstance(last, JobStopped) else None
-    elif (told := job.rank_error()) is not None and not (told["code"] == Unexpected.code and first_was_killed(job)):
+    elif (told := _told_by_others(job, watched)) is not None:
         end["state"], end["error"] = JobState.FAILED, told
     elif watched.deaf:
         end["state"], end["signal"] = JobState.STOPPED, signal.Signals.SIGKILL.name
@@ -185,26 +189,45 @@ def describe_end(job: JobDirectory, exit_code: int, watched: Watched | None = No
     return end
 
 
+def _told_by_others(job: JobDirectory, watched: Watched) -> dict[str, Any] | None:
+    """The error that another than the first process has left, unless it is that the first was gone."""
+    told = job.rank_error()
+    broken = told is not None and told["code"] == Unexpected.code
+    return None if broken and first_was_killed(job, watched.log_begins) else told
+
+
 def _crash_of(job: JobDirectory, exit_code: int, watched: Watched) -> StudioError:
-    if not first_was_killed(job):
-        return ProcessCrashed(exit_code=exit_code, last_lines=last_lines(job.log_path))
+    if not first_was_killed(job, watched.log_begins):
+        return ProcessCrashed(exit_code=exit_code, last_lines=last_lines(job.log_path, since=watched.log_begins))
     if memory_kills() > watched.memory_kills_before:
         return MemoryKilled()
-    compute = job.spec["compute"]
-    return ProcessesLost(processes=compute["processes"] * compute["machines"])
+    return ProcessesLost(processes=processes_of(job))
 
 
-def first_was_killed(job: JobDirectory) -> bool:
-    """Whether the first of several processes was killed: then nobody could tell, and what the others say follows."""
-    return "compute" in job.spec and any(KILLED in line for line in last_lines(job.log_path))
+def first_was_killed(job: JobDirectory, log_begins: int) -> bool:
+    """Whether the first of several processes was killed, and the others ended for that: then it could not tell itself.
+
+    Args:
+        log_begins: bytes of the log that are of earlier attempts.
+    """
+    if processes_of(job) == 1:
+        return False
+    _, _, cause = "\n".join(last_lines(job.log_path, since=log_begins)).rpartition(ROOT_CAUSE)
+    return all(words in cause for words in FIRST_KILLED)
 
 
-def last_lines(path: Path, count: int = LOG_LINES_KEPT) -> list[str]:
-    """The last lines of a log, at most 16 KiB of it."""
+def processes_of(job: JobDirectory) -> int:
+    """How many processes a run is shared among; 1 for any other job."""
+    compute = job.spec.get("compute") or {}
+    return int(compute.get("processes", 1)) * int(compute.get("machines", 1))
+
+
+def last_lines(path: Path, count: int = LOG_LINES_KEPT, *, since: int = 0) -> list[str]:
+    """The last lines of a log, at most 16 KiB of it, of what was written from byte ``since`` on."""
     try:
         with open(path, "rb") as stream:
             stream.seek(0, 2)
-            stream.seek(max(0, stream.tell() - 16384))
+            stream.seek(max(since, stream.tell() - 16384))
             return stream.read().decode("utf-8", "replace").splitlines()[-count:]
     except FileNotFoundError:
         return []

@@ -24,7 +24,7 @@ from backend.jobs.process import JobContext
 from backend.models.forward import choose_device, describe_device, prepare_processor
 from backend.models.loading import LoadedModel, name_labels
 from backend.models.starter import build_model, learn_tokenizer
-from backend.recipes import LONGEST_FIT, LONGEST_OF_STARTER
+from backend.recipes import longest_of
 from backend.specs import STARTER, RunSpec
 from backend.training.arguments import arguments_of
 from backend.training.losses import ClassificationLoss
@@ -198,10 +198,9 @@ def examples_per_second(steps: Sequence[Learned], counted: Sequence[Learned], se
 def load(context: JobContext, spec: RunSpec, drawn: dict[str, Any]) -> Tried:
     """The model that is tried and the rows that it learns from. Raises as `backend.models.loading.load_base` does."""
     texts, labels, task = drawn["texts"], drawn["labels"], drawn["task"]
-    most = spec.training.max_length or LONGEST_FIT
+    most = longest_of(spec)
     reload, length = None, None
     if spec.model.base == STARTER:  # its teacher and its warm-up are no part of what is compared
-        most = min(most, LONGEST_OF_STARTER)
         tokenizer = learn_tokenizer(texts, most)
         model = build_model(len(tokenizer), len(labels), task == "multilabel", most)
         name_labels(model.config, labels, task)

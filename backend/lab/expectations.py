@@ -9,7 +9,7 @@ from backend.decisions import MOMENT_BYTES, Known, decide, decided, keeps_bf16
 from backend.lab.combinations import Combination, hindrance_of
 from backend.machine import Machine
 from backend.models.shape import Shape, token_bytes
-from backend.recipes import LONGEST_FIT, with_recipe
+from backend.recipes import longest_of, with_recipe
 from backend.specs import RunSpec, value_at
 
 WEIGHT_BYTES = {"none": 4.0, "8bit": 1.0, "4bit": 0.5}
@@ -84,7 +84,7 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     trained, learns = shape.parameters if passed == shape.layers else passed * shape.layer_parameters, 1.0
     if adapting.adapter == "lora":
         trained, learns = LORA_WIDTHS * shape.width * adapting.lora_rank * shape.layers, 0.0
-    length = training.max_length or LONGEST_FIT
+    length = longest_of(spec)
     tokens = (training.batch_size or 1) // spec.compute.together * length
     checkpointing = spec.speed.activation_checkpointing
     short = decided(decisions, "training.precision") != "fp32"

@@ -1,4 +1,4 @@
-"""What a run asks of its training and cannot have: found out before time is spent on its data. Imports no torch."""
+"""What a run asks of its training and cannot have, found out before time is spent on it. Imports no torch."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from backend.models.hub import download, look_up
 from backend.models.loading import LoadedModel, load_base, name_labels
 from backend.models.starter import prepare_starter, warm_up
 from backend.models.warm_start import BagStep
-from backend.recipes import LONGEST_FIT, LONGEST_OF_STARTER
+from backend.recipes import longest_of
 from backend.specs import STARTER, ModelSpec, RunSpec
 from backend.training.checkpoints import check_disk, weights_bytes
 from backend.training.layers import freeze
@@ -100,7 +100,7 @@ def prepare_training(
     source, reload, length = None, None, None
     if starter:
         multilabel = labelled.task == "multilabel"
-        max_length = min(spec.training.max_length or LONGEST_FIT, LONGEST_OF_STARTER)
+        max_length = longest_of(spec)
         kit = prepare_starter(
             texts["train"], learned, len(labelled.labels), multilabel, max_length, seed, context.check_stop
         )
@@ -220,7 +220,7 @@ def load_as_kept(
         name=spec.model.base,
         labels=labels,
         task=task,
-        max_length=spec.training.max_length or LONGEST_FIT,
+        max_length=longest_of(spec),
         seed=spec.split.seed,
     )
     if keeps_bf16(spec, machine_of(choose_device())):

@@ -16,6 +16,7 @@ from backend.data.choices import names_columns, refusal_of
 from backend.data.datasets import load_report
 from backend.data.drafts import save_draft
 from backend.errors import DatasetMissing, ModelNotNamed, SpecError, StudioError
+from backend.machine import check_processes
 from backend.models.catalogue import CatalogueModel, catalogue, suggested
 from backend.models.folder import check_folder, names_a_folder
 from backend.models.hub import look_up
@@ -263,11 +264,13 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
 
     Raises:
         DataError: the report on the chosen columns says that training on them cannot begin.
+        TooManyProcesses: this machine cannot share a run among so many.
         ModelError: the model's folder holds no model, or the Hub does not have it or cannot be reached.
     """
     report = load_report(services.home, spec.choices)
     if report and (refusal := refusal_of(report, spec.data.label_names)):
         raise refusal
+    check_processes(spec.compute.processes)
     if names_a_folder(spec.model.base):
         check_folder(spec.model.base)
     elif spec.model.base != STARTER:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from backend.machine import most_processes, this_machine
 from tests.cli.conftest import Studio, write_reviews
+
+TOO_MANY = most_processes(this_machine()) + 1
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,7 @@ from tests.cli.conftest import Studio, write_reviews
         ("a,b,c\n" + "".join(f"{n},{n * 7},{n * 3}\n" for n in range(60)), (), "data.columns_uncertain"),
         ("reviews", ("--no-such-flag", "x"), "usage"),
         ("reviews", ("--data", "other.csv"), "usage"),
+        ("reviews", ("--processes", str(TOO_MANY)), "run.too_many_processes" if TOO_MANY <= 64 else "spec.invalid"),
     ],
 )
 def test_bad_input_is_refused_with_its_code_and_no_run(

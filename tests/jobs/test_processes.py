@@ -9,14 +9,26 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backend.errors import DiskFull, MemoryFull, MemoryKilled, ProcessCrashed, ProcessKilled, ProcessOverdue, Unexpected
+from backend.errors import (
+    DiskFull,
+    MemoryFull,
+    MemoryKilled,
+    ProcessCrashed,
+    ProcessesLost,
+    ProcessKilled,
+    ProcessOverdue,
+    StudioError,
+    Unexpected,
+)
 from backend.jobs import checkpoints
-from backend.jobs.directory import JobDirectory
+from backend.jobs.directory import RANK_ERROR, JobDirectory
 from backend.jobs.events import EventLog, PhaseStarted
+from backend.jobs.files import write_json
 from backend.jobs.launch import launch
+from backend.jobs.platform import memory_kills
 from backend.jobs.process import JobContext
 from backend.jobs.status import JobState, JobStatus
-from backend.jobs.supervisor import LAST_WORD_S, LONGEST_STOP_S, STOP_S, patience_s
+from backend.jobs.supervisor import LAST_WORD_S, LONGEST_STOP_S, STOP_S, Watched, describe_end, patience_s
 
 WORKER = """
 import errno, os, signal, subprocess, sys, time
@@ -55,6 +67,60 @@ def run_module(
         time.sleep(0.02)
     assert JobDirectory(job.path).status().state is status.state
     return status
+
+
+TORCHRUN = """E1128 failed (exitcode: {code}) local_rank: {first} (pid: 11) of binary: python
+Failures:
+[1]:
+  rank      : {other} (local_rank: {other})
+  exitcode  : -9 (pid: 12)  (SIGKILL)
+  traceback : Signal 9 (SIGKILL) received by PID 12
+-----------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  rank      : {first} (local_rank: {first})
+  exitcode  : {code} (pid: 11)
+  error_file: <N/A>
+===============================================
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "code", "processes", "told", "error"),
+    [
+        (0, -9, 2, None, ProcessesLost(processes=2)),
+        (0, -9, 2, Unexpected(detail="gloo: read error"), ProcessesLost(processes=2)),
+        (0, -9, 2, MemoryFull(device="cpu"), MemoryFull(device="cpu")),
+        # It did not end when it was asked to, and torchrun killed it: what the other says is the reason.
+        (1, 1, 2, Unexpected(detail="device-side assert"), Unexpected(detail="device-side assert")),
+        (1, -11, 2, None, None),
+        (0, -9, 1, None, None),
+    ],
+)
+def test_first_process_that_was_killed_is_told_from_one_that_ended_for_another(
+    tmp_path: Path, first: int, code: int, processes: int, told: StudioError | None, error: StudioError | None
+) -> None:
+    spec = {"compute": {"processes": processes, "machines": 1}}
+    job = JobDirectory.create(tmp_path, kind="train", module="none", spec=spec)
+    job.log_path.write_text(TORCHRUN.format(first=first, other=1 - first, code=code))
+    if told:
+        write_json(job.path / f"{RANK_ERROR}1.json", told.to_dict())
+    end = describe_end(job, 1, Watched(memory_kills()))
+    found = StudioError.from_dict(end["error"])
+    assert end["state"] is JobState.FAILED
+    assert found.facts == error.facts if error else isinstance(found, ProcessCrashed)
+    assert type(found) is type(error) or error is None
+
+
+def test_log_of_an_earlier_attempt_says_nothing_of_this_one(tmp_path: Path) -> None:
+    job = JobDirectory.create(tmp_path, kind="train", module="none", spec={"compute": {"processes": 2, "machines": 1}})
+    job.log_path.write_text(TORCHRUN.format(first=0, other=1, code=-9))
+    begins = job.log_path.stat().st_size
+    with open(job.log_path, "a") as log:
+        log.write("ImportError: no such thing\n")
+    error = StudioError.from_dict(describe_end(job, 1, Watched(memory_kills(), begins))["error"])
+    assert isinstance(error, ProcessCrashed)
+    assert error.last_lines == ["ImportError: no such thing"]
 
 
 def test_job_that_does_its_work_is_completed(tmp_path: Path) -> None:

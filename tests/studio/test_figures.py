@@ -35,13 +35,29 @@ def test_labels_that_are_cut_to_the_same_name_keep_a_row_and_a_column_each() -> 
     labels = [LONG.format(n) for n in range(3)]
     chart = figure(confusion_chart(T, labels, [[4, 1, 0], [0, 5, 0], [2, 0, 3]]))
     (heat,) = chart["data"]
-    assert "x" not in heat
-    assert "y" not in heat
+    assert len({*heat["x"]}) == len({*heat["y"]}) == 3
     assert heat["z"][2] == [0.4, 0, 0.6]
+    assert heat["customdata"][2] == [2, 0, 3]
+    assert heat["text"][2] == ["2", "0", "3"]
     for axis in ("xaxis", "yaxis"):
+        assert chart["layout"][axis]["type"] == "category"
         assert chart["layout"][axis]["tickvals"] == [0, 1, 2]
         assert len(set(chart["layout"][axis]["ticktext"])) == 1
-    assert heat["customdata"][2][0] == f"true label: {labels[2]}<br>predicted label: {labels[0]}"
+
+
+def test_of_very_many_labels_those_with_the_most_texts_are_in_the_matrix() -> None:
+    count = 1000
+    labels = [f"a label of some length {n}" for n in range(count)]
+    matrix = [[0] * count for _ in labels]
+    for n in range(count):
+        matrix[n][(n + 1) % count] = 1 + n
+    text = confusion_chart(T, labels, matrix)
+    chart = figure(text)
+    assert len(text) < 1e6
+    assert chart["layout"]["width"] < 4200
+    assert chart["data"][0]["x"] == labels[-200:]
+    assert chart["data"][0]["customdata"][0][1] == 801
+    assert "200 labels" in chart["layout"]["title"]["text"]
 
 
 @pytest.mark.parametrize(("count", "most"), [(2, 326), (6, 600), (20, 1060), (42, 1040)])

@@ -77,9 +77,17 @@ def test_errors_are_said_with_their_facts() -> None:
 
 def test_all_problems_of_a_spec_are_said_at_once() -> None:
     with pytest.raises(SpecError) as raised:
-        build_spec({"training": {"epochs": 0, "learning_rate": 7.0, "label_weights": {"a.b": "much"}}})
+        build_spec(
+            {
+                "training": {"epochs": 0, "learning_rate": 7.0, "label_weights": {"a.b": "much"}, "epochs.a": 1},
+                "prepare": {"steps": ["nonsense"]},
+            }
+        )
     what, _ = words("en").error(raised.value)
     assert "Label weights · a.b = 'much' (pairs of a label and its weight" in what
+    assert "Steps · 0 = " in what
+    assert "(entries as docs/settings.md describes them)" in what
+    assert "training.epochs.a = 1 (no such setting)" in what
     assert "Epochs = 0 (a whole number from 1 to 1,000)" in what
     assert "Learning rate = 7.0" in what
 

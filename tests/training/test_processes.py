@@ -28,6 +28,7 @@ from tests.processes import processes_of, until
 from tests.tiny_models import UNCLIPPED, make_enormous
 from tests.training.conftest import BAD, GOOD, Workshop, ended, events_of
 
+pytestmark = pytest.mark.skipif(most_processes(this_machine()) < 2, reason="one card: a run cannot be shared among two")
 TWO = {"compute__processes": 2}
 
 

@@ -24,10 +24,12 @@ from backend.jobs.events import (
 )
 from backend.jobs.status import JobState
 from backend.jobs.summaries import read_report
+from backend.machine import most_processes, this_machine
 from backend.specs import RunSpec, conflicts
 from tests.processes import WORKER, processes_of, until
 from tests.training.conftest import Workshop, ended, events_of
 
+pytestmark = pytest.mark.skipif(most_processes(this_machine()) < 2, reason="one card: a run cannot be shared among two")
 SHARDED: dict[str, Any] = {"compute__processes": 2, "compute__fsdp": True}
 STEADY: dict[str, Any] = {
     "training__batch_size": 10,
