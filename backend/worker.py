@@ -79,7 +79,7 @@ def train(context: JobContext) -> dict[str, Any]:
     with context.phase(phases.TOKENISING):
         loading.join()
         prepared = prepare_model(context, spec, labelled, splits)
-        arguments = training_arguments(context, spec, prepared)
+        arguments = training_arguments(context, spec, prepared, data)
         measured = measured | measure_before(context, spec.model.base, prepared, labelled.task)
     with context.phase(phases.TRAINING):
         outcome = fine_tune(context, spec, prepared, arguments, labelled.task, data, resumed)
@@ -217,17 +217,32 @@ def prepare_model(context: JobContext, spec: RunSpec, labelled: LabelledTexts, s
     return prepared
 
 
-def training_arguments(context: JobContext, spec: RunSpec, prepared: Prepared) -> TrainingArguments:
-    """What the Trainer is told. From here on the processes, if there are several, can talk, and share the weights."""
+def training_arguments(
+    context: JobContext, spec: RunSpec, prepared: Prepared, data: dict[str, Any]
+) -> TrainingArguments:
+    """What the Trainer is told. From here on the processes, if there are several, can talk, and share the weights.
+
+    Raises:
+        MachinesDiffer: they are not about to do the same.
+    """
     from backend.training.arguments import arguments_of
     from backend.training.sharding import shard
+    from backend.training.together import check_alike
 
     folder = context.path / checkpoints.FOLDER
     folder.mkdir(exist_ok=True)
     arguments = arguments_of(spec, prepared.decisions, prepared.device, folder)
+    check_alike({"settings": shared_settings(spec)} | data)
     if spec.compute.fsdp:
         shard(prepared.trained, arguments)
     return arguments
+
+
+def shared_settings(spec: RunSpec) -> dict[str, Any]:
+    """The settings that are the same on all machines of a run: a folder may have another name on each."""
+    sections = spec.model_dump(mode="json", include={"training", "speed", "adapting", "compute"})
+    del sections["compute"]["machine"]
+    return sections
 
 
 def measure_before(context: JobContext, base: str, prepared: Prepared, task: str) -> dict[str, Metrics]:
@@ -363,6 +378,9 @@ def divide_work(folder: str, compute: ComputeSpec) -> None:
         return
     if this_machine().device != "cuda":
         os.environ["ACCELERATE_USE_CPU"] = "true"
+    if compute.machines > 1:
+        told = {"machines": compute.machines, "place": compute.rendezvous}
+        JobContext(JobDirectory(Path(folder))).emit(Noted("machines_awaited", told))
     become_several(
         "backend.worker",
         folder,

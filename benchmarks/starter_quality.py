@@ -78,8 +78,8 @@ def measure_split(labelled: LabelledTexts, splits: Splits, seed: int) -> dict[st
         prepared = worker.prepare_model(context, spec, labelled, splits)
         before = predict_logits(prepared.loaded.model, prepared.test.texts).argmax(axis=1)
         ready = time.monotonic()
-        arguments = worker.training_arguments(context, spec, prepared)
         data = worker.learned_from(labelled, splits)
+        arguments = worker.training_arguments(context, spec, prepared, data)
         outcome = worker.fine_tune(context, spec, prepared, arguments, labelled.task, data, resumed=None)
         seconds, cpu_seconds = time.monotonic() - started, time.process_time() - computed
         answers = predict_logits(prepared.loaded.model, prepared.test.texts).argmax(axis=1)

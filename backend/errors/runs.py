@@ -82,6 +82,15 @@ class ResumeRefused(RunError):
 
 
 @dataclass(eq=False)
+class MachinesDiffer(RunError):
+    """The machines that share a run have not read the same, or were not asked for the same."""
+
+    code = "run.machines_differ"
+    changed: str
+    """What is not the same: ``settings``, ``labels``, ``rows`` or ``texts``."""
+
+
+@dataclass(eq=False)
 class RemarksInvalid(RunError):
     """Tags or notes of a run that are too many, too long, or cannot stand in a list of tags."""
 

@@ -22,7 +22,7 @@ from backend.jobs import checkpoints
 from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.events import CheckpointSaved, Noted
 from backend.jobs.process import JobContext
-from backend.training import sharding
+from backend.training import sharding, together
 
 SPARE_BYTES = 64 << 20
 """Room that must remain on the disk for events, logs and the report."""
@@ -177,16 +177,16 @@ class Checkpoints(TrainerCallback):
             return
         leads, run = self._context.rank.leads, self._context.path
         due = last or not self.evaluated_at(step) or self._is_due(trainer)
-        complete = sharding.all_agree(not leads or (due and self._has_room(trainer)), trainer.args.device)
+        complete = together.all_agree(not leads or (due and self._has_room(trainer)), trainer.args.device)
         if leads and (complete or self._is_best(step)):
             check_disk(run, weights_bytes(trainer.model, trained=True))
             folder = checkpoints.staging(run)
         else:
             folder = run / checkpoints.FOLDER / checkpoints.STAGING
         if complete:
-            sharding.meet()  # the folder is there for all
+            together.meet()  # the folder is there for all
             trainer.write_position(folder)
-            sharding.meet()  # all have written
+            together.meet()  # all have written
         if complete or self._is_best(step):
             weights = trained_weights(trainer.model, kept=leads)
             if leads:
@@ -267,7 +267,7 @@ def are_finite(model: Any) -> bool:
     """Whether all trained weights are numbers; of a model in shards all processes must come."""
     trained = [sharding.own_part(p) for p in model.parameters() if p.requires_grad]
     finite = all(bool(torch.isfinite(p).all()) for p in trained)
-    return sharding.all_agree(finite, trained[0].device) if sharding.is_sharded(model) else finite
+    return together.all_agree(finite, trained[0].device) if sharding.is_sharded(model) else finite
 
 
 def is_of(model: Any, folder: Path) -> bool:

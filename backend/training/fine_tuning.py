@@ -18,7 +18,7 @@ from backend.jobs.process import JobContext, StopRequested
 from backend.models.forward import predict_logits
 from backend.models.memory import release_memory
 from backend.models.warm_start import BagStep
-from backend.training import sharding
+from backend.training import sharding, together
 from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling, check_finite
 from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, is_of, load_weights
@@ -96,7 +96,7 @@ def fine_tune(
     sharded = sharding.is_sharded(model)
     steps_before = int(resumed.position["steps_before"]) if resumed else _warm_up(context, warm_up)
     # The first of several hears it: without a word the others would begin, and wait for it.
-    if not resumed and not sharding.all_agree(not context.stop_requested, arguments.device):
+    if not resumed and not together.all_agree(not context.stop_requested, arguments.device):
         return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
     # A run that was begun before there was such a thing goes on with the whole vocabulary.
     whole = sharded or (resumed is not None and is_of(model, resumed.path))

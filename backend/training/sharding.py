@@ -140,18 +140,3 @@ def plain_copy(model: Any, *, kept: bool) -> Any:
         plain: Any = kind(model.config)
     plain.load_state_dict(weights, assign=True)
     return plain
-
-
-def meet() -> None:
-    """Wait for all processes, if there are several."""
-    if distributed.is_initialized():
-        distributed.barrier()
-
-
-def all_agree(said: bool, device: torch.device) -> bool:
-    """Whether every process says so; all must come."""
-    if not distributed.is_initialized():
-        return said
-    told = torch.tensor(int(said), device=device)
-    distributed.all_reduce(told, distributed.ReduceOp.MIN)
-    return bool(told.item())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
-from backend.errors import LossNotFinite, ProcessesLost, StudioError, TooManyProcesses
+from backend.errors import LossNotFinite, MachinesDiffer, ProcessesLost, StudioError, TooManyProcesses
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import Evaluated, JobCompleted, LossLogged, Noted, PhaseStarted
 from backend.jobs.ranks import Rank, rank_of
@@ -164,25 +165,46 @@ def test_what_fails_in_another_process_is_what_the_run_says(tmp_path: Path) -> N
 
 
 def test_two_machines_meet_and_each_keeps_the_run(workshop: Workshop, steady: str, tmp_path: Path) -> None:
-    """Two homes on one host, as two machines would have them, with the same table imported in both."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = f"127.0.0.1:{free.getsockname()[1]}"
-    spec = workshop.spec(steady, training__max_steps=6, compute__machines=2, compute__rendezvous=place)
-    other = Home(tmp_path / "home").prepare()
-    (other.datasets).rmdir()
-    (other.datasets).symlink_to(workshop.store.home.datasets)
-    stores = [workshop.store, RunStore(other)]
-    runs = []
-    for machine, store in enumerate(stores):
-        runs.append(store.start_new(spec.replaced(compute__machine=machine)))
+    runs = run_on_two_machines(workshop, workshop.spec(steady, training__max_steps=6), tmp_path, {})
     for run in runs:
-        assert ended(run).status().state is JobState.COMPLETED, run.log_path.read_text()[-3000:]
+        assert run.status().state is JobState.COMPLETED, run.log_path.read_text()[-3000:]
+        first = next(iter(run.events()))
+        assert isinstance(first, Noted)
+        assert (first.code, first.facts["machines"]) == ("machines_awaited", 2)
     curves = [[(e.step, e.loss) for e in events_of(run, LossLogged)] for run in runs]
     assert curves[0] == curves[1]
     assert len(curves[0]) == 6
     weights = [load_file(run.path / "model" / "model.safetensors") for run in runs]
     assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize(
+    ("values", "changed"),
+    [({"training__learning_rate": 1e-4}, "settings"), ({"split__seed": 7}, "texts"), ({"sample__rows": 200}, "rows")],
+)
+def test_machines_that_would_not_do_the_same_are_told_so(
+    workshop: Workshop, steady: str, tmp_path: Path, values: dict[str, Any], changed: str
+) -> None:
+    runs = run_on_two_machines(workshop, workshop.spec(steady, training__max_steps=6), tmp_path, values)
+    for run in runs:
+        error = run.status().error
+        assert isinstance(error, MachinesDiffer), (error, run.log_path.read_text()[-3000:])
+        assert error.changed == changed
+
+
+def run_on_two_machines(
+    workshop: Workshop, spec: RunSpec, folder: Path, of_the_second: Mapping[str, Any]
+) -> list[JobDirectory]:
+    """The ended runs of two homes on one host, as two machines would have them, with the same tables in both."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    spec = spec.replaced(compute__machines=2, compute__rendezvous=place)
+    other = Home(folder / "home").prepare()
+    (other.datasets).rmdir()
+    (other.datasets).symlink_to(workshop.store.home.datasets)
+    asked = [(workshop.store, spec), (RunStore(other), spec.replaced(compute__machine=1, **of_the_second))]
+    return [ended(run) for run in [store.start_new(each) for store, each in asked]]
 
 
 def test_settings_of_processes_that_do_not_hold_are_refused() -> None:
