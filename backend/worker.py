@@ -102,6 +102,18 @@ def train(context: JobContext) -> dict[str, Any]:
     return run.complete(asked)
 
 
+def train_with_others(context: JobContext) -> dict[str, Any]:
+    """`train`; on several machines the others are told if this one ends before all of them have met."""
+    try:
+        return train(context)
+    except Exception:
+        if context.rank.spans_machines:
+            from backend.training.together import tell_gone
+
+            tell_gone()
+        raise
+
+
 def read(context: JobContext, spec: RunSpec) -> tuple[PreparedRows, LabelledTexts]:
     """The rows after the chosen steps, and their texts with numbered labels; says what the steps did."""
     choices, home = spec.choices, Home(context.path.parents[1])
@@ -223,12 +235,14 @@ def training_arguments(
     """What the Trainer is told. From here on the processes, if there are several, can talk, and share the weights.
 
     Raises:
+        MachineGone: not all machines have come so far.
         MachinesDiffer: they are not about to do the same.
     """
     from backend.training.arguments import arguments_of
     from backend.training.sharding import shard
-    from backend.training.together import check_alike
+    from backend.training.together import await_others, check_alike
 
+    await_others(context.check_stop)
     folder = context.path / checkpoints.FOLDER
     folder.mkdir(exist_ok=True)
     arguments = arguments_of(spec, prepared.decisions, prepared.device, folder)
@@ -397,4 +411,4 @@ if __name__ == "__main__":
     asked = build_spec(JobDirectory(Path(sys.argv[1])).spec)
     divide_work(sys.argv[1], asked.compute)
     prepare_environment(asked)
-    sys.exit(run_job(train, translate))
+    sys.exit(run_job(train_with_others, translate))

@@ -24,6 +24,8 @@ from backend.errors import (
     HubDataUnreachable,
     HubUnreachable,
     LossNotFinite,
+    MachineGone,
+    MachinesDiffer,
     MemoryFull,
     MemoryKilled,
     ModelError,
@@ -68,6 +70,8 @@ STATUS_OF_ERROR: tuple[tuple[type[StudioError], int], ...] = (
     (ModelError, 10),
     (ProcessCrashed, 11),
     (ProcessesLost, 11),
+    (MachineGone, 11),
+    (MachinesDiffer, 11),
     (ProcessOverdue, 12),
     (ResumeRefused, 13),
 )

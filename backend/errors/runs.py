@@ -91,6 +91,14 @@ class MachinesDiffer(RunError):
 
 
 @dataclass(eq=False)
+class MachineGone(RunError):
+    """Another machine that shares the run has failed, or its run was stopped, before all of them had met."""
+
+    code = "run.machine_gone"
+    machine: int
+
+
+@dataclass(eq=False)
 class RemarksInvalid(RunError):
     """Tags or notes of a run that are too many, too long, or cannot stand in a list of tags."""
 

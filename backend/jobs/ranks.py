@@ -36,6 +36,11 @@ class Rank:
         """Whether there are no others."""
         return self.processes == 1
 
+    @property
+    def spans_machines(self) -> bool:
+        """Whether some of them are on other machines, where no torchrun of this one ends them."""
+        return self.processes > self.local_processes
+
 
 def rank_of(environ: Mapping[str, str]) -> Rank:
     """The process whose environment this is."""

@@ -2,13 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import distributed
 
-from backend.errors import MachinesDiffer
+from backend.errors import MachineGone, MachinesDiffer
+from backend.jobs.ranks import rank_of
+
+LOOK_S = 0.5
+REACHED_S = 10.0
+"""Within which the place where machines meet answers."""
+HERE, GONE = "studio/here/", "studio/gone/"
+"""What is written there by each process, with its number behind it."""
+
+
+def await_others(check_stop: Callable[[], None]) -> None:
+    """Wait until the processes of all machines have come so far: what follows could not be left while it waits.
+
+    On one machine torchrun ends all processes where one has failed. Of another machine's it knows nothing.
+
+    Raises:
+        MachineGone: one of them has failed or was stopped on its way here.
+        StopRequested: by ``check_stop``.
+    """
+    rank = rank_of(os.environ)
+    if not rank.spans_machines:
+        return
+    numbers = range(rank.processes)
+    try:
+        store = _meeting_place()
+        store.set(f"{HERE}{rank.number}", "")
+        while not store.check([f"{HERE}{number}" for number in numbers]):
+            check_stop()
+            gone = next((number for number in numbers if store.check([f"{GONE}{number}"])), None)
+            if gone is not None:
+                raise MachineGone(machine=gone // rank.local_processes)
+            time.sleep(LOOK_S)
+    except RuntimeError as error:  # the store is machine 0's: no longer there
+        raise MachineGone(machine=0) from error
+
+
+def tell_gone() -> None:
+    """Tell those that wait on other machines that this process will not come."""
+    rank = rank_of(os.environ)
+    if rank.spans_machines:
+        with suppress(RuntimeError):  # machine 0 has gone before
+            _meeting_place().set(f"{GONE}{rank.number}", "")
+
+
+def _meeting_place() -> Any:
+    """The store of machine 0's torchrun, which has told where it is."""
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    stores: Any = distributed
+    return stores.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=REACHED_S))
 
 
 def meet() -> None:

@@ -14,7 +14,15 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
-from backend.errors import LossNotFinite, MachinesDiffer, ProcessesLost, StudioError, TooManyProcesses
+from backend.errors import (
+    LabelWeightsUnknown,
+    LossNotFinite,
+    MachineGone,
+    MachinesDiffer,
+    ProcessesLost,
+    StudioError,
+    TooManyProcesses,
+)
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import Evaluated, JobCompleted, LossLogged, Noted, PhaseStarted
 from backend.jobs.ranks import Rank, rank_of
@@ -190,6 +198,21 @@ def test_machines_that_would_not_do_the_same_are_told_so(
         error = run.status().error
         assert isinstance(error, MachinesDiffer), (error, run.log_path.read_text()[-3000:])
         assert error.changed == changed
+
+
+@pytest.mark.parametrize("machine", [0, 1])
+def test_machine_that_fails_before_all_have_met_does_not_leave_the_other_waiting(
+    workshop: Workshop, steady: str, tmp_path: Path, machine: int
+) -> None:
+    spec = workshop.spec(steady, training__max_steps=6)
+    unknown = {"training__label_weights": {"excellent": 2.0}}
+    first, second = (unknown, {"training__label_weights": {}}) if machine == 0 else ({}, unknown)
+    runs = run_on_two_machines(workshop, spec.replaced(**first), tmp_path, second)
+    errors = [run.status().error for run in runs]
+    assert isinstance(errors[machine], LabelWeightsUnknown), errors
+    other = errors[1 - machine]
+    assert isinstance(other, MachineGone), (errors, runs[1 - machine].log_path.read_text()[-3000:])
+    assert other.machine == machine
 
 
 def run_on_two_machines(
