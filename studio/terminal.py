@@ -26,6 +26,7 @@ from backend.errors import (
     LossNotFinite,
     MachineGone,
     MachinesDiffer,
+    MachinesNotMet,
     MemoryFull,
     MemoryKilled,
     ModelError,
@@ -72,6 +73,7 @@ STATUS_OF_ERROR: tuple[tuple[type[StudioError], int], ...] = (
     (ProcessesLost, 11),
     (MachineGone, 11),
     (MachinesDiffer, 11),
+    (MachinesNotMet, 11),
     (ProcessOverdue, 12),
     (ResumeRefused, 13),
 )

@@ -91,6 +91,14 @@ class MachinesDiffer(RunError):
 
 
 @dataclass(eq=False)
+class MachinesNotMet(RunError):
+    """Not all machines that share the run came to the place where they meet."""
+
+    code = "run.machines_not_met"
+    place: str
+
+
+@dataclass(eq=False)
 class MachineGone(RunError):
     """Another machine that shares the run has failed, or its run was stopped, before all of them had met."""
 

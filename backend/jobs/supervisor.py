@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.errors import (
+    MachinesNotMet,
     MemoryKilled,
     ProcessCrashed,
     ProcessesLost,
@@ -50,6 +51,8 @@ STOP_S, LONGEST_STOP_S = 30.0, 600.0
 """How long a worker may go on after a stop was asked for: as a rule, and where it saves or its steps are slow."""
 STEPS_AFTER_STOP = 3
 """Of the longest it has taken between two events."""
+NOT_MET = ("DistStoreError", "DistNetworkError")
+"""What torchrun ends with where machines did not come together."""
 ROOT_CAUSE = "Root Cause (first observed failure)"
 FIRST_KILLED = ("(local_rank: 0)", ": -9 (")
 """What torchrun logs last where the first failure was that the first process was killed."""
@@ -197,8 +200,11 @@ def _told_by_others(job: JobDirectory, watched: Watched) -> dict[str, Any] | Non
 
 
 def _crash_of(job: JobDirectory, exit_code: int, watched: Watched) -> StudioError:
+    lines = last_lines(job.log_path, since=watched.log_begins)
+    if _machines(job) > 1 and any(words in line for words in NOT_MET for line in lines):
+        return MachinesNotMet(place=job.spec["compute"]["rendezvous"])
     if not first_was_killed(job, watched.log_begins):
-        return ProcessCrashed(exit_code=exit_code, last_lines=last_lines(job.log_path, since=watched.log_begins))
+        return ProcessCrashed(exit_code=exit_code, last_lines=lines)
     if memory_kills() > watched.memory_kills_before:
         return MemoryKilled()
     return ProcessesLost(processes=processes_of(job))
@@ -218,8 +224,11 @@ def first_was_killed(job: JobDirectory, log_begins: int) -> bool:
 
 def processes_of(job: JobDirectory) -> int:
     """How many processes a run is shared among; 1 for any other job."""
-    compute = job.spec.get("compute") or {}
-    return int(compute.get("processes", 1)) * int(compute.get("machines", 1))
+    return int((job.spec.get("compute") or {}).get("processes", 1)) * _machines(job)
+
+
+def _machines(job: JobDirectory) -> int:
+    return int((job.spec.get("compute") or {}).get("machines", 1))
 
 
 def last_lines(path: Path, count: int = LOG_LINES_KEPT, *, since: int = 0) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 
 from backend.errors import (
     DiskFull,
+    MachinesNotMet,
     MemoryFull,
     MemoryKilled,
     ProcessCrashed,
@@ -121,6 +122,16 @@ def test_log_of_an_earlier_attempt_says_nothing_of_this_one(tmp_path: Path) -> N
     error = StudioError.from_dict(describe_end(job, 1, Watched(memory_kills(), begins))["error"])
     assert isinstance(error, ProcessCrashed)
     assert error.last_lines == ["ImportError: no such thing"]
+
+
+def test_machines_that_did_not_meet_are_told_by_their_place(tmp_path: Path) -> None:
+    compute = {"processes": 1, "machines": 2, "rendezvous": "10.0.0.5:29500"}
+    job = JobDirectory.create(tmp_path, kind="train", module="none", spec={"compute": compute})
+    said = "torch.distributed.DistStoreError: Timed out after 901 seconds waiting for clients. 1/2 clients joined."
+    job.log_path.write_text(f"Traceback (most recent call last):\n{said}\n")
+    error = StudioError.from_dict(describe_end(job, 1)["error"])
+    assert isinstance(error, MachinesNotMet)
+    assert error.place == "10.0.0.5:29500"
 
 
 def test_job_that_does_its_work_is_completed(tmp_path: Path) -> None:
