@@ -68,15 +68,20 @@ def listed(t: Words, spec: RunSpec) -> str:
     shape = weighed(spec.model.base)
     if shape is None:
         return decided
-    return decided + _part(t("option.title"), memory_line(t, spec, shape), option_lines(t, spec, shape))
+    return decided + _part(
+        t("option.title"), memory_line(t, spec, shape), option_lines(t, spec, shape), shortage(t, spec, shape)
+    )
 
 
-def _part(title: str, about: str, shown: list[Line]) -> str:
+def _part(title: str, about: str, shown: list[Line], warning: str = "") -> str:
     rows = (
         tag("li", tag("b", text(line.setting)), f" {text(line.value)} ", tag("span", text(line.reason), class_="muted"))
         for line in shown
     )
-    return tag("h4", text(title)) + tag("p", text(about), class_="muted") + tag("ul", *rows, class_="decisions")
+    warned = tag("p", text(warning), class_="banner bad", role="alert") if warning else ""
+    return (
+        tag("h4", text(title)) + warned + tag("p", text(about), class_="muted") + tag("ul", *rows, class_="decisions")
+    )
 
 
 def memory_line(t: Words, spec: RunSpec, shape: Shape) -> str:
@@ -85,6 +90,14 @@ def memory_line(t: Words, spec: RunSpec, shape: Shape) -> str:
     parts = {name: size(getattr(found, name)) for name in ("weights", "gradients", "moments", "activations")}
     here = size(machine.card_memory_bytes or machine.memory_bytes)
     return t("option.memory", total=size(found.memory), here=here, **parts)
+
+
+def shortage(t: Words, spec: RunSpec, shape: Shape) -> str:
+    """That the machine has not even room for the weights and what belongs to each of them; empty where it has."""
+    machine, found = this_machine(), footprint(spec, this_machine(), shape)
+    if found.fits(machine, spec.compute.processes):
+        return ""
+    return t("option.short", held=size(found.held), here=size(machine.card_memory_bytes or machine.memory_bytes))
 
 
 def option_lines(t: Words, spec: RunSpec, shape: Shape) -> list[Line]:

@@ -45,6 +45,8 @@ def doctor(terminal: Terminal, model: str | None = None) -> int:
     _show_lines(terminal, auto.lines(words, spec))
     if shape:
         terminal.show(words("option.title"), auto.memory_line(words, spec, shape))
+        if short := auto.shortage(words, spec, shape):
+            terminal.show(short)
         _show_lines(terminal, auto.option_lines(words, spec, shape))
     elif model:
         terminal.show(words("option.unknown", model=model))

@@ -48,9 +48,18 @@ class Footprint:
     """Of a step, in forward passes."""
 
     @property
+    def held(self) -> float:
+        """Bytes that are taken whatever the batch."""
+        return self.weights + self.gradients + self.moments
+
+    @property
     def memory(self) -> float:
         """All bytes together."""
-        return self.weights + self.gradients + self.moments + self.activations
+        return self.held + self.activations
+
+    def fits(self, machine: Machine, processes: int) -> bool:
+        """Whether the machine has room for what so many processes on it hold; a card is not shared."""
+        return self.held < (machine.card_memory_bytes or machine.memory_bytes / processes)
 
 
 @dataclass(frozen=True)

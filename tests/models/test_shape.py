@@ -15,6 +15,7 @@ from backend.specs import STARTER, RunSpec
 from tests.tiny_models import KINDS, make_tiny
 
 BERT = Shape(width=768, layers=12, heads=12, parameters=109_000_000, layer_parameters=7_000_000)
+DESK = Machine("cpu", "", 2, 24 << 30, bf16=True, packages=("bitsandbytes", "peft"))
 CARD = Machine("cuda", "", 8, 64 << 30, bf16=True, card="A card", card_memory_bytes=24 << 30, capability=8.6)
 
 
@@ -64,6 +65,28 @@ def test_options_save_what_arithmetic_says() -> None:
     assert twice.activations == 2 * whole.activations
     shards = footprint(spec.replaced(compute__processes=4, compute__fsdp=True), machine, BERT)
     assert 4 * (shards.weights + shards.gradients + shards.moments) == whole.weights + whole.gradients + whole.moments
+
+
+@pytest.mark.parametrize(
+    ("machine", "settings", "fits"),
+    [
+        (DESK, {}, False),
+        (DESK, {"adapting__adapter": "lora"}, True),
+        (DESK, {"adapting__freeze": "lower", "adapting__trained_layers": 2}, True),
+        (DESK, {"adapting__adapter": "lora", "compute__processes": 2}, False),
+        (CARD, {"adapting__adapter": "lora"}, True),
+        (CARD, {"adapting__adapter": "lora", "compute__processes": 2}, True),
+        (CARD, {}, False),
+        (replace(CARD, card_memory_bytes=80 << 30), {}, True),
+    ],
+)
+def test_model_that_is_too_large_whatever_the_batch_is_told(
+    machine: Machine, settings: dict[str, object], fits: bool
+) -> None:
+    spec = RunSpec().replaced(**{"model__base": "microsoft/Phi-3-mini-4k-instruct", **settings})
+    phi = shape_of(spec.model.base)
+    assert phi is not None
+    assert footprint(spec, machine, phi).fits(machine, spec.compute.processes) == fits
 
 
 def test_option_that_is_on_is_told_against_being_without_it() -> None:
