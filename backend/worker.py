@@ -10,6 +10,8 @@ import hashlib
 import math
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +28,7 @@ from backend.data.pipeline import (
     read_table,
 )
 from backend.data.splitting import Splits
-from backend.decisions import decided
+from backend.decisions import Decision, decided
 from backend.errors import ModelUnusable, ResumeRefused, StudioError
 from backend.evaluation import baselines
 from backend.evaluation.metrics import Array, compute
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from backend.training.finishing import TrainedRun
     from backend.training.setup import Prepared
 
+OWN_TO_A_MACHINE = ("speed.compile", "speed.attention", "speed.tf32")
+"""Decisions by which machines that share a run may differ: the arithmetic stays the same but for rounding."""
 HEAVY_MODULES = ("backend.training.setup", "backend.training.finishing")
 
 Metrics = dict[str, float]
@@ -79,7 +83,8 @@ def train(context: JobContext) -> dict[str, Any]:
     with context.phase(phases.TOKENISING):
         loading.join()
         prepared = prepare_model(context, spec, labelled, splits)
-        arguments = training_arguments(context, spec, prepared, data)
+        begins = {"checkpoint": resumed.step if resumed else 0}
+        arguments = training_arguments(context, spec, prepared, data | begins)
         measured = measured | measure_before(context, spec.model.base, prepared, labelled.task)
     with context.phase(phases.TRAINING):
         outcome = fine_tune(context, spec, prepared, arguments, labelled.task, data, resumed)
@@ -106,11 +111,12 @@ def train_with_others(context: JobContext) -> dict[str, Any]:
     """`train`; on several machines the others are told if this one ends before all of them have met."""
     try:
         return train(context)
-    except Exception:
+    except BaseException:
         if context.rank.spans_machines:
-            from backend.training.together import tell_gone
+            with suppress(Exception):  # what it ends with is to be told, and not that nobody could be reached
+                from backend.training.together import tell_gone
 
-            tell_gone()
+                tell_gone()
         raise
 
 
@@ -246,17 +252,25 @@ def training_arguments(
     folder = context.path / checkpoints.FOLDER
     folder.mkdir(exist_ok=True)
     arguments = arguments_of(spec, prepared.decisions, prepared.device, folder)
-    check_alike({"settings": shared_settings(spec)} | data)
+    check_alike({"settings": shared_settings(spec, prepared.decisions)} | data | {"model": told_of_model(prepared)})
     if spec.compute.fsdp:
         shard(prepared.trained, arguments)
     return arguments
 
 
-def shared_settings(spec: RunSpec) -> dict[str, Any]:
-    """The settings that are the same on all machines of a run: a folder may have another name on each."""
+def shared_settings(spec: RunSpec, decisions: Sequence[Decision]) -> dict[str, Any]:
+    """The settings that are the same on all machines of a run, and what those that depend on a machine became."""
     sections = spec.model_dump(mode="json", include={"training", "speed", "adapting", "compute"})
-    del sections["compute"]["machine"]
-    return sections
+    for section, name in (("compute", "machine"), ("compute", "rendezvous"), ("training", "trackers")):
+        del sections[section][name]
+    became = {each.setting: each.value for each in decisions if each.setting not in OWN_TO_A_MACHINE}
+    return sections | {"became": became}
+
+
+def told_of_model(prepared: Prepared) -> dict[str, Any]:
+    """What tells one base model from another, whatever its folder is called: its size, and how it reads the texts."""
+    tokens = prepared.train.texts.tokens.tobytes()
+    return {"parameters": prepared.loaded.parameters, "tokens": hashlib.sha256(tokens).hexdigest()}
 
 
 def measure_before(context: JobContext, base: str, prepared: Prepared, task: str) -> dict[str, Metrics]:

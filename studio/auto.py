@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.decisions import NOTHING_KNOWN, Decision, Known, decide
-from backend.lab.expectations import Expectation, expectations, footprint
+from backend.lab.expectations import Expectation, expectations, footprint, room_for_each
 from backend.machine import Machine, this_machine
 from backend.models.shape import Shape, shape_of
 from backend.specs import RunSpec
@@ -97,7 +97,7 @@ def shortage(t: Words, spec: RunSpec, shape: Shape) -> str:
     machine, found = this_machine(), footprint(spec, this_machine(), shape)
     if found.fits(machine, spec.compute.processes):
         return ""
-    return t("option.short", held=size(found.held), here=size(machine.card_memory_bytes or machine.memory_bytes))
+    return t("option.short", held=size(found.held), here=size(room_for_each(machine, spec.compute.processes)))
 
 
 def option_lines(t: Words, spec: RunSpec, shape: Shape) -> list[Line]:

@@ -87,7 +87,7 @@ class MachinesDiffer(RunError):
 
     code = "run.machines_differ"
     changed: str
-    """What is not the same: ``settings``, ``labels``, ``rows`` or ``texts``."""
+    """What is not the same: ``settings``, ``labels``, ``rows``, ``texts``, ``checkpoint`` or ``model``."""
 
 
 @dataclass(eq=False)

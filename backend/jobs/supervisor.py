@@ -30,7 +30,7 @@ from backend.errors import (
 )
 from backend.jobs.checkpoints import is_being_written
 from backend.jobs.directory import JobDirectory
-from backend.jobs.events import JobFailed, JobStopped
+from backend.jobs.events import JobFailed, JobStopped, PhaseStarted
 from backend.jobs.phases import SAVING
 from backend.jobs.platform import (
     adopt_orphans,
@@ -51,7 +51,7 @@ STOP_S, LONGEST_STOP_S = 30.0, 600.0
 """How long a worker may go on after a stop was asked for: as a rule, and where it saves or its steps are slow."""
 STEPS_AFTER_STOP = 3
 """Of the longest it has taken between two events."""
-NOT_MET = ("DistStoreError", "DistNetworkError")
+NOT_MET = ("torch.distributed.DistStoreError: Timed out", "torch.distributed.DistNetworkError: The client socket")
 """What torchrun ends with where machines did not come together."""
 ROOT_CAUSE = "Root Cause (first observed failure)"
 FIRST_KILLED = ("(local_rank: 0)", ": -9 (")
@@ -201,7 +201,8 @@ def _told_by_others(job: JobDirectory, watched: Watched) -> dict[str, Any] | Non
 
 def _crash_of(job: JobDirectory, exit_code: int, watched: Watched) -> StudioError:
     lines = last_lines(job.log_path, since=watched.log_begins)
-    if _machines(job) > 1 and any(words in line for words in NOT_MET for line in lines):
+    begun = job.last_event(PhaseStarted) is not None
+    if _machines(job) > 1 and not begun and any(line.startswith(NOT_MET) for line in lines):
         return MachinesNotMet(place=job.spec["compute"]["rendezvous"])
     if not first_was_killed(job, watched.log_begins):
         return ProcessCrashed(exit_code=exit_code, last_lines=lines)

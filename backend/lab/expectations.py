@@ -58,8 +58,13 @@ class Footprint:
         return self.held + self.activations
 
     def fits(self, machine: Machine, processes: int) -> bool:
-        """Whether the machine has room for what so many processes on it hold; a card is not shared."""
-        return self.held < (machine.card_memory_bytes or machine.memory_bytes / processes)
+        """Whether the machine has room for what so many processes on it hold."""
+        return self.held < room_for_each(machine, processes)
+
+
+def room_for_each(machine: Machine, processes: int) -> float:
+    """Bytes that each of so many processes of a machine has at most: a card of its own, or its part of the memory."""
+    return machine.card_memory_bytes or machine.memory_bytes / processes
 
 
 @dataclass(frozen=True)
@@ -103,10 +108,14 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     weight_bytes = BF16_BYTES if keeps_bf16(spec, machine) else WEIGHT_BYTES[adapting.quantisation]
     backward = passed / shape.layers
     shards = spec.compute.together if spec.compute.fsdp else 1
+    optimizer = decided(decisions, "training.optimizer")
+    moment_bytes = MOMENT_BYTES.get(optimizer, 8)
+    if optimizer.startswith("paged_") and machine.card_memory_bytes:
+        moment_bytes = 0  # what has no room on a card is moved to main memory
     return Footprint(
         weights=weight_bytes * shape.parameters / shards,
         gradients=4.0 * trained / shards,
-        moments=MOMENT_BYTES.get(decided(decisions, "training.optimizer"), 8) * trained / shards,
+        moments=moment_bytes * trained / shards,
         activations=tokens * each,
         # Forward; backward for the inputs and for the weights; and forward again where nothing was kept.
         work=1 + backward * (1 + learns + checkpointing),

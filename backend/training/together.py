@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +15,7 @@ from backend.errors import MachineGone, MachinesDiffer
 from backend.jobs.ranks import rank_of
 
 LOOK_S = 0.5
-REACHED_S = 10.0
+REACHED_S = 5.0
 """Within which the place where machines meet answers."""
 HERE, GONE = "studio/here/", "studio/gone/"
 """What is written there by each process, with its number behind it."""
@@ -27,6 +26,9 @@ def await_others(check_stop: Callable[[], None]) -> None:
 
     On one machine torchrun ends all processes where one has failed. Of another machine's it knows nothing.
 
+    A machine that ends without a word is noticed if it is machine 0; for any other one the user decides how long to
+    wait.
+
     Raises:
         MachineGone: one of them has failed or was stopped on its way here.
         StopRequested: by ``check_stop``.
@@ -34,26 +36,34 @@ def await_others(check_stop: Callable[[], None]) -> None:
     rank = rank_of(os.environ)
     if not rank.spans_machines:
         return
-    numbers = range(rank.processes)
+    here = [f"{HERE}{number}" for number in range(rank.processes)]
+    first = rank.number - rank.local_number
+    elsewhere = [n for n in range(rank.processes) if not first <= n < first + rank.local_processes]
     try:
         store = _meeting_place()
         store.set(f"{HERE}{rank.number}", "")
-        while not store.check([f"{HERE}{number}" for number in numbers]):
+        while not store.check(here):
             check_stop()
-            gone = next((number for number in numbers if store.check([f"{GONE}{number}"])), None)
-            if gone is not None:
-                raise MachineGone(machine=gone // rank.local_processes)
+            for number in elsewhere:
+                if store.check([f"{GONE}{number}"]):
+                    raise MachineGone(machine=int(store.get(f"{GONE}{number}")))
             time.sleep(LOOK_S)
-    except RuntimeError as error:  # the store is machine 0's: no longer there
-        raise MachineGone(machine=0) from error
+    except distributed.DistError as error:
+        if _machine() == 0:
+            raise
+        raise MachineGone(machine=0) from error  # the store is machine 0's, and no longer there
 
 
 def tell_gone() -> None:
-    """Tell those that wait on other machines that this process will not come."""
+    """Tell those that wait on other machines that this process will not come; nothing once all have met."""
     rank = rank_of(os.environ)
-    if rank.spans_machines:
-        with suppress(RuntimeError):  # machine 0 has gone before
-            _meeting_place().set(f"{GONE}{rank.number}", "")
+    if rank.spans_machines and not distributed.is_initialized():
+        _meeting_place().set(f"{GONE}{rank.number}", str(_machine()))
+
+
+def _machine() -> int:
+    """The number of this machine, as torchrun tells it."""
+    return int(os.environ["GROUP_RANK"])
 
 
 def _meeting_place() -> Any:

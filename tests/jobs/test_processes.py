@@ -124,14 +124,30 @@ def test_log_of_an_earlier_attempt_says_nothing_of_this_one(tmp_path: Path) -> N
     assert error.last_lines == ["ImportError: no such thing"]
 
 
-def test_machines_that_did_not_meet_are_told_by_their_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("said", "begun", "not_met"),
+    [
+        ("DistStoreError: Timed out after 901 seconds waiting for clients. 1/2 clients joined.", False, True),
+        ("DistNetworkError: The client socket has timed out after 900000ms while trying to connect", False, True),
+        ("DistNetworkError: The client socket has timed out after 900000ms while trying to connect", True, False),
+        ("DistNetworkError: The server socket has failed to listen on any local network address.", False, False),
+    ],
+)
+def test_machines_that_did_not_meet_are_told_by_their_place(
+    tmp_path: Path, said: str, begun: bool, not_met: bool
+) -> None:
     compute = {"processes": 1, "machines": 2, "rendezvous": "10.0.0.5:29500"}
     job = JobDirectory.create(tmp_path, kind="train", module="none", spec={"compute": compute})
-    said = "torch.distributed.DistStoreError: Timed out after 901 seconds waiting for clients. 1/2 clients joined."
-    job.log_path.write_text(f"Traceback (most recent call last):\n{said}\n")
+    if begun:
+        JobContext(job).emit(PhaseStarted("training"))
+    job.log_path.write_text(f"Traceback (most recent call last):\ntorch.distributed.{said}\n")
     error = StudioError.from_dict(describe_end(job, 1)["error"])
-    assert isinstance(error, MachinesNotMet)
-    assert error.place == "10.0.0.5:29500"
+    if not_met:
+        assert isinstance(error, MachinesNotMet)
+        assert error.place == "10.0.0.5:29500"
+    else:
+        assert isinstance(error, ProcessCrashed)
+        assert error.last_lines[-1].endswith(said)
 
 
 def test_job_that_does_its_work_is_completed(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.tiny_models import KINDS, make_tiny
 BERT = Shape(width=768, layers=12, heads=12, parameters=109_000_000, layer_parameters=7_000_000)
 DESK = Machine("cpu", "", 2, 24 << 30, bf16=True, packages=("bitsandbytes", "peft"))
 CARD = Machine("cuda", "", 8, 64 << 30, bf16=True, card="A card", card_memory_bytes=24 << 30, capability=8.6)
+PAGING = replace(CARD, card_memory_bytes=40 << 30, packages=("bitsandbytes",))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,6 +78,7 @@ def test_options_save_what_arithmetic_says() -> None:
         (CARD, {"adapting__adapter": "lora"}, True),
         (CARD, {"adapting__adapter": "lora", "compute__processes": 2}, True),
         (CARD, {}, False),
+        (PAGING, {"training__optimizer": "paged_adamw", "speed__activation_checkpointing": True}, True),
         (replace(CARD, card_memory_bytes=80 << 30), {}, True),
     ],
 )

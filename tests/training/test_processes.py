@@ -34,7 +34,7 @@ from backend.settings import Home
 from backend.specs import RunSpec, conflicts
 from backend.training.rows import DividedBatches, LengthGroupedOrder, RandomOrder
 from tests.processes import processes_of, until
-from tests.tiny_models import UNCLIPPED, make_enormous
+from tests.tiny_models import UNCLIPPED, make_enormous, make_tiny
 from tests.training.conftest import BAD, GOOD, Workshop, ended, events_of
 
 pytestmark = pytest.mark.skipif(most_processes(this_machine()) < 2, reason="one card: a run cannot be shared among two")
@@ -188,11 +188,18 @@ def test_two_machines_meet_and_each_keeps_the_run(workshop: Workshop, steady: st
 
 @pytest.mark.parametrize(
     ("values", "changed"),
-    [({"training__learning_rate": 1e-4}, "settings"), ({"split__seed": 7}, "texts"), ({"sample__rows": 200}, "rows")],
+    [
+        ({"training__learning_rate": 1e-4}, "settings"),
+        ({"split__seed": 7}, "texts"),
+        ({"sample__rows": 200}, "rows"),
+        ({"model__base": "other"}, "model"),
+    ],
 )
 def test_machines_that_would_not_do_the_same_are_told_so(
     workshop: Workshop, steady: str, tmp_path: Path, values: dict[str, Any], changed: str
 ) -> None:
+    if "model__base" in values:  # of the same size, with another vocabulary
+        values = {"model__base": str(make_tiny(tmp_path / "other", "bert", [*BAD, *GOOD[::-1], "and", "others"]))}
     runs = run_on_two_machines(workshop, workshop.spec(steady, training__max_steps=6), tmp_path, values)
     for run in runs:
         error = run.status().error
@@ -215,10 +222,43 @@ def test_machine_that_fails_before_all_have_met_does_not_leave_the_other_waiting
     assert other.machine == machine
 
 
+def test_stop_while_the_other_machine_is_awaited_is_heard_by_both(
+    workshop: Workshop, steady: str, tmp_path: Path
+) -> None:
+    stores, specs = two_machines(workshop, workshop.spec(steady, training__max_steps=6), tmp_path, {})
+    runs = [store.start_new(spec) for store, spec in zip(stores, specs, strict=True)]
+    until(lambda: events_of(runs[1], PhaseStarted))
+    stores[1].stop(runs[1].id)
+    first, second = (ended(run).status() for run in runs)
+    assert second.state is JobState.STOPPED
+    assert isinstance(first.error, MachineGone), (first, runs[0].log_path.read_text()[-3000:])
+    assert first.error.machine == 1
+
+
+def test_two_processes_of_each_machine_do_not_take_their_own_for_another(
+    workshop: Workshop, steady: str, tmp_path: Path
+) -> None:
+    unknown = {"training__label_weights": {"excellent": 2.0}}
+    spec = workshop.spec(steady, training__max_steps=6, training__batch_size=8, **TWO)
+    runs = run_on_two_machines(workshop, spec, tmp_path, unknown)
+    errors = [run.status().error for run in runs]
+    assert isinstance(errors[0], MachineGone), errors
+    assert errors[0].machine == 1
+    assert isinstance(errors[1], LabelWeightsUnknown), errors
+
+
 def run_on_two_machines(
     workshop: Workshop, spec: RunSpec, folder: Path, of_the_second: Mapping[str, Any]
 ) -> list[JobDirectory]:
-    """The ended runs of two homes on one host, as two machines would have them, with the same tables in both."""
+    """The ended runs of two machines."""
+    stores, specs = two_machines(workshop, spec, folder, of_the_second)
+    return [ended(run) for run in [store.start_new(each) for store, each in zip(stores, specs, strict=True)]]
+
+
+def two_machines(
+    workshop: Workshop, spec: RunSpec, folder: Path, of_the_second: Mapping[str, Any]
+) -> tuple[list[RunStore], list[RunSpec]]:
+    """Two homes on one host, as two machines would have them, with the same tables in both; and each one's run."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{free.getsockname()[1]}"
@@ -226,8 +266,7 @@ def run_on_two_machines(
     other = Home(folder / "home").prepare()
     (other.datasets).rmdir()
     (other.datasets).symlink_to(workshop.store.home.datasets)
-    asked = [(workshop.store, spec), (RunStore(other), spec.replaced(compute__machine=1, **of_the_second))]
-    return [ended(run) for run in [store.start_new(each) for store, each in asked]]
+    return [workshop.store, RunStore(other)], [spec, spec.replaced(compute__machine=1, **of_the_second)]
 
 
 def test_settings_of_processes_that_do_not_hold_are_refused() -> None:
