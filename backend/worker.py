@@ -11,7 +11,6 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,19 +104,6 @@ def train(context: JobContext) -> dict[str, Any]:
     except StopRequested:
         raise StopRequested(run.keep_stopped()) from None
     return run.complete(asked)
-
-
-def train_with_others(context: JobContext) -> dict[str, Any]:
-    """`train`; on several machines the others are told if this one ends before all of them have met."""
-    try:
-        return train(context)
-    except BaseException:
-        if context.rank.spans_machines:
-            with suppress(Exception):  # what it ends with is to be told, and not that nobody could be reached
-                from backend.training.together import tell_gone
-
-                tell_gone()
-        raise
 
 
 def read(context: JobContext, spec: RunSpec) -> tuple[PreparedRows, LabelledTexts]:
@@ -425,4 +411,4 @@ if __name__ == "__main__":
     asked = build_spec(JobDirectory(Path(sys.argv[1])).spec)
     divide_work(sys.argv[1], asked.compute)
     prepare_environment(asked)
-    sys.exit(run_job(train_with_others, translate))
+    sys.exit(run_job(train, translate))

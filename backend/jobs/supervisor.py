@@ -51,6 +51,7 @@ STOP_S, LONGEST_STOP_S = 30.0, 600.0
 """How long a worker may go on after a stop was asked for: as a rule, and where it saves or its steps are slow."""
 STEPS_AFTER_STOP = 3
 """Of the longest it has taken between two events."""
+MEETING_MODULE = "backend.training.together"
 NOT_MET = ("torch.distributed.DistStoreError: Timed out", "torch.distributed.DistNetworkError: The client socket")
 """What torchrun ends with where machines did not come together."""
 ROOT_CAUSE = "Root Cause (first observed failure)"
@@ -93,7 +94,10 @@ def supervise(job: JobDirectory, lock_descriptor: int) -> None:
         watched.over = True
         end_descendants(worker.pid)
         exit_code = worker.wait()
-    job.write_exit(describe_end(job, exit_code, watched))
+    end = describe_end(job, exit_code, watched)
+    job.write_exit(end)
+    if _machines(job) > 1 and end["state"] is not JobState.COMPLETED:
+        tell_other_machines(job)
 
 
 def cancel(job: JobDirectory) -> None:
@@ -230,6 +234,14 @@ def processes_of(job: JobDirectory) -> int:
 
 def _machines(job: JobDirectory) -> int:
     return int((job.spec.get("compute") or {}).get("machines", 1))
+
+
+def tell_other_machines(job: JobDirectory) -> None:
+    """Have a process of its own tell the machines that may still wait for this one that it will not come."""
+    compute = job.spec["compute"]
+    command = [sys.executable, "-m", MEETING_MODULE, compute["rendezvous"], str(compute["machine"])]
+    with open(job.log_path, "ab") as log:
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 def last_lines(path: Path, count: int = LOG_LINES_KEPT, *, since: int = 0) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -18,16 +20,13 @@ LOOK_S = 0.5
 REACHED_S = 5.0
 """Within which the place where machines meet answers."""
 HERE, GONE = "studio/here/", "studio/gone/"
-"""What is written there by each process, with its number behind it."""
+"""What is written there by each process that has come, and for each machine that will not, its number behind it."""
 
 
 def await_others(check_stop: Callable[[], None]) -> None:
     """Wait until the processes of all machines have come so far: what follows could not be left while it waits.
 
     On one machine torchrun ends all processes where one has failed. Of another machine's it knows nothing.
-
-    A machine that ends without a word is noticed if it is machine 0; for any other one the user decides how long to
-    wait.
 
     Raises:
         MachineGone: one of them has failed or was stopped on its way here.
@@ -37,40 +36,38 @@ def await_others(check_stop: Callable[[], None]) -> None:
     if not rank.spans_machines:
         return
     here = [f"{HERE}{number}" for number in range(rank.processes)]
-    first = rank.number - rank.local_number
-    elsewhere = [n for n in range(rank.processes) if not first <= n < first + rank.local_processes]
+    machine, machines = (int(os.environ[name]) for name in ("GROUP_RANK", "GROUP_WORLD_SIZE"))
+    others = [number for number in range(machines) if number != machine]
     try:
-        store = _meeting_place()
+        store = _meeting_place(os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"])
         store.set(f"{HERE}{rank.number}", "")
         while not store.check(here):
             check_stop()
-            for number in elsewhere:
-                if store.check([f"{GONE}{number}"]):
-                    raise MachineGone(machine=int(store.get(f"{GONE}{number}")))
+            for other in others:
+                if store.check([f"{GONE}{other}"]):
+                    raise MachineGone(machine=other)
             time.sleep(LOOK_S)
     except distributed.DistError as error:
-        if _machine() == 0:
+        if machine == 0:
             raise
         raise MachineGone(machine=0) from error  # the store is machine 0's, and no longer there
 
 
-def tell_gone() -> None:
-    """Tell those that wait on other machines that this process will not come; nothing once all have met."""
-    rank = rank_of(os.environ)
-    if rank.spans_machines and not distributed.is_initialized():
-        _meeting_place().set(f"{GONE}{rank.number}", str(_machine()))
+def tell_gone(place: str, machine: int) -> None:
+    """Tell the machines that wait for this one that it will not come. Nobody may be there any more to hear it.
+
+    Args:
+        place: ``host:port`` where they meet.
+    """
+    host, _, port = place.rpartition(":")
+    with suppress(distributed.DistError):
+        _meeting_place(host, port).set(f"{GONE}{machine}", "")
 
 
-def _machine() -> int:
-    """The number of this machine, as torchrun tells it."""
-    return int(os.environ["GROUP_RANK"])
-
-
-def _meeting_place() -> Any:
-    """The store of machine 0's torchrun, which has told where it is."""
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+def _meeting_place(host: str, port: str) -> Any:
+    """The store of machine 0's torchrun."""
     stores: Any = distributed
-    return stores.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=REACHED_S))
+    return stores.TCPStore(host, int(port), is_master=False, timeout=timedelta(seconds=REACHED_S))
 
 
 def meet() -> None:
@@ -101,3 +98,7 @@ def check_alike(known: Mapping[str, Any]) -> None:
     for name in known:
         if any(other[name] != told[0][name] for other in told):
             raise MachinesDiffer(changed=name)
+
+
+if __name__ == "__main__":
+    tell_gone(sys.argv[1], int(sys.argv[2]))

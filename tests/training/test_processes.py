@@ -235,6 +235,20 @@ def test_stop_while_the_other_machine_is_awaited_is_heard_by_both(
     assert first.error.machine == 1
 
 
+def test_machine_that_is_killed_before_all_have_met_does_not_leave_the_other_waiting(
+    workshop: Workshop, steady: str, tmp_path: Path
+) -> None:
+    stores, specs = two_machines(workshop, workshop.spec(steady, training__max_steps=6), tmp_path, {})
+    first, second = (store.start_new(spec) for store, spec in zip(stores, specs, strict=True))
+    until(lambda: events_of(second, PhaseStarted))
+    for process in workers_in(second):
+        process.send_signal(signal.SIGKILL)
+    assert isinstance(ended(second).status().error, ProcessesLost)
+    error = ended(first).status().error
+    assert isinstance(error, MachineGone), (error, first.log_path.read_text()[-3000:])
+    assert error.machine == 1
+
+
 def test_two_processes_of_each_machine_do_not_take_their_own_for_another(
     workshop: Workshop, steady: str, tmp_path: Path
 ) -> None:
