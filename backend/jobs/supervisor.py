@@ -240,8 +240,7 @@ def tell_other_machines(job: JobDirectory) -> None:
     """Have a process of its own tell the machines that may still wait for this one that it will not come."""
     compute = job.spec["compute"]
     command = [sys.executable, "-m", MEETING_MODULE, compute["rendezvous"], str(compute["machine"])]
-    with open(job.log_path, "ab") as log:
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def last_lines(path: Path, count: int = LOG_LINES_KEPT, *, since: int = 0) -> list[str]:
