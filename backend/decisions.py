@@ -166,10 +166,8 @@ def _optimizer(spec: RunSpec, machine: Machine, parameters: int) -> Decision:
 
 def _max_length(spec: RunSpec) -> Decision:
     path, asked = "training.max_length", spec.training.max_length
-    if asked is None and spec.model.base == STARTER:
-        return Decision(path, asked, recipe_for(STARTER).max_length, "short_is_enough")
-    if asked is not None and spec.model.base == STARTER:
-        return Decision(path, asked, longest_of(spec), "asked")
+    if spec.model.base == STARTER:
+        return Decision(path, asked, longest_of(spec), "short_is_enough" if asked is None else "asked")
     # What it becomes is told when the texts have been counted in the model's tokens.
     return Decision(path, asked, asked, "by_texts" if asked is None else "asked")
 

@@ -37,7 +37,8 @@ def doctor(terminal: Terminal, model: str | None = None) -> int:
         decisions = [decision.to_dict() for decision in decide(spec, machine, auto.known(spec))]
         document = {"machine": machine.to_dict(), "versions": versions, "decisions": decisions}
         if shape:
-            document["footprint"] = asdict(footprint(spec, machine, shape))
+            taken = footprint(spec, machine, shape)
+            document["footprint"] = asdict(taken) | {"fits": taken.fits(machine, spec.compute.processes)}
             document["options"] = [each.to_dict() for each in expectations(spec, machine, shape)]
         terminal.document(document)
         return 0

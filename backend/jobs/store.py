@@ -143,6 +143,7 @@ class RunStore:
             RunActive: it lives, or somebody else has just resumed it.
             RunNotResumable: it is completed, or was cancelled before it began.
             CheckpointMissing: it has none of this step from which training can go on.
+            TooManyProcesses: this machine cannot share it among so many.
         """
         run = self.get(run_id)
         attempt = self._check_resumable(run, step)

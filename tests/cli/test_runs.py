@@ -12,6 +12,7 @@ from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import RunSpec
 from studio.cli_runs import find_run
+from studio.i18n import words
 from studio.terminal import REFUSED
 from tests.cli.conftest import Studio, Trained
 
@@ -111,5 +112,10 @@ def test_doctor_tells_the_machine_and_what_open_options_become(studio: Studio) -
     shown = studio.run("doctor", "--model", "hfl/rbt3").stdout
     assert "8-bit AdamW" in shown
     assert "option." not in shown
+    phi = "microsoft/Phi-3-mini-4k-instruct"
+    fits = studio.document("doctor", "--model", phi)["footprint"]["fits"]
+    assert fits != (
+        words("en")("option.short", held="", here="").partition(":")[0] in studio.run("doctor", "--model", phi).stdout
+    )
     assert "nobody/knows" in studio.run("doctor", "--model", "nobody/knows").stdout
     assert studio.run("doctor", "--model", "./nothing").returncode == REFUSED
