@@ -230,7 +230,10 @@ class RunStore:
                 if summary is None or self._may_have_moved(summary):
                     run = self.get(run_id)
                     fresh = summarise(run)
-                    if summary is None or fresh.state != summary.state:
+                    # One that has just ended may still give up its place and close its log.
+                    if (summary is None or fresh.state != summary.state) and not (
+                        fresh.state.is_final and run.is_alive
+                    ):
                         moved.append(run)
                     summary = fresh
             except (RunMissing, FileNotFoundError):  # deleted at this moment

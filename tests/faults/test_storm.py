@@ -129,6 +129,7 @@ def test_no_transition_is_illegal_whoever_does_what(home_of_queued: Home, spec: 
             for summary in store.summaries():
                 store.stop(summary.id)
             until(lambda: all(s.state.is_final for s in store.summaries()), "the end of all")
+            until(lambda: not any(store.get(s.id).is_alive for s in store.summaries()), "the end of their processes")
         finally:
             over.set()
         for each in looking:

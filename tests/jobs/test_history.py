@@ -20,6 +20,7 @@ from backend.jobs.points import thinned
 from backend.jobs.remarks import MOST_TAGS, Remarks, read_remarks
 from backend.jobs.status import JobState
 from backend.jobs.store import MOST_OPENED, RunStore
+from backend.jobs.trash import disk_bytes
 from backend.settings import Home
 from backend.specs import RunSpec
 
@@ -230,6 +231,19 @@ def test_an_index_that_several_write_is_read_again_whenever_one_has_written(home
     assert mine.summaries()[0].name == "name 19"
     with sqlite3.connect(home.catalogue) as connection:
         assert connection.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+
+
+def test_end_is_indexed_when_the_run_has_left_its_folder_alone(home: Home) -> None:
+    spec, store = RunSpec().model_dump(), RunStore(home)
+    run = JobDirectory.create(home.runs, kind="train", module="none", spec=spec)
+    with run.locked():
+        run.take_place(12.0)
+        assert store.summaries()[0].state is JobState.QUEUED
+        run.write_exit({"state": JobState.CANCELLED, **ENDED})
+        assert store.summaries()[0].state is JobState.CANCELLED, "its place is still among its files"
+        run.leave_queue()
+    assert store.summaries()[0].disk_bytes == disk_bytes(run.path)
+    assert RunStore(home).summaries() == store.summaries()
 
 
 def test_two_studios_change_one_home_at_the_same_time(home: Home) -> None:
