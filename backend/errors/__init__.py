@@ -80,6 +80,7 @@ from backend.errors.models import (
     ModelUnusable,
     NotAModelFolder,
     TokenizerBeyondModel,
+    TrackerFailed,
     TrackerMissing,
     TrackerUnknown,
 )
@@ -237,6 +238,7 @@ __all__ = [
     "TooManyLabels",
     "TooManyProcesses",
     "TooSlow",
+    "TrackerFailed",
     "TrackerMissing",
     "TrackerUnknown",
     "Unexpected",

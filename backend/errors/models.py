@@ -86,6 +86,15 @@ class TrackerUnknown(ModelError):
 
 
 @dataclass(eq=False)
+class TrackerFailed(ModelError):
+    """A tracker is installed but cannot begin: not logged in, no network, a place that cannot be written."""
+
+    code = "model.tracker_failed"
+    tracker: str
+    reason: str
+
+
+@dataclass(eq=False)
 class LoraTargetsMissing(ModelError):
     """The model's layers have no linear modules of these names."""
 

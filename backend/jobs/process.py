@@ -53,6 +53,8 @@ class JobContext:
         """Seconds spent in each phase so far."""
         self.phase_name = ""
         self.rank = rank_of(os.environ)
+        self.hearers: list[Callable[[Event], None]] = []
+        """Who is told of each event, besides the record."""
         self._log = EventLog(job.events_path) if self.rank.leads else None
         self._stacks: IO[str] | None = None
         self._terminated = False
@@ -63,6 +65,8 @@ class JobContext:
         """Record what happened; where several processes do the job, the first one of this machine does so."""
         if self._log is not None:
             self._log.write(event)
+        for hear in self.hearers:
+            hear(event)
         if self._stacks is not None:
             watch_for_silence(self._stacks)
 

@@ -50,7 +50,6 @@ def build_arguments(
     warmup_steps: int = 0,
     max_gradient_norm: float = 1.0,
     deterministic: bool = False,
-    trackers: Sequence[str] = (),
     activation_checkpointing: bool = False,
     tf32: bool = False,
     workers: int = 0,
@@ -84,7 +83,7 @@ def build_arguments(
         logging_strategy="steps",
         logging_steps=1,  # the callbacks thin it out; a loss that is not finite must be seen at once
         logging_nan_inf_filter=False,
-        report_to=list(trackers) or "none",
+        report_to="none",  # `tracking` tells trackers
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_num_workers=workers,
@@ -114,7 +113,6 @@ def arguments_of(spec: RunSpec, decisions: Sequence[Decision], device: torch.dev
         warmup_steps=settings.warmup_steps,
         max_gradient_norm=settings.max_gradient_norm,
         deterministic=settings.deterministic,
-        trackers=settings.trackers,
         activation_checkpointing=speed.activation_checkpointing,
         tf32=decided(decisions, "speed.tf32"),
         workers=speed.workers,

@@ -1,0 +1,166 @@
+"""Trackers of experiments, told what a run's curves show: through Transformers' integrations, from the run's events.
+
+So each hears every step that is told, the starter's first ones among them, and the figures of the test split. Where
+they write is settled here unless the environment says so; that a tracker breaks down does not end a run.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import shlex
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+from backend.errors import TrackerFailed
+from backend.jobs.events import Evaluated, Event, LossLogged, Noted
+from backend.jobs.process import JobContext
+
+PROJECT = "studio"
+"""The project, or experiment, that runs are found in."""
+PREFIXES = {"validation": "eval_", "test": "test_"}
+"""Of figures by their split, as Trainer names them."""
+FINISH_S = 60.0
+"""How long a run waits for what a tracker has not sent yet."""
+REASON_CHARACTERS = 300
+
+
+class Trackers:
+    """Those that a run was asked to tell; none in any but the first of all processes."""
+
+    def __init__(self, context: JobContext, names: Sequence[str]) -> None:
+        self._context = context
+        self._names = list(names) if context.rank.number == 0 else []
+        self._told: dict[str, TrainerCallback] = {}
+        self._arguments: TrainingArguments
+
+    def begin(self, arguments: TrainingArguments, model: Any) -> None:
+        """Have them begin a run of their own, and hear of this one from now on.
+
+        Raises:
+            TrackerFailed: one of them cannot.
+        """
+        run, self._arguments = self._context.path, copy.copy(arguments)
+        self._arguments.run_name = f"{self._context.job.name} {run.name}".strip()
+        self._arguments.project = PROJECT
+        places = places_of(os.environ, run)
+        for name in self._names:
+            try:
+                with _environment(places):
+                    tracker = INTEGRATION_TO_CALLBACK[name]()
+                    tracker.on_train_begin(self._arguments, TrainerState(), TrainerControl(), model=model)
+                found_by = shown_by(name, places, run)
+            except Exception as error:  # whatever a package raises that is not ours
+                traceback.print_exc()
+                raise TrackerFailed(tracker=name, reason=_first_line(error)) from error
+            self._told[name] = tracker
+            self._context.emit(Noted("tracker_told", {"tracker": name, "shown_by": found_by}))
+        if self._told:
+            self._context.hearers.append(self.hear)
+
+    def hear(self, event: Event) -> None:
+        """Pass on losses and figures; one that cannot take them hears no more, and the run says so."""
+        if not isinstance(event, LossLogged | Evaluated):
+            return
+        state = TrainerState(global_step=event.step, epoch=event.epoch)
+        for name, tracker in list(self._told.items()):
+            try:
+                tracker.on_log(self._arguments, state, TrainerControl(), logs=logs_of(event))
+            except Exception as error:  # noqa: BLE001 - whatever a package raises that is not ours
+                self._lose(name, error)
+
+    def end(self) -> None:
+        """Have them end their runs; what one cannot send within a minute stays where it has kept it."""
+        for name, tracker in list(self._told.items()):
+            try:
+                tracker.on_train_end(self._arguments, TrainerState(), TrainerControl())
+                if name == "wandb":  # its integration leaves that to the end of the process, which waits for nobody
+                    _within(FINISH_S, sys.modules["wandb"].finish)
+            except Exception as error:  # noqa: BLE001 - whatever a package raises that is not ours
+                self._lose(name, error)
+
+    def _lose(self, name: str, error: Exception) -> None:
+        traceback.print_exception(error)
+        self._told.pop(name, None)
+        self._context.emit(Noted("tracker_lost", {"tracker": name, "reason": _first_line(error)}))
+
+
+def logs_of(event: LossLogged | Evaluated) -> dict[str, float]:
+    """What Trainer would log of it."""
+    if isinstance(event, LossLogged):
+        logs = {"loss": event.loss, "learning_rate": event.learning_rate, "epoch": event.epoch}
+        return logs if event.gradient_norm is None else logs | {"grad_norm": event.gradient_norm}
+    prefix = PREFIXES[event.split]
+    figures = {f"{prefix}{name}": value for name, value in (event.metrics | {"loss": event.loss}).items()}
+    return figures | {"epoch": event.epoch}
+
+
+def places_of(environ: Mapping[str, str], run: Path) -> dict[str, str]:
+    """Where trackers write, as variables of the environment: what it says already, else what is one run's in its
+    folder and what is shared in the home. A further attempt of a run goes on with what the earlier ones wrote."""
+    given = environ.get("TENSORBOARD_LOGGING_DIR")
+    usual = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{run.parents[1] / 'mlflow.db'}",
+        "MLFLOW_EXPERIMENT_NAME": PROJECT,
+        "WANDB_PROJECT": PROJECT,
+        "WANDB_DIR": str(run),
+        "WANDB_RUN_ID": run.name,
+        "WANDB_RESUME": "allow",
+    }
+    settled = {
+        "TENSORBOARD_LOGGING_DIR": str(Path(given).expanduser() / run.name if given else run / "tensorboard"),
+        "WANDB_LOG_MODEL": "false",  # it would look for checkpoints where Trainer writes them by itself
+    }
+    return {name: environ.get(name, value) for name, value in usual.items()} | settled
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """These variables within the block, for packages that are told in no other way."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def shown_by(name: str, places: Mapping[str, str], run: Path) -> str:
+    """The command, or the address, by which a tracker that has begun shows what it is told."""
+    if name == "tensorboard":
+        folder = Path(places["TENSORBOARD_LOGGING_DIR"])
+        return f"tensorboard --logdir {shlex.quote(str(run.parent if folder.parent == run else folder.parent))}"
+    if name == "mlflow":
+        place = places["MLFLOW_TRACKING_URI"]
+        local = place.startswith(("sqlite:", "file:", "/"))
+        return f"mlflow ui --backend-store-uri {shlex.quote(place)}" if local else place.rpartition("@")[2]
+    if name == "wandb":
+        begun = sys.modules["wandb"].run
+        return str(begun.url or f"wandb sync {shlex.quote(str(Path(begun.dir).parent))}")
+    return f"trackio show --project {PROJECT}"
+
+
+def _within(seconds: float, work: Callable[[], Any]) -> None:
+    """Do what may wait for a network, for so long; ``TimeoutError`` where it goes on."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:REASON_CHARACTERS]
