@@ -92,9 +92,10 @@ class _Times(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The column's text for one phase."""
         spent = duration((task.finished_time if task.finished else task.elapsed) or 0)
-        if task.finished or task.time_remaining is None:
+        left = task.fields["left_s"] if task.fields["training"] else task.time_remaining
+        if task.finished or left is None:
             return Text(spent)
-        return Text(f"{spent} · {self._words('cli.left_time', left=duration(task.time_remaining))}")
+        return Text(f"{spent} · {self._words('cli.left_time', left=duration(left))}")
 
 
 class LiveWatcher:
@@ -120,11 +121,12 @@ class LiveWatcher:
         self._figures.take(event)
         if isinstance(event, PhaseStarted):
             self._finish()
-            self._task = self._progress.add_task(phase_text(event.phase, self._words), total=None, figures="")
+            fields: dict[str, Any] = {"figures": "", "training": event.phase == TRAINING, "left_s": None}
+            self._task = self._progress.add_task(phase_text(event.phase, self._words), total=None, **fields)
             if event.phase == TRAINING:
                 self._training = self._task
         elif isinstance(event, Progressed) and self._task is not None:
-            self._progress.update(self._task, total=event.total or None, completed=event.done)
+            self._progress.update(self._task, total=event.total or None, completed=event.done, left_s=event.left_s)
         elif isinstance(event, JobCompleted):
             self._finish()
         elif note := _note_text(event, self._words):
@@ -181,12 +183,13 @@ class LineWatcher:
         self._terminal.err.print(text, soft_wrap=True)
 
     def _progress_text(self, event: Progressed) -> str:
-        spent = time.monotonic() - self._phase_began
-        facts: dict[str, Any] = {"phase": phase_text(event.phase, self._words), "spent": duration(spent)}
-        if event.total and event.done:
-            left = spent * (event.total - event.done) / event.done
-            text = self._words("cli.progress", share=f"{event.done / event.total:.0%}", left=duration(left), **facts)
-        else:
-            text = self._words("cli.progress_unknown", **facts)
-        figures = str(self._figures) if event.phase == TRAINING else ""
-        return f"{text} · {figures}" if figures else text
+        spent, share = time.monotonic() - self._phase_began, event.done / event.total if event.total else 0.0
+        # Training knows best: a resumed run has begun in its middle.
+        left = event.left_s if event.phase == TRAINING else spent * (1 - share) / share if share else None
+        phase = phase_text(event.phase, self._words) + (f" {share:.0%}" if share else "")
+        parts = [self._words("cli.progress", phase=phase, spent=duration(spent))]
+        if left is not None:
+            parts.append(self._words("cli.left_time", left=duration(left)))
+        if event.phase == TRAINING and str(self._figures):
+            parts.append(str(self._figures))
+        return " · ".join(parts)

@@ -124,7 +124,7 @@ Object.assign(Studio, (() => {
       element.append(make("section", { class: "live" },
         make("div", { class: "live-head" }, name, state, make("span", { class: "grow" }), notify, stop), row.node,
         make("div", { class: "live-line" }, where, times), bar, silent, facts, ending, charts.node, notes));
-      let since = 0, lost = false, attempt = 1, begun = 0, stretch = { total: 0, begun: 0 };
+      let since = 0, lost = false, attempt = 1, begun = 0;
 
       const takers = {
         Resumed: (event) => notes.append(make("li", { text: event.step ? fill(words["train.resumed"], { step: count(event.step) }) : words["train.resumed_anew"] })),
@@ -149,12 +149,13 @@ Object.assign(Studio, (() => {
           if (progress?.total) parts.push(`${count(progress.done)} / ${count(progress.total)}${progress.unit ? ` ${words[`unit.${progress.unit}`] ?? progress.unit}` : ""}`);
         }
         where.textContent = parts.join(" · ");
-        // The starter warms up before its steps: what is left is told from the stretch that is going on.
-        if (progress && progress.total !== stretch.total) stretch = { total: progress.total, begun: stretch.total && phase === "training" ? progress.time : row.since(phase) };
         // An attempt's time counts from its beginning, not from that of the first one.
-        const elapsed = (status.ended ?? now) - (status.attempt > 1 ? begun || (status.ended ?? now) : status.created), from = stretch.begun, clock = [];
+        const elapsed = (status.ended ?? now) - (status.attempt > 1 ? begun || (status.ended ?? now) : status.created), clock = [];
+        // Training knows best: a resumed run has begun in its middle, and the starter's first steps take less than the others.
+        const from = row.since(phase), left = phase === "training" ? progress?.left_s : from && share > 0.02 && share < 1 ? ((progress.time - from) * (1 - share)) / share : null;
+
         if (working(status.state) || (status.ended && status.state !== "cancelled")) clock.push(fill(words["train.elapsed"], { time: duration(elapsed) }));
-        if (moving(status.state) && share > 0.02 && share < 1 && from) clock.push(fill(words["train.left"], { time: duration(((progress.time - from) * (1 - share)) / share) }));
+        if (moving(status.state) && left) clock.push(fill(words["train.left"], { time: duration(left) }));
         if (moving(status.state) && progress?.rate) clock.push(fill(words["train.rate"], { rate: rate(progress.rate) }));
         times.textContent = clock.join(" · ");
         fillBar.style.width = `${share * 100}%`; bar.setAttribute("aria-valuenow", Math.round(share * 100));

@@ -51,6 +51,8 @@ class Progressed(Event):
     """Units a second, where the phase knows it: for training, examples a second."""
     epoch: float | None = None
     epochs: float | None = None
+    left_s: float | None = None
+    """Seconds that are left of the phase, where it knows more of them than its share tells."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from backend.remedies import cause_of_nan
 MOST_LOSS_POINTS = 1400
 STEPS_TOLD_EACH = 20
 """The first steps are told one by one, so that a curve is seen at once."""
+STEPS_TO_TELL_BY = 5
+"""So many steps tell how long the others will take: the very first one takes longer than they."""
 
 
 def check_finite(value: float, step: int, rate: float, arguments: TrainingArguments | None = None) -> None:
@@ -83,7 +85,8 @@ class Telling(TrainerCallback):
         self._context, self._rows, self._steps_before = context, rows, steps_before
         self._points = LossPoints(context, steps_before)
         self._seconds = 0.0
-        self._clock = 0.0
+        self._clock = self._began = 0.0
+        self._first_step = 0
         self._epochs_before = self._epochs_done = 0.0
 
     @property
@@ -93,7 +96,8 @@ class Telling(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start the clock."""
-        self._clock = time.monotonic()
+        self._clock = self._began = time.monotonic()
+        self._first_step = state.global_step
         self._epochs_before = self._epochs_done = state.epoch or 0.0
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -102,13 +106,16 @@ class Telling(TrainerCallback):
         self._seconds += now - self._clock
         self._clock = now
         self._epochs_done = state.epoch or 0.0
+        done = state.global_step - self._first_step
+        left_s = (now - self._began) / done * (state.max_steps - state.global_step)
         self._context.progress(
-            state.global_step,
-            state.max_steps,
+            self._steps_before + state.global_step,
+            self._steps_before + state.max_steps,
             unit="steps",
             rate=round(self.examples_per_second, 2),
             epoch=round(self._epochs_done, 4),
             epochs=float(args.num_train_epochs),
+            left_s=round(left_s, 1) if done >= STEPS_TO_TELL_BY else None,
         )
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **told: Any) -> None:

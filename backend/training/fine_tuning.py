@@ -94,7 +94,9 @@ def fine_tune(
         DiskFull: no room for a checkpoint.
     """
     sharded = sharding.is_sharded(model)
-    steps_before = int(resumed.position["steps_before"]) if resumed else _warm_up(context, warm_up)
+    steps = steps_an_epoch(build_order(train.texts.lengths, schedule.batching, arguments), arguments)
+    following = arguments.max_steps if arguments.max_steps > 0 else math.ceil(arguments.num_train_epochs * steps)
+    steps_before = int(resumed.position["steps_before"]) if resumed else _warm_up(context, warm_up, following)
     # The first of several hears it: without a word the others would begin, and wait for it.
     if not resumed and not together.all_agree(not context.stop_requested, arguments.device):
         return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
@@ -103,7 +105,6 @@ def fine_tune(
     vocabulary = None if whole else VocabularyInUse.of(model, train.texts, arguments)
     if vocabulary:
         context.emit(Noted("vocabulary_in_use", {"size": vocabulary.size, "used": vocabulary.used}))
-    steps = steps_an_epoch(build_order(train.texts.lengths, schedule.batching, arguments), arguments)
     epochs = max(1, math.ceil(arguments.num_train_epochs))
     times = schedule.evaluations or evaluations_an_epoch(epochs, steps, len(train), len(validation))
     telling = Telling(context, len(train), steps_before)
@@ -193,8 +194,12 @@ def answers_are_finite(model: Any, rows: Rows) -> bool:
     return bool(np.isfinite(predict_logits(model, rows.texts.first(ROWS_ASKED))).all())
 
 
-def _warm_up(context: JobContext, warm_up: WarmUp | None) -> int:
-    """Do the first part of the training, told as all steps are; the number of steps taken, fewer if it was stopped."""
+def _warm_up(context: JobContext, warm_up: WarmUp | None, following: int) -> int:
+    """Do the first part of the training, told as all steps are; the number of steps taken, fewer if it was stopped.
+
+    Args:
+        following: steps that come after it.
+    """
     points, taken = LossPoints(context), 0
     if warm_up is None:
         return taken
@@ -211,7 +216,7 @@ def _warm_up(context: JobContext, warm_up: WarmUp | None) -> int:
             rate=done.learning_rate,
             norm=done.gradient_norm,
         )
-        context.progress(done.step, done.steps, unit="steps")
+        context.progress(done.step, done.steps + following, unit="steps")
         context.check_stop()
 
     with suppress(StopRequested):  # the bag learned so far is kept

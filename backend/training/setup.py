@@ -348,6 +348,5 @@ def tell_cut(context: JobContext, encoded: EncodedTexts, max_length: int) -> Non
     """Note how many training texts are as long as texts may be, and so were (but for a few) cut."""
     cut = int(np.sum(encoded.lengths >= max_length))
     if cut:
-        context.emit(
-            Noted("texts_cut", {"texts": cut, "percent": round(100 * cut / len(encoded)), "tokens": max_length})
-        )
+        percent = float(f"{100 * cut / len(encoded):.2g}")  # two texts of ten thousand are not 0 %
+        context.emit(Noted("texts_cut", {"texts": cut, "percent": percent, "tokens": max_length}))

@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from backend.jobs.directory import JobDirectory
-from backend.jobs.events import LossLogged
+from backend.jobs.events import LossLogged, PhaseStarted, Progressed
 from backend.jobs.status import JobState
+from studio import cli_progress
 from studio.cli_progress import LineWatcher, LiveWatcher
 from studio.cli_train import show_end
 from studio.i18n import words
@@ -168,3 +169,17 @@ def test_both_displays_show_the_phases_and_the_figures_of_a_run(trained: Trained
         if kind is LineWatcher:
             assert chosen("metric.accuracy") in shown
             assert chosen("baseline.majority") in shown
+
+
+def test_what_is_left_of_training_is_what_training_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_progress, "LINE_INTERVAL_S", 0.0)
+    chosen, stream = words("en"), io.StringIO()
+    console = Console(file=stream, width=200, markup=False)
+    watcher = LineWatcher(Terminal(chosen, as_json=False, out=console, err=console))
+    watcher.show(PhaseStarted("training"))
+    watcher.show(Progressed("training", 300, 400, "steps"))
+    watcher.show(Progressed("training", 310, 400, "steps", left_s=90.0))
+    _, unknown, told = stream.getvalue().splitlines()
+    assert "75%" in unknown
+    assert "left" not in unknown, "nobody knows yet"
+    assert "1:30 left" in told

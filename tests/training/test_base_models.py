@@ -19,13 +19,15 @@ from backend.errors import HubUnreachable, ModelUnknown, ModelUnusable, NotAMode
 from backend.evaluation.metrics import compute
 from backend.inference.answering import Models
 from backend.jobs.events import BaselineMeasured, Noted
+from backend.jobs.process import JobContext
 from backend.jobs.status import JobState
 from backend.jobs.summaries import read_report
 from backend.models.before import load_before
-from backend.models.encoding import encode
+from backend.models.encoding import EncodedTexts, encode
 from backend.models.forward import predict_logits
 from backend.models.loading import load_base, load_finished
 from backend.recipes import LONGEST_OF_STARTER
+from backend.training.setup import tell_cut
 from tests.hub_standin import HubStandIn
 from tests.training.conftest import GOOD, Workshop, ended, events_of
 
@@ -205,3 +207,18 @@ def test_unreachable_hub_ends_the_run_with_that_error(workshop: Workshop) -> Non
     run = workshop.start(workshop.spec("someone/tiny"), HF_ENDPOINT="http://127.0.0.1:9")
     assert isinstance(ended(run).status().error, HubUnreachable)
     assert run.status().state is JobState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("cut", "percent"), [(0, None), (1, 0.01), (2, 0.02), (41, 0.41), (1250, 12.0), (10_000, 100.0)]
+)
+def test_share_of_texts_that_are_cut_is_told_with_two_digits(
+    workshop: Workshop, cut: int, percent: float | None
+) -> None:
+    context = JobContext(workshop.store.create(workshop.spec("bert")))
+    lengths = np.where(np.arange(10_000) < cut, 16, 15)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    texts = EncodedTexts(np.zeros(starts[-1], np.int32), starts, 0)
+    tell_cut(context, texts, 16)
+    told = [note.facts for note in events_of(context.job, Noted)]
+    assert told == ([] if percent is None else [{"texts": cut, "percent": percent, "tokens": 16}])

@@ -129,6 +129,20 @@ def test_starter_tells_its_steps_from_the_first_one_and_evaluates_before_the_sec
     assert read_report(runs.starter)["best"]["step"] == best.step
 
 
+def test_starter_counts_the_steps_of_both_stretches_in_one_and_tells_what_is_left_of_the_second(
+    runs: BackgroundRuns,
+) -> None:
+    progress = [e for e in events_of(runs.starter, Progressed) if e.phase == phases.TRAINING]
+    last = max(e.step for e in events_of(runs.starter, LossLogged))
+    assert {e.total for e in progress} == {last}, "the chart's last step"
+    assert [e.done for e in progress] == sorted(e.done for e in progress)
+    first, second = ([e for e in progress if (e.epoch is None) is first] for first in (True, False))
+    assert first
+    assert all(e.left_s is None for e in first), "its steps are not those that follow"
+    assert second[-1].done == last
+    assert second[-1].left_s == 0.0
+
+
 def test_starter_stopped_in_its_first_stretch_keeps_what_it_has_learned(runs: BackgroundRuns) -> None:
     status = runs.stopped_starter.status()
     assert status.state is JobState.STOPPED, runs.stopped_starter.log_path.read_text()
