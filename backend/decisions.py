@@ -28,6 +28,9 @@ SMALLEST_WIDTH_FOR_BF16 = 128
 fp32 and bf16: 128 wide 56 and 45 ms, 256 wide 447 and 271, 384 wide 655 and 417, 768 wide 1710 and 934. The starter,
 128 wide, learns waimai_10k at 405 and 601 texts a second. Narrower models are quick anyway."""
 STARTER_WIDTH = 128
+NEEDS_FP32 = ("deberta",)
+"""Architectures (``model_type``) that autocast breaks: DeBERTa's first version masks attention scores of two bytes with
+the least number of four, which they cannot hold (Transformers 5.23)."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Known:
     width: int | None = None
     """Of the model's hidden states; without it a pretrained model is taken to be wide."""
     parameters: int | None = None
+    architecture: str = ""
+    """Its ``model_type``; empty: not known."""
     tokens: int | None = None
     """That are learned from in all epochs together."""
 
@@ -71,7 +76,7 @@ def decide(spec: RunSpec, machine: Machine, known: Known = NOTHING_KNOWN) -> lis
     """Every option that depends on the machine, in the order of the form."""
     width = known.width
     wide = width if width is not None else STARTER_WIDTH if spec.model.base == STARTER else SMALLEST_WIDTH_FOR_BF16
-    precision = _precision(spec, machine, wide)
+    precision = _precision(spec, machine, wide, known.architecture)
     return [
         precision,
         _tf32(spec, machine),
@@ -84,13 +89,14 @@ def decide(spec: RunSpec, machine: Machine, known: Known = NOTHING_KNOWN) -> lis
     ]
 
 
-def keeps_bf16(spec: RunSpec, machine: Machine) -> bool:
+def keeps_bf16(spec: RunSpec, machine: Machine, architecture: str) -> bool:
     """Whether a model is loaded in bf16: where its own weights stay as they are and a card computes in bf16.
 
     There the products would copy them to bf16 in every pass; what is trained is kept in full precision in any case.
     """
     frozen = spec.adapting.adapter == "lora" and spec.adapting.quantisation == "none"
-    return frozen and machine.device == "cuda" and _precision(spec, machine, USUAL_WIDTH).value == "bf16"
+    precision = _precision(spec, machine, USUAL_WIDTH, architecture)
+    return frozen and machine.device == "cuda" and precision.value == "bf16"
 
 
 def decided(decisions: Sequence[Decision], path: str) -> Any:
@@ -98,8 +104,11 @@ def decided(decisions: Sequence[Decision], path: str) -> Any:
     return next(decision.value for decision in decisions if decision.setting == path)
 
 
-def _precision(spec: RunSpec, machine: Machine, width: int) -> Decision:
+def _precision(spec: RunSpec, machine: Machine, width: int, architecture: str) -> Decision:
     path, asked = "training.precision", spec.training.precision
+    if architecture in NEEDS_FP32 and asked != "fp32":
+        facts = {"architecture": architecture}
+        return Decision(path, asked, "fp32", "architecture", facts, refused=asked != "auto")
     possible = {"fp32"} | ({"bf16"} if machine.bf16 else set()) | ({"fp16"} if machine.device == "cuda" else set())
     if asked != "auto" and asked in possible:
         return Decision(path, asked, asked, "asked")

@@ -33,7 +33,7 @@ def lines(t: Words, spec: RunSpec) -> list[Line]:
 def known(spec: RunSpec) -> Known:
     """What is known of the model before it is loaded."""
     shape = shape_of(spec.model.base)
-    return Known(shape.width, shape.parameters) if shape else NOTHING_KNOWN
+    return Known(shape.width, shape.parameters, shape.architecture) if shape else NOTHING_KNOWN
 
 
 def weighed(base: str) -> Shape | None:

@@ -104,6 +104,15 @@ def test_precision_follows_what_the_device_can_do(
     assert (decision.value, decision.refused) == (becomes, refused)
 
 
+@pytest.mark.parametrize(("asked", "refused"), [("auto", False), ("bf16", True), ("fp16", True), ("fp32", False)])
+def test_architecture_that_cannot_mix_numbers_is_computed_in_full_precision(asked: str, refused: bool) -> None:
+    for machine in (WITH_BF16, NEW_CARD):
+        decision = decide(spec_of(training__precision=asked), machine, Known(768, architecture="deberta"))[0]
+        assert (decision.value, decision.refused) == ("fp32", refused)
+        newer = decide(spec_of(training__precision="auto"), machine, Known(768, architecture="deberta-v2"))[0]
+        assert newer.value == "bf16"
+
+
 @pytest.mark.parametrize(
     ("width", "settings", "becomes"),
     [
@@ -222,7 +231,8 @@ def test_layers_are_compiled_on_a_card_where_the_run_is_long(
 def test_weights_that_stay_as_they_are_are_kept_short_on_a_card(
     machine: Machine, settings: dict[str, object], kept: bool
 ) -> None:
-    assert keeps_bf16(spec_of(**settings), machine) == kept
+    assert keeps_bf16(spec_of(**settings), machine, "phi3") == kept
+    assert not keeps_bf16(spec_of(**settings), machine, "deberta"), "it is not computed in bf16 either"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -239,7 +249,7 @@ def test_every_decision_is_worded(language: str) -> None:
         "training__learning_rate": (None, 1e-3),
         "adapting__adapter": ("none", "lora"),
     }
-    large, long = Known(768, 4_000_000_000, 1000), Known(384, 100_000_000, 10**9)
+    large, long = Known(768, 4_000_000_000, "deberta", 1000), Known(384, 100_000_000, "bert", 10**9)
     for machine, values in itertools.product(MACHINES, itertools.product(*options.values())):
         spec = spec_of(**dict(zip(options, values, strict=True)))
         for decision in [*decide(spec, machine), *decide(spec, machine, large), *decide(spec, machine, long)]:

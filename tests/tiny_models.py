@@ -17,9 +17,11 @@ from transformers import (
     GPT2Config,
     GPT2Model,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5Model,
 )
 
-KINDS = ("bert", "distilbert", "gpt2")
+KINDS = ("bert", "distilbert", "gpt2", "t5")
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
@@ -27,7 +29,8 @@ SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "in
 def make_tiny(folder: Path, kind: str, texts: list[str], *, positions: int = 128, width: int = 32) -> Path:
     """A base model without a classification head, with a tokenizer learned from the texts."""
     torch.manual_seed(0)
-    tokenizer = _decoder_tokenizer(texts) if kind == "gpt2" else _encoder_tokenizer(texts)
+    make_tokenizer = {"gpt2": _decoder_tokenizer, "t5": _ending_tokenizer}.get(kind, _encoder_tokenizer)
+    tokenizer = make_tokenizer(texts)
     vocabulary = len(tokenizer)
     if kind == "bert":
         model = BertModel(
@@ -38,6 +41,10 @@ def make_tiny(folder: Path, kind: str, texts: list[str], *, positions: int = 128
             vocab_size=vocabulary, max_position_embeddings=positions, dim=32, n_layers=2, n_heads=2, hidden_dim=64
         )
         model = DistilBertModel(config)
+    elif kind == "t5":
+        sizes = {"d_model": width, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
+        tokens = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
+        model = T5Model(T5Config(vocab_size=vocabulary, **sizes, **tokens))
     else:
         end = tokenizer.eos_token_id
         config = GPT2Config(
@@ -98,3 +105,12 @@ def _decoder_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
         texts, BpeTrainer(vocab_size=600, special_tokens=["<|end|>"], initial_alphabet=alphabet, show_progress=False)
     )
     return PreTrainedTokenizerFast(tokenizer_object=learned, eos_token="<|end|>", bos_token="<|end|>")
+
+
+def _ending_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    learned = Tokenizer(WordPiece(unk_token="<unk>"))
+    learned.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["<pad>", "</s>", "<unk>"]
+    learned.train_from_iterator(texts, WordPieceTrainer(vocab_size=600, special_tokens=special, show_progress=False))
+    learned.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=learned, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")

@@ -70,6 +70,7 @@ from backend.errors.hub_data import (
     HubSplitMissing,
 )
 from backend.errors.models import (
+    CheckpointingMissing,
     FolderIsAdapter,
     HubUnreachable,
     LoraTargetsMissing,
@@ -135,6 +136,7 @@ from backend.errors.system import typed_error
 
 __all__ = [
     "CheckpointMissing",
+    "CheckpointingMissing",
     "ColumnMissing",
     "ColumnsDiffer",
     "ColumnsUncertain",

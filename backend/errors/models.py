@@ -95,6 +95,14 @@ class TrackerFailed(ModelError):
 
 
 @dataclass(eq=False)
+class CheckpointingMissing(ModelError):
+    """An architecture whose layers cannot compute their activations again."""
+
+    code = "model.checkpointing_missing"
+    architecture: str
+
+
+@dataclass(eq=False)
 class LoraTargetsMissing(ModelError):
     """The model's layers have no linear modules of these names."""
 

@@ -91,7 +91,7 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     """What a run of this spec is expected to take for each of its processes."""
     spec = with_recipe(spec)
     training, adapting = spec.training, spec.adapting
-    decisions = decide(spec, machine, Known(shape.width, shape.parameters))
+    decisions = decide(spec, machine, Known(shape.width, shape.parameters, shape.architecture))
     passed = shape.layers
     if adapting.freeze != "none":
         passed = min(adapting.trained_layers, shape.layers) if adapting.freeze == "lower" else 0
@@ -105,7 +105,7 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     scores = decided(decisions, "speed.attention") == "eager"
     lora = adapting.adapter == "lora"
     each = token_bytes(shape, passed, length, short=short, checkpointing=checkpointing, scores=scores, adapted=lora)
-    weight_bytes = BF16_BYTES if keeps_bf16(spec, machine) else WEIGHT_BYTES[adapting.quantisation]
+    weight_bytes = BF16_BYTES if keeps_bf16(spec, machine, shape.architecture) else WEIGHT_BYTES[adapting.quantisation]
     backward = passed / shape.layers
     shards = spec.compute.together if spec.compute.fsdp else 1
     optimizer = decided(decisions, "training.optimizer")
@@ -160,7 +160,7 @@ def _remark(spec: RunSpec, machine: Machine, changes: dict[str, Any]) -> str:
 
 def _value(spec: RunSpec, machine: Machine, shape: Shape, path: str) -> Any:
     """What a setting becomes: as it is decided, or as it was asked for where nothing decides it."""
-    decisions = decide(spec, machine, Known(shape.width, shape.parameters))
+    decisions = decide(spec, machine, Known(shape.width, shape.parameters, shape.architecture))
     decision = next((each for each in decisions if each.setting == path), None)
     return decision.value if decision else value_at(spec, path)
 

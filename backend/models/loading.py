@@ -137,6 +137,7 @@ def load_base(
     if quantisation == "4bit":
         _keep_unpacked(model)
     _give_padding(tokenizer, model, name)
+    _end_texts_once(tokenizer, config, name)
     _keep_no_keys(model)
     loaded = LoadedModel(tokenizer, model, longest_input(config, tokenizer, max_length), sorted(missing))
     tokenizer.model_max_length = loaded.max_length
@@ -244,3 +245,14 @@ def _give_padding(tokenizer: Any, model: Any, name: str) -> None:
     tokenizer.padding_side = "right"
     model.config.pad_token_id = tokenizer.pad_token_id
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+
+
+def _end_texts_once(tokenizer: Any, config: PretrainedConfig, name: str) -> None:
+    """Encoder-decoders classify by their end-of-text token, so a text that spells it out may not have it twice."""
+    if not config.is_encoder_decoder:
+        return
+    tokenizer.split_special_tokens = tokenizer.init_kwargs["split_special_tokens"] = True  # the second is saved
+    encoded = tokenizer(["", "a text", f"a {tokenizer.eos_token} text"])["input_ids"]
+    if any(tokens.count(config.eos_token_id) != 1 for tokens in encoded):
+        detail = "its tokenizer does not end each text with the one end-of-text token that such models classify by"
+        raise ModelUnusable(model=name, detail=detail)

@@ -42,6 +42,8 @@ class Shape:
     parameters: int
     layer_parameters: int
     """In one of the layers."""
+    architecture: str = ""
+    """Its ``model_type``, where its configuration is here."""
 
 
 def shape_of(base: str) -> Shape | None:
@@ -56,6 +58,14 @@ def shape_of(base: str) -> Shape | None:
         return None
     width, layers, heads = known.shape
     return Shape(width, layers, heads, known.parameters, SQUARES_A_LAYER * width**2)
+
+
+def architecture_of(folder: Path) -> str:
+    """The ``model_type`` in a model's configuration; empty where nothing can be read, which is said elsewhere."""
+    try:
+        return str(json.loads((folder / CONFIG).read_bytes()).get("model_type") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def token_bytes(
@@ -86,14 +96,14 @@ def token_bytes(
 
 def _shape_of_folder(folder: Path) -> Shape | None:
     try:
-        config = json.loads((folder / CONFIG).read_bytes())
+        config, architecture = json.loads((folder / CONFIG).read_bytes()), architecture_of(folder)
         config = config.get("text_config") or config
         width, layers, heads = (_number(config, names) for names in (WIDTHS, LAYERS, HEADS))
         sizes = [size for file in sorted(folder.glob("*.safetensors")) for size in _tensor_sizes(file)]
     except (OSError, ValueError, KeyError, AttributeError, struct.error):  # checked elsewhere, with words
         return None
     inside = sum(size for name, size in sizes if _NUMBERED.search(name))
-    return Shape(width, layers, heads, sum(size for _, size in sizes), inside // layers)
+    return Shape(width, layers, heads, sum(size for _, size in sizes), inside // layers, architecture)
 
 
 def _number(config: dict[str, Any], names: tuple[str, ...]) -> int:

@@ -15,7 +15,7 @@ import torch
 from backend.data.splitting import LabelledTexts, Splits
 from backend.data.token_lengths import fitting_length
 from backend.decisions import Decision, Known, decide, decided, keeps_bf16
-from backend.errors import ModelUnusable
+from backend.errors import CheckpointingMissing, ModelUnusable
 from backend.jobs.events import Noted, OptionsDecided
 from backend.jobs.process import JobContext
 from backend.models.before import save_before
@@ -24,6 +24,7 @@ from backend.models.folder import names_a_folder
 from backend.models.forward import choose_device, machine_of
 from backend.models.hub import download, look_up
 from backend.models.loading import LoadedModel, load_base, name_labels
+from backend.models.shape import architecture_of
 from backend.models.starter import prepare_starter, warm_up
 from backend.models.warm_start import BagStep
 from backend.recipes import longest_of
@@ -167,10 +168,13 @@ def place(
 
     Raises:
         ModelUnusable: its layers cannot be told apart, or no module of it can be adapted.
+        CheckpointingMissing: activation checkpointing is asked for, and it has none.
     """
-    device, asked = choose_device(), spec.adapting
-    width = loaded.model.config.get_text_config().hidden_size
-    decisions = decide(spec, machine_of(device), Known(width, loaded.parameters, tokens))
+    device, asked, config = choose_device(), spec.adapting, loaded.model.config
+    if spec.speed.activation_checkpointing and not loaded.model.supports_gradient_checkpointing:
+        raise CheckpointingMissing(architecture=config.model_type)
+    known = Known(config.get_text_config().hidden_size, loaded.parameters, config.model_type, tokens)
+    decisions = decide(spec, machine_of(device), known)
     if length:
         decisions = [length if decision.setting == length.setting else decision for decision in decisions]
     tell_decisions(context, decisions)
@@ -223,7 +227,7 @@ def load_as_kept(
         max_length=longest_of(spec),
         seed=spec.split.seed,
     )
-    if keeps_bf16(spec, machine_of(choose_device())):
+    if keeps_bf16(spec, machine_of(choose_device()), architecture_of(source)):
         return load(dtype=torch.bfloat16), lambda: load().model
     quantisation = spec.adapting.quantisation
     return load(quantisation=quantisation, empty=empty), None if quantisation == "none" else lambda: load().model
@@ -275,8 +279,9 @@ def tell_decisions(context: JobContext, decisions: Sequence[Decision]) -> None:
     context.emit(OptionsDecided([decision.to_dict() for decision in decisions]))
     for decision in decisions:
         if decision.refused:
-            name = decision.setting.rpartition(".")[2]
-            context.emit(Noted(f"refused_{name}", {"asked": decision.asked, "used": decision.value}))
+            name = decision.setting.rpartition(".")[2] + ("_of_model" if decision.reason == "architecture" else "")
+            facts = {"asked": decision.asked, "used": decision.value}
+            context.emit(Noted(f"refused_{name}", facts | decision.facts))
 
 
 def _warm_up(loaded: LoadedModel, train: Rows, task: str, seed: int, tell: Callable[[BagStep], None]) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import distributed
 from torch.distributed.tensor import DTensor
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, SchedulerType, Trainer, TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from backend.evaluation.metrics import compute
@@ -85,6 +85,13 @@ class ClassificationTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
         return self._order
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The schedule of the learning rate; polynomial decay must have a step to decay in."""
+        warmup, kind = self.args.get_warmup_steps(num_training_steps), self.args.lr_scheduler_type
+        if kind == SchedulerType.POLYNOMIAL and warmup >= num_training_steps:
+            self.args.warmup_steps = num_training_steps - 1
+        return super().create_scheduler(num_training_steps, optimizer)
 
     # -- checkpoints
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModelForSequenceClassification, pipeline
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, pipeline
 
-from backend.errors import LoraTargetsMissing, SpecError
+from backend.decisions import NEEDS_FP32
+from backend.errors import CheckpointingMissing, LoraTargetsMissing, SpecError
 from backend.jobs.events import ModelDescribed, Noted
 from backend.models.encoding import encode
 from backend.models.forward import predict_logits
@@ -78,6 +79,58 @@ def learn_one_step(model: Any) -> dict[str, bool]:
     loss.backward()
     torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0).step()
     return {name: not torch.equal(before[name], p) for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_is_computed_in_short_precision_or_known_to_need_the_full_one(
+    family: str, precision: torch.dtype
+) -> None:
+    model, ids = tiny(family).train(), torch.randint(3, 90, (4, 12), generator=torch.Generator().manual_seed(1))
+    ids[:, -1] = 2
+    mask = torch.ones_like(ids)
+    mask[1:, -3:] = 0
+    if family != "t5":  # it looks at the end-of-text token
+        ids = ids * mask
+    with torch.autocast("cpu", dtype=precision):
+        if family in NEEDS_FP32:
+            with pytest.raises(RuntimeError, match="overflow"):
+                model(input_ids=ids, attention_mask=mask)
+            return
+        loss = model(input_ids=ids, attention_mask=mask, labels=torch.tensor([0, 1, 2, 1])).loss
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def base_of(folder: Path, family: str) -> Path:
+    """A tiny base model of the family with a tokenizer of the workshop's words."""
+    make_tiny(folder, "t5" if family == "t5" else "bert", [*GOOD, *BAD])
+    config = AutoConfig.from_pretrained(folder)
+    sizes = {**FAMILIES[family], "vocab_size": config.vocab_size, "pad_token_id": 0}
+    AutoModel.from_config(AutoConfig.for_model(family, **sizes)).save_pretrained(folder)
+    return folder
+
+
+def test_family_that_needs_full_precision_gets_it_and_the_run_says_so(workshop: Workshop, tmp_path: Path) -> None:
+    base = base_of(tmp_path / "deberta", "deberta")
+    run, _ = workshop.do_here(workshop.spec(str(base), training__epochs=1, training__precision="bf16"))
+    notes = {note.code: note.facts for note in events_of(run, Noted)}
+    assert notes["refused_precision_of_model"] == {"architecture": "deberta", "asked": "bf16", "used": "fp32"}
+    assert events_of(run, ModelDescribed)[0].precision == "fp32"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_activations_are_computed_again_or_their_lack_is_told_before_training(
+    family: str, workshop: Workshop, tmp_path: Path
+) -> None:
+    base = base_of(tmp_path / family, family)
+    spec = workshop.spec(str(base), training__max_steps=1, speed__activation_checkpointing=True)
+    if family in ("albert", "mpnet"):
+        with pytest.raises(CheckpointingMissing) as caught:
+            workshop.do_here(spec)
+        assert caught.value.facts == {"architecture": family}
+    else:
+        assert np.isfinite(workshop.do_here(spec)[1]["metrics"]["loss"])
 
 
 def layer_number(name: str) -> int | None:

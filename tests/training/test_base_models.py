@@ -29,7 +29,8 @@ from backend.models.loading import load_base, load_finished
 from backend.recipes import LONGEST_OF_STARTER
 from backend.training.setup import tell_cut
 from tests.hub_standin import HubStandIn
-from tests.training.conftest import GOOD, Workshop, ended, events_of
+from tests.tiny_models import make_tiny
+from tests.training.conftest import BAD, GOOD, Workshop, ended, events_of
 
 
 def test_decoder_without_a_padding_token_is_trained(workshop: Workshop) -> None:
@@ -222,3 +223,25 @@ def test_share_of_texts_that_are_cut_is_told_with_two_digits(
     tell_cut(context, texts, 16)
     told = [note.facts for note in events_of(context.job, Noted)]
     assert told == ([] if percent is None else [{"texts": cut, "percent": percent, "tokens": 16}])
+
+
+def test_text_that_spells_out_the_end_of_text_is_a_text_like_any_other(workshop: Workshop, tmp_path: Path) -> None:
+    base = make_tiny(tmp_path / "t5", "t5", [*GOOD, *BAD])
+    loaded = load_base(base, name="t5", labels=["bad", "good"], task="binary", max_length=12, seed=1)
+    texts = ["great soup", "the </s> tag </s>", "", "</s>", "too salty " * 9]
+    encoded = loaded.encoded(texts)
+    ends = [int((encoded.batch([row])["input_ids"] == 1).sum()) for row in range(len(texts))]
+    assert ends == [1] * len(texts)
+    assert predict_logits(loaded.model, encoded).shape == (5, 2)
+    loaded.model.save_pretrained(tmp_path / "finished")
+    loaded.tokenizer.save_pretrained(tmp_path / "finished")
+    assert len(pipeline("text-classification", model=str(tmp_path / "finished"))(texts[:2])) == 2
+    assert load_finished(tmp_path / "finished").encoded(texts).tokens.tolist() == encoded.tokens.tolist()
+
+
+def test_encoder_decoder_whose_tokenizer_ends_no_text_is_refused(tmp_path: Path) -> None:
+    base = make_tiny(tmp_path / "t5", "t5", [*GOOD, *BAD])
+    AutoTokenizer.from_pretrained(make_tiny(tmp_path / "bert", "bert", [*GOOD, *BAD])).save_pretrained(base)
+    with pytest.raises(ModelUnusable) as caught:
+        load_base(base, name="t5", labels=["bad", "good"], task="binary", max_length=12, seed=1)
+    assert "end-of-text" in caught.value.facts["detail"]

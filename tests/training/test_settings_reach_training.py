@@ -178,6 +178,13 @@ def test_warmup_by_steps_takes_the_place_of_the_share(workshop: Workshop, traine
     assert trainers[0].args.get_warmup_steps(1000) == 5
 
 
+def test_polynomial_decay_after_a_warmup_of_all_steps_ends(workshop: Workshop, trainers: list[Any]) -> None:
+    steps = {"training__warmup_share": 0.9, "training__max_steps": 1, "training__scheduler": "polynomial"}
+    _, result = workshop.do_here(workshop.spec("bert", **steps))
+    assert trainers[0].state.global_step == 1
+    assert np.isfinite(result["metrics"]["loss"])
+
+
 def test_a_tracker_that_is_not_installed_is_named_with_its_remedy(workshop: Workshop) -> None:
     if "wandb" in this_machine().packages:
         pytest.skip("wandb is installed here")
