@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ from backend.models.folder import check_folder
 NO_LIMIT = 1_000_000
 """A tokenizer that says nothing of its longest text says about 1e30."""
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length")
+NUMBERED = re.compile(r"\.\d+\.")
+"""In the name of a parameter: it is in a layer."""
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text", "longformer")
 """Architectures whose first two positions are no text's: of 514 positions a text may fill 512."""
 
@@ -57,6 +60,11 @@ class LoadedModel:
     def parameters(self) -> int:
         """Number of weights."""
         return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def new_in_layers(self) -> list[str]:
+        """Those new parameters that are no head's: the folder does not have all of its model."""
+        return [name for name in self.new_parameters if NUMBERED.search(name)]
 
     def encoded(self, texts: Sequence[str], step: Callable[[int], None] = lambda done: None) -> EncodedTexts:
         """The texts as the model is given them: `encode`, within the model's length.
@@ -140,6 +148,8 @@ def load_base(
     _end_texts_once(tokenizer, config, name)
     _keep_no_keys(model)
     loaded = LoadedModel(tokenizer, model, longest_input(config, tokenizer, max_length), sorted(missing))
+    if len(new := loaded.new_in_layers) == sum(bool(NUMBERED.search(key)) for key in model.state_dict()) > 0:
+        raise ModelUnusable(model=name, detail=f"it has no weights for any of its layers, such as {new[0]}")
     tokenizer.model_max_length = loaded.max_length
     return loaded
 

@@ -327,6 +327,10 @@ def tell_limits(context: JobContext, loaded: LoadedModel, texts: Sequence[str], 
     """Note what the user should know of how this base model reads these texts."""
     if asked is not None and loaded.max_length < asked:
         context.emit(Noted("length_limited", {"asked": asked, "used": loaded.max_length}))
+    if new := loaded.new_in_layers:
+        sizes = {name: p.numel() for name, p in loaded.model.named_parameters()}
+        percent = float(f"{100 * sum(sizes.get(name, 0) for name in new) / loaded.parameters:.2g}")
+        context.emit(Noted("weights_missing", {"percent": percent, "example": new[0]}))
     step = max(1, len(texts) // TEXTS_LOOKED_AT)
     share = unknown_share(loaded.tokenizer, texts[::step], loaded.max_length)
     if share >= UNKNOWN_SHARE_TOLD:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, pipeline
 
 from backend.data.datasets import load_table
@@ -245,3 +245,30 @@ def test_encoder_decoder_whose_tokenizer_ends_no_text_is_refused(tmp_path: Path)
     with pytest.raises(ModelUnusable) as caught:
         load_base(base, name="t5", labels=["bad", "good"], task="binary", max_length=12, seed=1)
     assert "end-of-text" in caught.value.facts["detail"]
+
+
+def test_weights_of_layers_that_a_folder_lacks_are_told_and_none_at_all_are_refused(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    base = make_tiny(tmp_path / "bert", "bert", [*GOOD, *BAD])
+    whole = load_file(base / "model.safetensors")
+    part = {name: value for name, value in whole.items() if "layer.1." not in name}
+    save_file(part, base / "model.safetensors", {"format": "pt"})
+    run, _ = workshop.do_here(workshop.spec(str(base), training__max_steps=1))
+    notes = {note.code: note.facts for note in events_of(run, Noted)}
+    lacking = sum(whole[name].numel() for name in whole.keys() - part.keys())
+    told = notes["weights_missing"]
+    assert told["percent"] == pytest.approx(100 * lacking / (sum(v.numel() for v in whole.values()) + 66), rel=0.05)
+    assert "layer.1." in told["example"]
+    renamed = {name.replace("encoder.layer", "body.block"): value for name, value in whole.items()}
+    save_file(renamed, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelUnusable) as caught:
+        workshop.do_here(workshop.spec(str(base), training__max_steps=1))
+    assert "layer.0." in caught.value.facts["detail"]
+
+
+def test_whole_models_lack_nothing_but_their_heads(workshop: Workshop) -> None:
+    for kind, folder in workshop.models.items():
+        loaded = load_base(folder, name=kind, labels=["bad", "good"], task="binary", max_length=12, seed=1)
+        assert loaded.new_parameters
+        assert not loaded.new_in_layers
