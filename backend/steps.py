@@ -54,7 +54,7 @@ class MapLabels(Section):
 
     kind: Literal["map_labels"] = "map_labels"
     on: bool = True
-    mapping: dict[str, str]
+    mapping: dict[str, Annotated[str, Field(min_length=1)]]
 
 
 class DropLabels(Section):
@@ -134,6 +134,8 @@ def step_document(written: Any) -> Any:
     kind, _, rest = written.partition(":")
     document: dict[str, Any] = {"kind": kind.strip()}
     if document["kind"] == "map_labels":
+        for arrow in ("->", "→", "＝"):
+            rest = rest.replace(arrow, "=")
         return document | {"mapping": dict(_pair(part) for part in rest.split(",") if part.strip())}
     if document["kind"] == "drop_labels":
         return document | {"labels": [part.strip() for part in rest.split(",") if part.strip()]}

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backend.asked import check_trackers, check_weighted
 from backend.data.datasets import dataset_folder, load_profile
 from backend.data.describer import surroundings
 from backend.data.labelling import LabelledTexts
@@ -42,7 +43,6 @@ from backend.machine import this_machine
 from backend.recipes import with_recipe
 from backend.settings import Home
 from backend.specs import ComputeSpec, RunSpec, build_spec
-from backend.training.asked import check_trackers, check_weighted
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments

@@ -10,13 +10,13 @@ from typing import Any
 
 import typer
 
+from backend.asked import check_machine
 from backend.data.hub_datasets import is_hub_source
 from backend.errors import FileMissing, SpecUnreadable
 from backend.jobs.directory import JobDirectory
 from backend.jobs.status import JobState, JobStatus
 from backend.jobs.store import RunStore, names_ahead
 from backend.jobs.summaries import read_report
-from backend.machine import check_processes
 from backend.models.folder import check_base
 from backend.remedies import changed
 from backend.specs import STARTER, RunSpec, build_spec, spec_from_yaml
@@ -205,7 +205,7 @@ def read_spec(terminal: Terminal, data: str | None, given: Mapping[str, str | No
         FileMissing, SpecUnreadable: the YAML file cannot be read.
         SpecError: settings that do not hold.
         NotAModelFolder, FolderIsAdapter: the base names a folder, and no model is in it.
-        TooManyProcesses: this machine cannot share a run among so many.
+        TooManyProcesses, TrackerUnknown, TrackerMissing: this machine does not have what it asks for.
     """
     flags = apply_flags({}, given)
     _resolve_paths(flags, Path.cwd())
@@ -220,7 +220,7 @@ def read_spec(terminal: Terminal, data: str | None, given: Mapping[str, str | No
     if not spec.data.source:
         raise typer.BadParameter(terminal.words("cli.train.needs_data"))
     check_base(spec.model.base)
-    check_processes(spec.compute.processes)
+    check_machine(spec)
     return spec
 
 

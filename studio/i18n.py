@@ -18,6 +18,8 @@ from backend.specs import Setting, settings
 
 Language = Literal["en", "zh-CN"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh-CN")
+MAPPED = ".map_labels.mapping"
+"""In the path of a setting: a pair of a step that replaces labels."""
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 
 
@@ -60,6 +62,9 @@ class Words:
         return value
 
     def _problem(self, problem: Mapping[str, str]) -> str:
+        if MAPPED in problem["setting"]:
+            label = problem["setting"].partition(MAPPED)[2].lstrip(".")
+            return f"{self('steps.map_labels')} · {label} = {problem['given']} ({self._rule(problem)})"
         known = _setting_of(problem["setting"])
         path = known.path if known else problem["setting"]
         entry = problem["setting"].removeprefix(path)  # of a mapping or a list: ".positive"
@@ -69,6 +74,8 @@ class Words:
     def _rule(self, problem: Mapping[str, str]) -> str:
         if problem["rule"].startswith("conflict."):
             return self(problem["rule"])
+        if MAPPED in problem["setting"]:
+            return self("rule.mapping")
         known = _setting_of(problem["setting"])
         if known is None:
             return self("rule.unknown")

@@ -124,7 +124,7 @@ Object.assign(Studio, (() => {
       element.append(make("section", { class: "live" },
         make("div", { class: "live-head" }, name, state, make("span", { class: "grow" }), notify, stop), row.node,
         make("div", { class: "live-line" }, where, times), bar, silent, facts, ending, charts.node, notes));
-      let since = 0, lost = false, attempt = 1, begun = 0;
+      let since = 0, lost = false, attempt = 1, begun = 0, ended = "";
 
       const takers = {
         Resumed: (event) => notes.append(make("li", { text: event.step ? fill(words["train.resumed"], { step: count(event.step) }) : words["train.resumed_anew"] })),
@@ -207,6 +207,7 @@ Object.assign(Studio, (() => {
           // Without a checkpoint it would begin anew: a remedy does that with what may help.
           ...(steps.length || !remedies.length ? resuming(steps, strong) : []),
           ...remedies.map((remedy, place) => make("button", { class: place || (strong && steps.length) ? "button" : "button primary", type: "button", text: remedy.text, onclick: (event) => retry(event.target, remedy.code) })),
+          status.state === "failed" && !steps.length ? link("model", "train.change_options") : null,
           ["best", "last"].includes(status.error?.kept) ? link("try", "train.try") : null));
         ending.replaceChildren(...box, details);
       }
@@ -218,7 +219,7 @@ Object.assign(Studio, (() => {
           if (!lost) { lost = true; ending.replaceChildren(make("div", { class: "banner", role: "status", text: words["train.offline"] })); }
           return undefined; // the studio is away: keep asking, the run goes on without it
         }
-        if (lost) { lost = false; ending.replaceChildren(); }
+        if (lost) { lost = false; ended = ""; ending.replaceChildren(); }
         since = news.events.length ? news.events.at(-1).seq + 1 : since; // a long curve comes thinned
         name.textContent = news.name;
         for (const event of news.events) {
@@ -228,9 +229,13 @@ Object.assign(Studio, (() => {
         row.draw(news.status, news.now);
         drawLine(news.status, news.now, news.queue);
         charts.draw();
-        if (!news.status.final) return undefined;
-        drawEnding(news.status, news.remedies, news.resumable);
-        return false;
+        if (!news.status.final) {
+          if (ended) { ended = ""; ending.replaceChildren(); } // it goes on, whoever resumed it
+          return undefined;
+        }
+        const end = `${news.status.attempt} ${news.status.state}`;
+        if (ended !== end) { ended = end; drawEnding(news.status, news.remedies, news.resumable); }
+        return news.status.state === "completed" ? false : 5000;
       });
     }
     watch("value", show);

@@ -53,15 +53,18 @@ const Studio = (() => {
     return document;
   }
 
-  /** Repeat `task` every `everyMs` while `element` is on the page and, unless `hidden`, seen. It returns false to end. */
+  /** Repeat `task` every `everyMs` while `element` is on the page and, unless `hidden`, seen. It returns false to end, or milliseconds to rest. */
   function repeat(element, everyMs, task, { hidden = false } = {}) {
-    let busy = false, ended = false;
+    let busy = false, ended = false, rests = 0;
     const tick = async () => {
       if (ended) return;
       if (!element.isConnected) { ended = true; clearInterval(timer); return; }
-      if (busy || (document.hidden && !hidden)) return;
+      if (busy || Date.now() < rests || (document.hidden && !hidden)) return;
       busy = true;
-      try { if ((await task()) === false) { ended = true; clearInterval(timer); } }
+      try {
+        const said = await task();
+        if (said === false) { ended = true; clearInterval(timer); } else if (said) rests = Date.now() + said;
+      }
       finally { busy = false; }
     };
     const timer = setInterval(tick, everyMs);

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -56,7 +57,11 @@ def load_choices(home: Home, profile: dict[str, Any]) -> Choices:
     except FileNotFoundError:
         return first_choices(profile)
     if "data" in document:
-        return Choices(**document)
+        try:
+            return Choices(**document)
+        except ValidationError as error:  # of another version: nothing of the table is lost, its choices are
+            print(f"the choices of {profile['file']} are left out: {error}", file=sys.stderr)
+            return first_choices(profile)
     # Before there were steps, the columns were all that was kept.
     return first_choices(profile).model_copy(update={"data": DataSpec(**document)} if document else {})
 
@@ -120,6 +125,15 @@ def with_repair(choices: Choices, repair: Mapping[str, Any], profile: Mapping[st
         same[0]["on"] = True  # it was switched off before
     else:
         steps.append(dict(repair["step"]))
+    return with_preparation(choices, steps, profile)
+
+
+def with_preparation(choices: Choices, steps: Sequence[Any], profile: Mapping[str, Any]) -> Choices:
+    """The choices with this list of steps in place of theirs.
+
+    Raises:
+        SpecError: a step does not hold.
+    """
     values: dict[str, Any] = {"prepare.steps": steps}
     if choices.data.task in ("binary", "multiclass") and choices.data.task == profile["guess"].get("task"):
         values["data.task"] = "auto"  # it was guessed before labels were merged or dropped

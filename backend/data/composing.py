@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from backend.data.label_columns import label_cells
 from backend.data.labels import LIST_SEPARATOR, resolve_task
 from backend.data.rows import TextRows
-from backend.data.template import check_template, label_columns, template_parts, text_columns
-from backend.errors import ColumnMissing, SameColumn
+from backend.data.template import check_apart, check_template, label_columns, template_parts, text_columns
+from backend.errors import ColumnMissing
 from backend.specs import DataSpec, Task
 
 
@@ -44,8 +44,7 @@ def check_columns(data: DataSpec, available: list[str]) -> None:
     for column in (*text_columns(data), *label_columns(data)):
         if column not in available:
             raise ColumnMissing(column=column, available=available)
-    if not data.template and data.text_column in label_columns(data):
-        raise SameColumn(column=data.text_column)
+    check_apart(data)
 
 
 def composed_texts(table: pa.Table, template: str) -> pa.ChunkedArray:

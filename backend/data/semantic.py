@@ -37,6 +37,8 @@ WEIGHTS = "model.safetensors"
 STORED = "float16"
 """How embeddings lie in their file."""
 
+NOT_NAMED: dict[str, Any] = {"code": "encoder_not_named", "facts": {}}
+
 Embeddings = np.ndarray[Any, np.dtype[np.float16]]
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -51,7 +53,7 @@ def semantic(rows: TextRows, threshold: float, encoder: str, cache: Path | None,
     folder = encoder_folder(encoder)
     if folder is None:
         found = near(rows, threshold, tell)
-        note = {"code": "no_encoder", "facts": {"encoder": encoder or "–"}}
+        note = {"code": "no_encoder", "facts": {"encoder": encoder}} if encoder else NOT_NAMED
         return replace(found, notes=[note, *found.notes])
     keep = firsts(rows)
     asked = np.flatnonzero(keep & rows.has_text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from backend.data import text_cleaning
-from backend.errors import ColumnMissing, TemplateUnreadable, TemplateUsesLabel
+from backend.errors import ColumnMissing, SameColumn, TemplateUnreadable, TemplateUsesLabel
 from backend.specs import DataSpec
 
 
@@ -37,6 +37,16 @@ def text_columns(data: DataSpec) -> list[str]:
 def label_columns(data: DataSpec) -> list[str]:
     """The columns that the labels are read from."""
     return list(data.label_columns) or [data.label_column]
+
+
+def check_apart(data: DataSpec) -> None:
+    """Whether texts and labels are read from different columns.
+
+    Raises:
+        SameColumn: they are not.
+    """
+    if not data.template and data.text_column and data.text_column in label_columns(data):
+        raise SameColumn(column=data.text_column)
 
 
 def check_template(template: str, data: DataSpec, available: Iterable[str]) -> None:

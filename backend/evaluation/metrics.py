@@ -56,8 +56,9 @@ def compute(task: str, logits: Array, truth: Array, score: Callable[..., float] 
         chances = probabilities(task, logits)
         if task == "multilabel":
             chances, truth = chances[:, told], truth[:, told]
-        scores = chances[:, 1] if task == "binary" else chances
-        kind = "classes" if task == "multiclass" else rows
+        two = task != "multilabel" and classes == 2
+        scores = chances[:, 1] if two else chances
+        kind = "classes" if task == "multiclass" and not two else rows
         result["roc_auc"] = score("roc_auc", kind, prediction_scores=scores, references=truth)
     return result
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from backend.asked import check_machine
 from backend.errors import (
     CheckpointMissing,
     DatasetMissing,
@@ -34,7 +35,6 @@ from backend.jobs.status import JobState, JobStatus
 from backend.jobs.summaries import summaries_of, summarise
 from backend.jobs.supervisor import cancel
 from backend.jobs.trash import Trash
-from backend.machine import check_processes
 from backend.recipes import with_recipe
 from backend.settings import Home
 from backend.specs import STARTER, RunSpec
@@ -69,7 +69,7 @@ class RunStore:
         was lost, makes one run. ``environ`` carries secrets such as ``HF_TOKEN``.
 
         Raises:
-            DatasetMissing, TooManyProcesses: as `create`.
+            DatasetMissing, TooManyProcesses, TrackerUnknown, TrackerMissing: as `create`.
         """
         if not request:
             return self._start(spec, environ)
@@ -85,7 +85,7 @@ class RunStore:
 
         Raises:
             DatasetMissing: ``spec.data.dataset`` names no imported dataset.
-            TooManyProcesses: this machine cannot share a run among so many.
+            TooManyProcesses, TrackerUnknown, TrackerMissing: this machine does not have what it asks for.
         """
         run = self._make(spec)
         try:
@@ -96,7 +96,7 @@ class RunStore:
         return self._remember(run)
 
     def _make(self, spec: RunSpec) -> JobDirectory:
-        check_processes(spec.compute.processes)
+        check_machine(spec)
         if not spec.data.dataset or not (self.home.datasets / Path(spec.data.dataset).name / "profile.json").exists():
             raise DatasetMissing(dataset=spec.data.dataset)
         spec = with_recipe(spec)
@@ -143,7 +143,7 @@ class RunStore:
             RunActive: it lives, or somebody else has just resumed it.
             RunNotResumable: it is completed, or was cancelled before it began.
             CheckpointMissing: it has none of this step from which training can go on.
-            TooManyProcesses: this machine cannot share it among so many.
+            TooManyProcesses, TrackerUnknown, TrackerMissing: this machine does not have what it asks for.
         """
         run = self.get(run_id)
         attempt = self._check_resumable(run, step)
@@ -167,7 +167,7 @@ class RunStore:
         steps = resumable_steps(run)
         if step is not None and step not in steps:
             raise CheckpointMissing(run=run.name or run.id, step=step, steps=steps)
-        check_processes(RunSpec(**run.spec).compute.processes)
+        check_machine(RunSpec(**run.spec))
         return status.attempt
 
     def revive(self, *, environ: Mapping[str, str] | None = None) -> None:

@@ -152,6 +152,8 @@ def train_bag(
     soft = torch.from_numpy(targets).float()
     order = _batches_without_end(texts.lengths, np.random.default_rng(seed))
     device = next(model.parameters()).device
+    # What follows reads no hidden piece and, going on from a checkpoint, finds it as it was: so it stays.
+    before = bert.embeddings.word_embeddings.weight[hidden_piece].detach().clone()
     for done in range(1, steps + 1):
         rows = next(order)
         batch = texts.batch(rows)
@@ -167,6 +169,8 @@ def train_bag(
         schedule.step()
         optimizer.zero_grad()
         tell(BagStep(done, steps, loss.item(), rate_now, norm.item()))
+    with torch.no_grad():
+        bert.embeddings.word_embeddings.weight[hidden_piece] = before
 
 
 @torch.no_grad()

@@ -206,6 +206,8 @@ def _warm_up(context: JobContext, warm_up: WarmUp | None, following: int) -> int
 
     def tell(done: BagStep) -> None:
         nonlocal taken
+        if not taken:
+            context.emit(Noted("starter_steps", {"steps": done.steps}))
         check_finite(done.loss, done.step, done.learning_rate)
         taken = done.step
         points.add(

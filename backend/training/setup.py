@@ -125,6 +125,7 @@ def prepare_training(
         base, task = spec.model.base, labelled.task
         save_before(context.path, loaded, base=base, source=source, task=task, labels=labelled.labels)
     encoded = encode_all(context, loaded, texts)
+    tell_cut(context, encoded["train"].first(len(splits.train)), loaded.max_length)  # without what a starter adds
     tokens = tokens_learned(float(encoded["train"].lengths.mean()), len(learned), spec.training)
     placed = place(context, spec, loaded, reload, length, tokens)
     pad_to = loaded.max_length if spec.speed.padding == "longest" else 0
@@ -349,7 +350,6 @@ def encode_all(context: JobContext, loaded: LoadedModel, texts: dict[str, list[s
 
         encoded[name] = loaded.encoded(portion, step)
         behind += len(portion)
-    tell_cut(context, encoded["train"], loaded.max_length)
     return encoded
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from backend.data.choices import with_repair, with_values
+from backend.data.choices import with_preparation, with_repair, with_values
 from backend.data.exporting import start_export
 from backend.data.template import check_template
 from backend.data.text_cleaning import render
@@ -262,9 +262,9 @@ def with_steps(opened: Opened, value: str) -> Choices:
         SpecError: a step does not hold.
     """
     changed = _sent(value, "change")
-    if opened.choices is None or not isinstance(changed, list):
+    if opened.choices is None or opened.profile is None or not isinstance(changed, list):
         raise DatasetMissing(dataset=opened.dataset)
-    return with_values(opened.choices, {"prepare.steps": [_typed(step) for step in changed]})
+    return with_preparation(opened.choices, [_typed(step) for step in changed], opened.profile)
 
 
 def _sent(value: str, name: str) -> Any:
@@ -289,14 +289,14 @@ def _typed(step: Any) -> Any:
 
 def with_step(opened: Opened, kind: str | None) -> Choices:
     """The choices with one more step at the end. Raises as `with_steps` does."""
-    if opened.choices is None:
+    if opened.choices is None or opened.profile is None:
         raise DatasetMissing(dataset="")
     if kind not in OFFERED:  # the field was emptied
         return opened.choices
     document = step_document(kind)
     document |= {"map_labels": {"mapping": {}}, "drop_labels": {"labels": []}}.get(document["kind"], {})
     steps = [step.model_dump(mode="json") for step in opened.choices.prepare.steps]
-    more = with_values(opened.choices, {"prepare.steps": [*steps, document]})
+    more = with_preparation(opened.choices, [*steps, document], opened.profile)
     # The field may tell of one choice twice, and the same step twice in a row would do nothing anyway.
     twice = len(more.prepare.steps) > 1 and more.prepare.steps[-1] == more.prepare.steps[-2]
     return opened.choices if twice else more

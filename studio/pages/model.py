@@ -12,11 +12,13 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from backend.asked import check_machine, check_weighted
 from backend.data.choices import names_columns, refusal_of
 from backend.data.datasets import load_report
 from backend.data.drafts import save_draft
+from backend.data.labels import named_labels
+from backend.data.template import check_apart
 from backend.errors import DatasetMissing, ModelNotNamed, SpecError, StudioError
-from backend.machine import check_processes
 from backend.models.catalogue import CatalogueModel, catalogue, suggested
 from backend.models.folder import check_folder, names_a_folder
 from backend.models.hub import look_up
@@ -112,7 +114,7 @@ def layout(t: Words) -> ModelView:
             start = gr.Button(
                 t("model.train"), variant="primary", elem_id=f"train-{t.language}", scale=0, min_width=160
             )
-        request = gr.Textbox(visible="hidden")
+        request = gr.Textbox(visible="hidden", elem_classes="never-shown")
     return ModelView(
         nothing,
         options,
@@ -264,13 +266,19 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
 
     Raises:
         DataError: the report on the chosen columns says that training on them cannot begin.
-        TooManyProcesses: this machine cannot share a run among so many.
+        SameColumn: one column is text and label.
+        LabelWeightsUnknown: a weight is for a label that there is not.
+        TooManyProcesses, TrackerUnknown, TrackerMissing: this machine does not have what it asks for.
         ModelError: the model's folder holds no model, or the Hub does not have it or cannot be reached.
     """
+    check_apart(spec.data)
     report = load_report(services.home, spec.choices)
-    if report and (refusal := refusal_of(report, spec.data.label_names)):
-        raise refusal
-    check_processes(spec.compute.processes)
+    if report:
+        if refusal := refusal_of(report, spec.data.label_names):
+            raise refusal
+        labels = [label["value"] for label in report["labels"]]
+        check_weighted(spec.training.label_weights, named_labels(labels, spec.data.label_names))
+    check_machine(spec)
     if names_a_folder(spec.model.base):
         check_folder(spec.model.base)
     elif spec.model.base != STARTER:

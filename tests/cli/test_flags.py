@@ -51,7 +51,7 @@ IN_SHARDS = {"model.base": "bert-base-uncased", "compute.processes": 4, "compute
 
 
 def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio, reviews: Path, tmp_path: Path) -> None:
-    # There is no such tracker: the run fails at once, with everything in its spec.
+    # There is no label of this name: the run fails before it learns, with everything in its spec.
     base = make_tiny(tmp_path / "base", "bert", ["an ordinary review"])
     validation, test = (tmp_path / name for name in ("validation.csv", "test.csv"))
     for file in (validation, test):
@@ -78,8 +78,8 @@ def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio,
         "model.base": str(base),
         "model.revision": "v2",
         # Some of the options exclude each other.
-        "training.label_weights": {"0": 1.5},
-        "training.trackers": ["nowhere"],
+        "training.label_weights": {"no such label": 1.5},
+        "training.trackers": ["tensorboard"],
         "training.layer_decay": 1.0,
         "training.label_smoothing": 0.0,
         "training.metric": "mcc",
@@ -90,9 +90,9 @@ def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio,
     asked = [s for s in SETTINGS if s.path not in ELSEWHERE and s.path != "compute.fsdp"]
     expected: dict[str, Any] = {s.path: fixed[s.path] if s.path in fixed else _another_value(s) for s in asked}
     arguments = [part for s in asked for part in _as_arguments(s, expected[s.path])]
-    failed = studio.document("train", *arguments, status=10)
+    failed = studio.document("train", *arguments, status=9)
     assert failed["state"] == "failed"
-    assert failed["error"]["code"] == "model.tracker_unknown"
+    assert failed["error"]["code"] == "data.label_weights_unknown"
     spec = read_json(studio.newest_run().path / "spec.json")
     found = {s.path: _at(spec, s.path) for s in asked}
     assert [step["kind"] for step in found.pop("prepare.steps")] == expected.pop("prepare.steps")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from backend.evaluation.measures import measured
 from backend.evaluation.metrics import compute, decisions, probabilities
 from backend.evaluation.modules import MODULES, ROWS_THROUGH_EVALUATE, evaluated
 
@@ -82,6 +83,14 @@ def test_roc_auc_is_left_out_where_it_is_not_defined() -> None:
     found = compute("multiclass", logits, np.array([0, 1, 1, 0]))
     assert "roc_auc" not in found
     assert 0 <= found["f1_macro"] <= 1
+
+
+def test_two_classes_asked_for_as_several_have_the_area_of_two() -> None:
+    logits, truth = answers("binary")
+    for score in (measured, evaluated):
+        found = {task: compute(task, logits, truth, score) for task in ("binary", "multiclass")}
+        for name in ("roc_auc", "accuracy", "f1_macro", "mcc", "loss"):
+            assert found["multiclass"][name] == found["binary"][name]
 
 
 def test_roc_auc_of_several_labels_is_over_those_that_some_rows_have() -> None:

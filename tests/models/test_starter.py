@@ -51,10 +51,14 @@ def test_starter_knows_nothing_at_first_and_is_a_fair_classifier_once_warm() -> 
     assert share_right() < 0.8
     told: list[BagStep] = []
     texts = encode(kit.tokenizer, TEXTS + kit.extra_texts, 32)
+    vocabulary = kit.model.bert.embeddings.word_embeddings.weight
+    before, hidden = vocabulary.detach().clone(), kit.tokenizer.mask_token_id
     warm_up(kit.model, texts, kit.soft_targets, multilabel=False, seed=0, tell=told.append)
     assert share_right() > 0.9
     assert [done.step for done in told] == list(range(1, told[0].steps + 1))
     assert told[-1].loss < told[0].loss
+    assert torch.equal(vocabulary[hidden], before[hidden]), "what goes on from a checkpoint finds it like this"
+    assert not torch.equal(vocabulary, before)
 
 
 def test_bag_is_what_the_whole_model_computes_at_the_beginning() -> None:

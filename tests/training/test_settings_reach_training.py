@@ -19,6 +19,7 @@ from backend.errors import LabelWeightsUnknown, LossNotFinite, ModelUnusable, Tr
 from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, ModelDescribed, Noted, OptionsDecided
 from backend.jobs.process import JobContext
 from backend.jobs.status import JobState
+from backend.jobs.summaries import read_report
 from backend.machine import this_machine
 from backend.models.encoding import encode
 from backend.models.loading import load_base, load_finished
@@ -176,6 +177,12 @@ def test_layers_that_cannot_be_compiled_are_trained_as_they_are_written(
 def test_warmup_by_steps_takes_the_place_of_the_share(workshop: Workshop, trainers: list[Any]) -> None:
     workshop.do_here(workshop.spec("bert", training__warmup_steps=5, training__max_steps=6))
     assert trainers[0].args.get_warmup_steps(1000) == 5
+
+
+def test_two_labels_asked_for_as_several_classes_are_learned(workshop: Workshop) -> None:
+    run, result = workshop.do_here(workshop.spec("bert", data__task="multiclass", training__epochs=1))
+    assert read_report(run)["task"] == "multiclass"
+    assert 0 <= result["metrics"]["roc_auc"] <= 1
 
 
 def test_polynomial_decay_after_a_warmup_of_all_steps_ends(workshop: Workshop, trainers: list[Any]) -> None:

@@ -1,14 +1,26 @@
-"""What a run asks of its training and cannot have, found out before time is spent on it. Imports no torch."""
+"""What a run asks for and cannot have, found out before time is spent on it: by who starts it and by the run itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from backend.errors import LabelWeightsUnknown, TrackerMissing, TrackerUnknown
-from backend.machine import this_machine
+from backend.machine import check_processes, this_machine
+from backend.specs import RunSpec
 
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 """The trackers that Trainer can tell its logs to, each with the package it needs."""
+
+
+def check_machine(spec: RunSpec) -> None:
+    """Whether this machine has what the run asks of it.
+
+    Raises:
+        TooManyProcesses: it has fewer cards, or threads where it has none.
+        TrackerUnknown, TrackerMissing: the run's trackers cannot be used.
+    """
+    check_processes(spec.compute.processes)
+    check_trackers(spec.training.trackers)
 
 
 def check_trackers(names: Iterable[str]) -> None:
