@@ -10,6 +10,7 @@ from typing import Any
 from backend.jobs.comparison import Comparison, compare
 from backend.jobs.directory import JobDirectory
 from backend.specs import STARTER
+from studio.findings import step_name
 from studio.i18n import Words
 
 FIRST_METRICS = ("accuracy", "f1", "f1_macro", "mcc", "jaccard", "roc_auc", "precision", "recall", "loss")
@@ -50,7 +51,16 @@ def _setting_text(t: Words, path: str, value: Any) -> str:
     """As the form calls it."""
     if path == "model.base" and value == STARTER:
         return t("model.starter")
+    if path == "prepare.steps" and value:
+        return " · ".join(_step_text(t, step) for step in value)
     return t(key) if t.has(key := f"choice.{path}.{value}") else value_text(t, value)
+
+
+def _step_text(t: Words, step: dict[str, Any]) -> str:
+    """A step by its name and what it was told, as the form calls it."""
+    told = value_text(t, {name: value for name, value in step.items() if name not in ("kind", "on")})
+    shown = step_name(t, step) + ("" if told == "–" else f" ({told})")
+    return shown if step["on"] else f"{shown} ({t('compare.off')})"
 
 
 def value_text(t: Words, value: Any) -> str:
@@ -60,7 +70,9 @@ def value_text(t: Words, value: Any) -> str:
     if isinstance(value, bool):
         return t("compare.on" if value else "compare.off")
     if isinstance(value, dict):
-        return ", ".join(f"{key}={inner}" for key, inner in value.items())
+        return ", ".join(
+            value_text(t, inner) if isinstance(inner, dict) else f"{key}={inner}" for key, inner in value.items()
+        )
     if isinstance(value, list | tuple):
         return ", ".join(value_text(t, inner) if isinstance(inner, dict) else str(inner) for inner in value)
     return str(value)

@@ -91,3 +91,9 @@ def tokens_words(t: Words, tokens: Mapping[str, Any]) -> str:
 def unknown_words(t: Words, tokens: Mapping[str, Any]) -> str:
     """The warning that the model cannot read much of the texts."""
     return t("model.tokens_unknown", percent=round(100 * tokens["unknown"], 1))
+
+
+def step_name(t: Words, step: Mapping[str, Any]) -> str:
+    """What a step is called."""
+    kind = step["kind"]
+    return t(f"steps.{kind}.{step['by']}") if kind == "drop_duplicates" else t(f"steps.{kind}")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import gradio as gr
+
+from studio.markup import tag, text
 
 SCRIPT_WORDS = (
     "nav.", "state.", "phase.", "metric.", "header.", "runs.", "model.starter", "job.", "train.", "chart.", "note.",
@@ -120,3 +123,8 @@ def plot(name: str) -> gr.HTML:
 def router() -> gr.HTML:
     """The unseen component that tells the server which address is open; event ``navigate``."""
     return live_component("Studio.router(props, () => trigger('navigate'), watch)", name="router")
+
+
+def run_title(name: str) -> dict[str, Any]:
+    """The update of a line that says which run a page is about; without one it is not there."""
+    return gr.update(value=tag("h2", text(name), class_="run-title"), visible=bool(name))

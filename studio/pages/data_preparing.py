@@ -19,7 +19,7 @@ from backend.specs import Choices, RunSpec
 from backend.steps import step_document
 from studio import components
 from studio.address import Opened
-from studio.findings import example_table
+from studio.findings import example_table, step_name
 from studio.form import TABLE_SECTIONS, Form, build_form, form_document, form_settings
 from studio.i18n import Words
 from studio.markup import problem, table, tag, text
@@ -141,12 +141,6 @@ def told(
         view.composed: composed(t, opened, choices),
         view.counts: parts_counts(t, report, choices.data.label_names),
     }
-
-
-def step_name(t: Words, step: Mapping[str, Any]) -> str:
-    """What a step is called."""
-    kind = step["kind"]
-    return t(f"steps.{kind}.{step['by']}") if kind == "drop_duplicates" else t(f"steps.{kind}")
 
 
 def steps_value(t: Words, choices: Choices, report: Mapping[str, Any] | None) -> str:

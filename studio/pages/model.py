@@ -290,9 +290,11 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
 
 
 def keep(services: Services, opened: Opened, spec: RunSpec) -> None:
-    """Keep what is asked for beside the open table, so that a reload and the other language show it, too."""
-    if opened.run is None:  # a run's settings are history and stay as they were
-        save_draft(services.home, opened.dataset, _open_where_recipe(spec))
+    """Keep what is asked for beside the table, so that a reload and the other language show it, too.
+
+    A run's own settings are history and stay as they were; what is changed on its page is of the table's next run.
+    """
+    save_draft(services.home, opened.dataset, _open_where_recipe(spec))
 
 
 def command_of(spec: RunSpec) -> str:

@@ -35,6 +35,7 @@ LONGEST_TEXT = 100_000
 class PredictView:
     """The components of the page."""
 
+    title: gr.HTML
     nothing: gr.HTML
     main: gr.Column
     plain: gr.Checkbox
@@ -50,6 +51,7 @@ class PredictView:
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
         return [
+            self.title,
             self.nothing,
             self.main,
             self.plain,
@@ -64,7 +66,7 @@ class PredictView:
 
 def layout(t: Words) -> PredictView:
     """Build the page inside the open tab."""
-    nothing = gr.HTML()
+    title, nothing = gr.HTML(visible=False), gr.HTML()
     with gr.Column(visible=False) as main:
         with gr.Column(elem_classes="card"):
             plain = gr.Checkbox(label=t("try.plain"), value=False, container=False, visible=False)
@@ -84,7 +86,7 @@ def layout(t: Words) -> PredictView:
                 ask = gr.Button(t("try.ask"), variant="primary", scale=0, min_width=160, elem_id=f"ask-{t.language}")
         answers = gr.HTML(elem_classes="slot")
         table = predict_table.layout(t)
-    return PredictView(nothing, main, plain, texts, composing, fields, made, before, ask, answers, table)
+    return PredictView(title, nothing, main, plain, texts, composing, fields, made, before, ask, answers, table)
 
 
 # -- handlers
@@ -96,6 +98,7 @@ def show(services: Services, t: Words, view: PredictView, opened: Opened) -> dic
     columns = template_columns(template) if template else []
     return {
         **readiness(services, t, view, opened),
+        view.title: components.run_title(opened.run.name if opened.run else ""),
         view.plain: gr.update(value=False, visible=bool(columns)),
         view.texts: gr.update(value="", visible=not columns),
         view.composing: gr.update(visible=bool(columns)),

@@ -22,12 +22,15 @@ from studio.site import Site
 HEADLINE_METRICS = ("accuracy", "f1", "f1_macro", "mcc")
 BASELINES = ("before", "majority", "tfidf")
 PERCENT = 100.0
+FEW_TESTS = 100
+"""With fewer test texts one of them is worth more than a point of accuracy."""
 
 
 @dataclass(frozen=True)
 class ResultsView:
     """The components of the page."""
 
+    title: gr.HTML
     body: gr.HTML
     matrix_card: gr.Column
     matrix: gr.HTML
@@ -35,15 +38,15 @@ class ResultsView:
 
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
-        return [self.body, self.matrix_card, self.matrix, self.details]
+        return [self.title, self.body, self.matrix_card, self.matrix, self.details]
 
 
 def layout(t: Words) -> ResultsView:
     """Build the page inside the open tab."""
-    body = gr.HTML()
+    title, body = gr.HTML(visible=False), gr.HTML()
     with gr.Column(elem_classes="card", visible=False) as matrix_card:
         matrix = components.plot("confusion")
-    return ResultsView(body, matrix_card, matrix, gr.HTML())
+    return ResultsView(title, body, matrix_card, matrix, gr.HTML())
 
 
 def show(services: Services, t: Words, view: ResultsView, opened: Opened) -> dict[Any, Any]:
@@ -60,6 +63,7 @@ def show(services: Services, t: Words, view: ResultsView, opened: Opened) -> dic
     confusion = (report or {}).get("confusion")
     labels = (report or {}).get("labels", [])
     return {
+        view.title: components.run_title(opened.run.name if opened.run else ""),
         view.body: body,
         view.matrix_card: gr.update(visible=bool(confusion)),
         view.matrix: confusion_chart(t, labels, confusion) if confusion else "",
@@ -96,8 +100,12 @@ def sentence(t: Words, report: Mapping[str, Any]) -> str:
         points = PERCENT * (metrics["f1"] - tfidf["f1"])
         key = "results.equal" if abs(points) < 0.05 else "results.above" if points > 0 else "results.below"
         parts.append(t(key, points=f"{abs(points):.1f}"))
-    weakest = min(report["per_label"], key=lambda row: row["f1"], default=None)
-    if weakest and weakest["f1"] < 1:
+    tested = [row for row in report["per_label"] if row["support"]]
+    missed = sum(row["f1"] == 0 for row in tested)
+    weakest = min(tested, key=lambda row: row["f1"], default=None)
+    if missed > 1:
+        parts.append(t("results.missed", missed=missed, labels=len(tested)))
+    elif weakest and weakest["f1"] < 1:
         parts.append(t("results.weakest", label=weakest["label"], f1=_score(weakest["f1"])))
     return t("results.join").join(parts) + t("results.stop")
 
@@ -117,7 +125,9 @@ def figures(t: Words, report: Mapping[str, Any]) -> str:
     counts = report["rows"]
     held_out = text(t("results.held_out", count=counts["test"], train=counts["train"], validation=counts["validation"]))
     meaning = text(t(f"results.f1_meaning.{report['task']}", label=report.get("positive_label") or ""))
-    note = tag("p", held_out, " ", meaning, class_="muted")
+    few = 0 < counts["test"] < FEW_TESTS
+    caution = text(t("results.few_tests", points=f"{PERCENT / counts['test']:.1f}")) if few else ""
+    note = tag("p", held_out, " ", meaning, " ", caution, class_="muted")
     return tag(
         "div", tag("h4", text(t("results.figures"))), note, table(heads, rows, kind="figures scores"), class_="card"
     )

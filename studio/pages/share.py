@@ -38,6 +38,7 @@ class TargetView:
 class ShareView:
     """The components of the page."""
 
+    title: gr.HTML
     nothing: gr.HTML
     main: gr.Column
     folder: gr.HTML
@@ -50,12 +51,12 @@ class ShareView:
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
         cards = [part for card in self.targets for part in (card.repository, card.private, card.replace, card.progress)]
-        return [self.nothing, self.main, self.folder, self.code, self.token, self.problem, *cards]
+        return [self.title, self.nothing, self.main, self.folder, self.code, self.token, self.problem, *cards]
 
 
 def layout(services: Services, t: Words) -> ShareView:
     """Build the page inside the open tab."""
-    nothing = gr.HTML()
+    title, nothing = gr.HTML(visible=False), gr.HTML()
     with gr.Column(visible=False) as main:
         with gr.Row(elem_classes="cards share-cards"):
             with gr.Column(min_width=300, elem_classes="card"):
@@ -83,7 +84,7 @@ def layout(services: Services, t: Words) -> ShareView:
             trouble = gr.HTML(elem_classes="slot")
             with gr.Row(elem_classes="cards"):
                 targets = tuple(_target_card(t, target) for target in TARGETS)
-    return ShareView(nothing, main, folder, code, token, licence, trouble, targets)
+    return ShareView(title, nothing, main, folder, code, token, licence, trouble, targets)
 
 
 def _target_card(t: Words, target: Target) -> TargetView:
@@ -114,6 +115,7 @@ def _token_help(services: Services, t: Words) -> str:
 def show(services: Services, t: Words, view: ShareView, opened: Opened) -> dict[Any, Any]:
     """What the page shows for an address."""
     updates: dict[Any, Any] = {**readiness(services, t, view, opened), view.token: "", view.problem: ""}
+    updates[view.title] = components.run_title(opened.run.name if opened.run else "")
     if opened.run is None:
         return updates
     latest: dict[str, str] = dict.fromkeys(TARGETS, "")

@@ -75,6 +75,13 @@ def test_options_are_kept_beside_the_table(open_page: Callable[..., Page], tmp_p
     expect(again.get_by_role("textbox", name=t("model.folder"))).to_have_value(str(folder))
     assert [setting(again, t, path) for path in ("training.epochs", "name")] == ["2", ""]
 
+    # What is changed on a run's page is there when the way leads back to its table.
+    open_step(page, "model")
+    field(page, zh, "training.epochs").fill("3")
+    expect(page.locator(".cm-content").first).to_contain_text("--epochs 3")
+    again.reload()
+    expect(field(again, t, "training.epochs")).to_have_value("3")
+
 
 def test_table_without_a_draft_begins_with_the_starter(open_page: Callable[..., Page], tmp_path: Path) -> None:
     t = words("en")

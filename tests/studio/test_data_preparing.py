@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from backend.steps import step_document, step_text
 from studio.address import Address, Opened
 from studio.form import TABLE_SECTIONS, form_settings
 from studio.i18n import words
+from studio.markup import problem
 from studio.pages import data_preparing as panel
 
 WAIT_S = 120
@@ -152,3 +154,37 @@ def test_of_two_edits_that_cross_both_are_kept(home: Home, opened: Opened) -> No
     kept = save_changes(home, opened.profile, before, before.replaced({"data.label_names": {"bad": "worse"}}))
     assert (kept.split.test_share, kept.data.label_names) == (0.3, {"bad": "worse"})
     assert load_choices(home, opened.profile) == kept
+
+
+def test_labels_are_replaced_as_people_write_it_and_nonsense_is_refused(opened: Opened) -> None:
+    def typed(mapping: str) -> Choices:
+        return panel.with_steps(opened, json.dumps({"change": [{"kind": "map_labels", "mapping": mapping}]}))
+
+    for written in ("good=fine, Good=fine", "good->fine,Good -> fine", "good→fine，Good＝fine"):
+        (step,) = typed(written).prepare.steps
+        assert step.model_dump()["mapping"] == {"good": "fine", "Good": "fine"}
+    with pytest.raises(SpecError) as raised:
+        typed("garbage")
+    shown = problem(words("en"), raised.value)
+    assert "Replace labels · garbage = '' (pairs such as 0=negative,1=positive)" in html.unescape(shown)
+
+
+def test_task_that_was_guessed_is_told_anew_from_the_labels_that_steps_leave(home: Home, opened: Opened) -> None:
+    assert opened.choices is not None
+    assert opened.choices.data.task == "multiclass"
+    change = json.dumps({"change": [{"kind": "map_labels", "mapping": "Good=good"}]})
+    changed = panel.with_steps(opened, change)
+    assert changed.data.task == "auto"
+    assert reported(home, changed)["task"] == "binary"
+    by_hand = with_(opened, opened.choices.replaced({"data.task": "multilabel"}))
+    assert panel.with_steps(by_hand, change).data.task == "multilabel"
+
+
+def test_choices_that_hold_no_longer_are_left_out(home: Home, opened: Opened) -> None:
+    assert opened.choices is not None
+    assert opened.profile is not None
+    path = home.datasets / opened.dataset / "choices.json"
+    document = json.loads(path.read_text())
+    document["prepare"]["steps"] = [{"kind": "map_labels", "mapping": {"garbage": ""}}]
+    path.write_text(json.dumps(document))
+    assert load_choices(home, opened.profile) == first_choices(opened.profile)

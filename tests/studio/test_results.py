@@ -15,7 +15,7 @@ def report_of(f1: float, tfidf: float, labels: dict[str, float]) -> dict[str, An
     return {
         "metrics": {"accuracy": f1, "f1": f1},
         "baselines": {"tfidf": {"f1": tfidf}},
-        "per_label": [{"label": label, "f1": each} for label, each in labels.items()],
+        "per_label": [{"label": label, "f1": each, "support": 9} for label, each in labels.items()],
     }
 
 
@@ -30,3 +30,11 @@ def test_no_label_is_the_weakest_where_all_are_right() -> None:
     assert sentence(T, report_of(1.0, 1.0, {"good": 1.0, "bad": 1.0})) == (
         "Accuracy 1.000, F1 1.000; the same F1 as TF-IDF."
     )
+
+
+def test_labels_that_are_never_right_are_counted_but_for_those_without_a_test_text() -> None:
+    report = report_of(0.4, 0.4, {"a": 0.0, "b": 0.5, "c": 0.0, "d": 0.0})
+    report["per_label"][-1]["support"] = 0
+    assert "2 of 3 labels are never right (F1 0)" in sentence(T, report)
+    report["per_label"][0]["f1"] = 0.3
+    assert "weakest on c (F1 0.000)" in sentence(T, report)

@@ -8,7 +8,16 @@ import pytest
 
 from backend.data.choices import first_choices
 from backend.data.datasets import load_profile, load_report, start_import, start_report, wait
-from backend.errors import DataError, LabelNamesClash, NotAModelFolder, OneLabelOnly
+from backend.errors import (
+    DataError,
+    LabelNamesClash,
+    LabelWeightsUnknown,
+    NotAModelFolder,
+    OneLabelOnly,
+    SameColumn,
+    StudioError,
+    TrackerUnknown,
+)
 from backend.inference.client import PredictorPool
 from backend.jobs.store import RunStore
 from backend.settings import Home
@@ -58,3 +67,30 @@ def test_a_folder_without_a_model_is_refused_at_train(services: Services, tmp_pa
     with pytest.raises(NotAModelFolder):
         start_run(services, spec.model_copy(update={"model": ModelSpec(base=str(tmp_path))}), "two")
     assert services.store.summaries() == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "choices", "error"),
+    [
+        ({"training__trackers": ("nowhere",)}, {}, TrackerUnknown),
+        ({"training__label_weights": {"excellent": 2.0}}, {}, LabelWeightsUnknown),
+        ({}, {"text_column": "label"}, SameColumn),
+    ],
+)
+def test_what_a_run_would_end_with_at_once_is_refused_at_train(
+    services: Services, tmp_path: Path, asked: dict[str, object], choices: dict[str, object], error: type[StudioError]
+) -> None:
+    spec = imported(services.home, tmp_path, FEW, **choices)
+    if not choices and load_report(services.home, spec.choices) is None:
+        wait(start_report(services.home, spec.choices), timeout_s=60)
+    with pytest.raises(error):
+        start_run(services, spec.replaced(**asked), "three")
+    assert services.store.summaries() == []
+
+
+def test_weights_are_for_labels_as_they_are_called(services: Services, tmp_path: Path) -> None:
+    spec = imported(services.home, tmp_path, FEW, label_names={"good": "praise"})
+    wait(start_report(services.home, spec.choices), timeout_s=60)
+    with pytest.raises(LabelWeightsUnknown) as caught:
+        start_run(services, spec.replaced(training__label_weights={"good": 2.0}), "four")
+    assert caught.value.facts["labels"] == ["bad", "praise"]

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from backend.errors import ColumnMissing, DiskFull, SpecError, StudioError
+from backend.jobs.directory import JobDirectory
+from backend.settings import Home
 from backend.specs import build_spec, settings
+from studio.comparing import told
 from studio.i18n import ASSETS, LANGUAGES, Language, duration, language_of, size, words
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -96,3 +99,15 @@ def test_sizes_and_times_are_readable() -> None:
     assert [size(n) for n in (0, 999, 1500, 919_380, 2.3e9)] == ["0 B", "999 B", "1.5 kB", "919 kB", "2.3 GB"]
     assert [duration(s) for s in (0, 42, 725, 3725)] == ["0:00", "0:42", "12:05", "1:02:05"]
     assert [language_of(tag) for tag in ("zh_CN.UTF-8", "zh-Hans", "en_GB", "C")] == ["zh-CN", "zh-CN", "en", "en"]
+
+
+def test_steps_that_differ_are_compared_as_the_form_calls_them(home: Home) -> None:
+    mapping = {"kind": "map_labels", "on": True, "mapping": {"INFJ": "I", "ENFJ": "E"}}
+    off = {"kind": "strip_html", "on": False}
+    runs = []
+    for steps in ([mapping, off], []):
+        spec = build_spec({"prepare": {"steps": steps}}).model_dump(mode="json")
+        runs.append(JobDirectory.create(home.runs, kind="train", module="none", spec=spec))
+        runs[-1].set_name("a run")
+    told_of = {line["path"]: line["values"] for line in told(words("en"), runs)["settings"]}
+    assert told_of["prepare.steps"] == ["Replace labels (INFJ=I, ENFJ=E) · Take out HTML (off)", "–"]
