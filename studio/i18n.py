@@ -89,7 +89,8 @@ class Words:
             return problem["rule"]
         least = known.least if known.least is not None else "−∞"
         most = known.most if known.most is not None else "∞"
-        return self(f"rule.{known.kind}", least=least, most=most)
+        above, below = "_above" * known.least_is_exclusive, "_below" * known.most_is_exclusive
+        return self(f"rule.{known.kind}{above}{below}", least=least, most=most)
 
     def _shown(self, value: Any) -> Any:
         if isinstance(value, bool) or value is None:

@@ -203,12 +203,16 @@ Object.assign(Studio, (() => {
         } else if (status.state === "cancelled") {
           box.push(make("div", { class: "banner" }, make("strong", { text: words["train.cancelled"] })));
           details.hidden = true;
-        } else box.push(make("div", { class: "banner bad", role: "alert" }, make("strong", { text: status.error?.what ?? words[`train.${status.state}`] }), make("span", { text: status.error?.next ?? words["train.interrupted_next"] }),
-          // Without a checkpoint it would begin anew: a remedy does that with what may help.
-          ...(steps.length || !remedies.length ? resuming(steps, strong) : []),
-          ...remedies.map((remedy, place) => make("button", { class: place || (strong && steps.length) ? "button" : "button primary", type: "button", text: remedy.text, onclick: (event) => retry(event.target, remedy.code) })),
-          status.state === "failed" && !steps.length ? link("model", "train.change_options") : null,
-          ["best", "last"].includes(status.error?.kept) ? link("try", "train.try") : null));
+        } else {
+          // What is asked for is at fault, and would be again.
+          const asked = status.state === "failed" && !steps.length && /^(data|model|spec)\./.test(status.error?.code ?? "");
+          box.push(make("div", { class: "banner bad", role: "alert" }, make("strong", { text: status.error?.what ?? words[`train.${status.state}`] }), make("span", { text: status.error?.next ?? words["train.interrupted_next"] }),
+            asked ? link("model", "train.change_options", true) : null,
+            // Without a checkpoint it would begin anew: a remedy does that with what may help.
+            ...(steps.length || !remedies.length ? resuming(steps, strong && !asked) : []),
+            ...remedies.map((remedy, place) => make("button", { class: place || (strong && steps.length) ? "button" : "button primary", type: "button", text: remedy.text, onclick: (event) => retry(event.target, remedy.code) })),
+            ["best", "last"].includes(status.error?.kept) ? link("try", "train.try") : null));
+        }
         ending.replaceChildren(...box, details);
       }
       cancel = repeat(element, 1000, async () => {

@@ -12,7 +12,7 @@ import gradio as gr
 from backend.data.choices import names_columns, save_changes, save_choices
 from backend.data.datasets import Sample, load_report, report_job, report_key, start_import, start_report, stop_report
 from backend.data.labels import named_labels
-from backend.errors import DatasetMissing, StudioError
+from backend.errors import DatasetMissing, SpecError, StudioError
 from backend.jobs.status import JobState
 from backend.specs import Choices, DataSpec, Task
 from studio.address import Opened, goto
@@ -378,8 +378,14 @@ def _wire_preparing(view: DataView, site: Site) -> None:
     def templated(opened: Opened, template: str | None) -> Choices:
         return data_preparing.with_template(opened, template)
 
-    def formed(opened: Opened, *values: Any) -> Choices:
-        return data_preparing.with_form(opened, values)
+    def formed(address: str, *values: Any) -> Iterator[dict[Any, Any]]:
+        opened = site.opened(address)
+        try:
+            choices = data_preparing.with_form(opened, values)
+        except SpecError as error:  # where the parts would be told: what they were is not what is asked for
+            yield {panel.counts: problem(t, error)}
+        else:
+            yield from alter(services, t, view, site, opened, choices, refill=False)
 
     def exported(kind: str) -> Callable[[str], str]:
         return lambda address: data_preparing.export(services, site.opened(address), kind)
@@ -396,6 +402,6 @@ def _wire_preparing(view: DataView, site: Site) -> None:
     form: tuple[Any, ...] = panel.form.fields
     for field in form:
         event = field.blur if isinstance(field, gr.Number) else field.input
-        site.on(event, altered(formed), fields, outputs, trigger_mode="always_last")
+        site.on(event, formed, fields, outputs, trigger_mode="always_last")
     for button, kind in ((panel.csv, "csv"), (panel.parquet, "parquet")):
         site.on(button.click, exported(kind), [site.router], [panel.exporting])

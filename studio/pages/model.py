@@ -169,7 +169,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
     if opened.choices:
         full = spec.with_choices(opened.choices)
         updates |= {
-            view.decisions: auto.listed(t, full),
+            view.decisions: auto.listed(t, _open_where_recipe(full)),
             view.command: command_of(full),
             view.yaml: spec_to_yaml(full),
             view.summary: _summary(services, t, full),
@@ -379,7 +379,7 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         shown = _open_where_recipe(spec)
         return {
             view.problem: "",
-            view.decisions: auto.listed(t, spec),
+            view.decisions: auto.listed(t, shown),
             view.command: command_of(shown),
             view.yaml: spec_to_yaml(shown),
             view.summary: _summary(services, t, spec),

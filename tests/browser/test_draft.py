@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from backend.jobs.files import read_json
 from studio.i18n import Words, words
+from tests.browser.studio_process import StudioProcess
 from tests.browser.test_story import drop, open_step
+from tests.processes import until
 from tests.tiny_models import make_tiny
 from tests.training.conftest import write_table
 
@@ -27,7 +30,9 @@ def setting(page: Page, t: Words, path: str) -> str:
     return field(page, t, path).input_value()
 
 
-def test_options_are_kept_beside_the_table(open_page: Callable[..., Page], tmp_path: Path) -> None:
+def test_options_are_kept_beside_the_table(
+    open_page: Callable[..., Page], studio: StudioProcess, tmp_path: Path
+) -> None:
     t, zh = words("en"), words("zh-CN")
     folder = make_tiny(tmp_path / "my-bert", "bert", [f"review {n}" for n in range(40)])
     page = open_page()
@@ -76,11 +81,13 @@ def test_options_are_kept_beside_the_table(open_page: Callable[..., Page], tmp_p
     assert [setting(again, t, path) for path in ("training.epochs", "name")] == ["2", ""]
 
     # What is changed on a run's page is there when the way leads back to its table.
+    expect(page.locator(".live h2")).to_be_visible()
     open_step(page, "model")
-    field(page, zh, "training.epochs").fill("3")
-    expect(page.locator(".cm-content").first).to_contain_text("--epochs 3")
+    field(page, zh, "training.epochs").fill("4")
+    (draft,) = studio.home.glob(f"datasets/{table.partition('data=')[2].partition('&')[0]}/draft.json")
+    until(lambda: read_json(draft)["training"]["epochs"] == 4, "the draft")
     again.reload()
-    expect(field(again, t, "training.epochs")).to_have_value("3")
+    expect(field(again, t, "training.epochs")).to_have_value("4")
 
 
 def test_table_without_a_draft_begins_with_the_starter(open_page: Callable[..., Page], tmp_path: Path) -> None:

@@ -65,11 +65,31 @@ def test_the_title_of_an_error_is_in_the_language_of_the_page(open_page: OpenPag
     t = words("zh-CN")
     page = open_page("/zh")
     drop(page, samples / "takeaway_reviews_zh.csv")
+    page.locator("#add-step-zh-CN input").click()
+    page.get_by_role("option", name=t("steps.map_labels"), exact=True).click()
+    mapping = page.locator('input[data-field=mapping]')
+    mapping.fill("garbage")
+    mapping.press("Enter")
+    expect(page.locator(".toast-title")).to_contain_text(t("error.title"))
+    expect(page.locator(".toast-body")).to_contain_text("garbage")
+
+
+def test_what_does_not_hold_of_sample_and_split_is_said_in_its_place(open_page: OpenPage, samples: Path) -> None:
+    t = words("zh-CN")
+    page = open_page("/zh")
+    drop(page, samples / "support_tickets_en.csv")
     page.locator(".division > button").click()
     share = page.get_by_label(t("setting.split.test_share.name"), exact=False).first
+    right = share.input_value()
     share.fill("3")
     share.blur()
-    expect(page.locator(".toast-title")).to_contain_text(t("error.title"))
+    said = page.locator(".parts [role=alert]")
+    expect(said).to_contain_text(t("setting.split.test_share.name"))
+    expect(page.locator(".toast-title")).to_have_count(0)
+    share.fill(right)
+    share.blur()
+    expect(said).to_have_count(0)
+    expect(page.locator(".parts .parts-counts")).to_be_visible()
 
 
 def test_markup_in_a_table_stays_text(open_page: OpenPage, wide_table: Path) -> None:
