@@ -91,6 +91,8 @@ def test_runs_stand_beside_each_other_with_what_differs(open_page: OpenPage, run
     page = open_page(f"{path}?step=runs")
     button = page.locator(".tools button.button")
     page.locator(f'tr[data-run="{runs[0]}"] input[type=checkbox]').check()
+    mark = "box => getComputedStyle(box).appearance"
+    assert page.locator(f'tr[data-run="{runs[0]}"] input[type=checkbox]').evaluate(mark) == "auto", "its mark is seen"
     expect(button).to_be_disabled()
     page.locator(f'tr[data-run="{runs[1]}"] input[type=checkbox]').check()
     button.click()

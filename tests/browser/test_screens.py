@@ -67,7 +67,7 @@ def test_the_title_of_an_error_is_in_the_language_of_the_page(open_page: OpenPag
     drop(page, samples / "takeaway_reviews_zh.csv")
     page.locator("#add-step-zh-CN input").click()
     page.get_by_role("option", name=t("steps.map_labels"), exact=True).click()
-    mapping = page.locator('input[data-field=mapping]')
+    mapping = page.locator("input[data-field=mapping]")
     mapping.fill("garbage")
     mapping.press("Enter")
     expect(page.locator(".toast-title")).to_contain_text(t("error.title"))
