@@ -67,7 +67,10 @@ Object.assign(Studio, (() => {
         boxes = names.map((name) => ({ name, box: make("div", { class: "chart" }) }));
       }
       const legend = found.runs.map((run, place) => make("span", {}, make("i", { class: `series series-${place + 1}`, "aria-hidden": "true" }), make("span", { text: run.name })));
+      // What runs learned of different texts or labels does not say which way to train is better.
+      const apart = found.settings.some(({ path }) => /^(data|prepare|sample|split)\./.test(path) && path !== "data.label_names");
       node.replaceChildren(bar(), make("p", { class: "compared-runs" }, ...legend),
+        apart ? make("p", { class: "muted", text: words["compare.other_data"] }) : "",
         make("div", { class: "compared-charts" }, ...boxes.map(({ box }) => make("div", { class: "card" }, box))),
         make("div", { class: "scroll" }, make("table", { class: "figures compared" }, head(found.runs), make("tbody", {}, ...metricRows(found)))),
         make("h4", { text: words["compare.differences"] }),

@@ -117,7 +117,9 @@ Object.assign(Studio, (() => {
       return make("tr", { "data-run": run.id }, make("td", { class: "choose" }, box),
         make("td", { class: "of-state" }, make("span", { class: `state ${run.state}`, text: words[`state.${run.state}`] })),
         name, make("td", { class: "text", title: `${run.data}\n${modelName(run)}` }, make("div", { text: run.data }), make("div", { class: "muted", text: modelName(run) })),
-        make("td", { class: "number result", text: run.metrics.f1 === undefined ? "–" : `${words["metric.f1"]} ${score(run.metrics.f1)}` }),
+        make("td", { class: "number result", text: run.metrics.f1 === undefined ? "–" : `${words["metric.f1"]} ${score(run.metrics.f1)}` },
+          // Of a run that is not complete nobody has looked at the test texts.
+          run.metrics.f1 !== undefined && run.state !== "completed" ? make("small", { class: "muted", text: words["runs.on_validation"] }) : null),
         make("td", { class: "number length" }, make("div", { text: run.worked_s ? duration(run.worked_s) : "–" }), make("div", { class: "muted", text: size(run.disk_bytes) })),
         started(run.created), actions);
     }
