@@ -9,7 +9,7 @@ from backend.machine import check_processes, this_machine
 from backend.specs import RunSpec
 
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
-"""The trackers that Trainer can tell its logs to, each with the package it needs."""
+"""The trackers that a run can tell its curves to, each with the package it needs."""
 
 
 def check_machine(spec: RunSpec) -> None:

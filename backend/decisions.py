@@ -30,7 +30,7 @@ fp32 and bf16: 128 wide 56 and 45 ms, 256 wide 447 and 271, 384 wide 655 and 417
 STARTER_WIDTH = 128
 NEEDS_FP32 = ("deberta",)
 """Architectures (``model_type``) that autocast breaks: DeBERTa's first version masks attention scores of two bytes with
-the least number of four, which they cannot hold (Transformers 5.23)."""
+the least number of four, which they cannot hold (Transformers 5.24)."""
 
 
 @dataclass(frozen=True)

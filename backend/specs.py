@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from backend.errors import SpecError, SpecUnreadable
 from backend.schema import Section, setting
-from backend.steps import Step, step_document, step_text
+from backend.steps import MapLabels, Step, step_document, step_text
 from backend.training_specs import AdaptingSpec, SpeedSpec, TrainingSpec
 
 STARTER = "starter"
@@ -276,9 +276,20 @@ def build_spec(document: Mapping[str, Any]) -> RunSpec:
         spec = RunSpec(**document)
     except ValidationError as error:
         raise SpecError(problems=broken_rules(error)) from error
-    if problems := conflicts(spec):
+    if problems := conflicts(spec) + blank_labels(spec.prepare):
         raise SpecError(problems=problems)
     return spec
+
+
+def blank_labels(prepare: PrepareSpec) -> list[dict[str, str]]:
+    """Labels that steps would replace by nothing, as the problems of a `SpecError`."""
+    return [
+        {"setting": f"prepare.steps.{place}.map_labels.mapping.{label}", "given": repr(new), "rule": "blank"}
+        for place, step in enumerate(prepare.steps)
+        if isinstance(step, MapLabels)
+        for label, new in step.mapping.items()
+        if not new
+    ]
 
 
 def conflicts(spec: RunSpec) -> list[dict[str, str]]:

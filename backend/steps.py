@@ -54,7 +54,7 @@ class MapLabels(Section):
 
     kind: Literal["map_labels"] = "map_labels"
     on: bool = True
-    mapping: dict[str, Annotated[str, Field(min_length=1)]]
+    mapping: dict[str, str]
 
 
 class DropLabels(Section):
@@ -134,9 +134,7 @@ def step_document(written: Any) -> Any:
     kind, _, rest = written.partition(":")
     document: dict[str, Any] = {"kind": kind.strip()}
     if document["kind"] == "map_labels":
-        for arrow in ("->", "→", "＝"):
-            rest = rest.replace(arrow, "=")
-        return document | {"mapping": dict(_pair(part) for part in rest.split(",") if part.strip())}
+        return document | {"mapping": dict(_pair(_with_sign(part)) for part in rest.split(",") if part.strip())}
     if document["kind"] == "drop_labels":
         return document | {"labels": [part.strip() for part in rest.split(",") if part.strip()]}
     return document | dict(_pair(part) for part in rest.split(",") if part.strip())
@@ -154,6 +152,14 @@ def step_text(step: Section) -> str:
     ):
         return json.dumps({"kind": kind, **values}, ensure_ascii=False)
     return kind + (":" + ",".join(f"{name}={value}" for name, value in short.items()) if short else "")
+
+
+def _with_sign(part: str) -> str:
+    """A pair as people may write it, ``old -> new``, with the sign that is read."""
+    for arrow in ("＝", "->", "→"):
+        if "=" not in part:
+            part = part.replace(arrow, "=", 1)
+    return part
 
 
 def _pair(part: str) -> tuple[str, str]:

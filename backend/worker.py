@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from backend.training.fine_tuning import Outcome
     from backend.training.finishing import TrainedRun
     from backend.training.setup import Prepared
-    from backend.training.tracking import Trackers
 
 OWN_TO_A_MACHINE = ("speed.compile", "speed.attention", "speed.tf32")
 """Decisions by which machines that share a run may differ: the arithmetic stays the same but for rounding."""
@@ -85,7 +84,7 @@ def train(context: JobContext) -> dict[str, Any]:
         prepared = prepare_model(context, spec, labelled, splits)
         begins = {"checkpoint": resumed.step if resumed else 0}
         arguments = training_arguments(context, spec, prepared, data | begins)
-        trackers = begin_trackers(context, spec, prepared, arguments)
+        begin_trackers(context, spec, prepared, arguments)
         measured = measured | measure_before(context, spec.model.base, prepared, labelled.task)
     with context.phase(phases.TRAINING):
         outcome = fine_tune(context, spec, prepared, arguments, labelled.task, data, resumed)
@@ -95,7 +94,7 @@ def train(context: JobContext) -> dict[str, Any]:
     leave_others(context)
     if not context.rank.leads:  # what remains is the first process's to do
         return {}
-    run = finishing(context, spec, labelled, splits, prepared, outcome, measured, trackers)
+    run = finishing(context, spec, labelled, splits, prepared, outcome, measured)
     if outcome.failure:
         run.keep_failed()
         raise outcome.failure
@@ -261,17 +260,15 @@ def told_of_model(prepared: Prepared) -> dict[str, Any]:
     return {"parameters": prepared.loaded.parameters, "tokens": hashlib.sha256(tokens).hexdigest()}
 
 
-def begin_trackers(context: JobContext, spec: RunSpec, prepared: Prepared, arguments: TrainingArguments) -> Trackers:
-    """Those that hear of the run from now on.
+def begin_trackers(context: JobContext, spec: RunSpec, prepared: Prepared, arguments: TrainingArguments) -> None:
+    """Have trackers hear of the run from now on.
 
     Raises:
         TrackerFailed: one of them cannot begin.
     """
     from backend.training.tracking import Trackers
 
-    trackers = Trackers(context, spec.training.trackers)
-    trackers.begin(arguments, prepared.trained)
-    return trackers
+    Trackers(context, spec.training.trackers).begin(arguments, prepared.trained)
 
 
 def measure_before(context: JobContext, base: str, prepared: Prepared, task: str) -> dict[str, Metrics]:

@@ -205,7 +205,7 @@ Object.assign(Studio, (() => {
           details.hidden = true;
         } else {
           // What is asked for is at fault, and would be again.
-          const asked = status.state === "failed" && !steps.length && /^(data|model|spec)\./.test(status.error?.code ?? "");
+          const asked = status.state === "failed" && !steps.length && /^(data|model|spec)\.(?!hub_unreachable|hub_gated|gated|tracker_failed)/.test(status.error?.code ?? "");
           box.push(make("div", { class: "banner bad", role: "alert" }, make("strong", { text: status.error?.what ?? words[`train.${status.state}`] }), make("span", { text: status.error?.next ?? words["train.interrupted_next"] }),
             asked ? link("model", "train.change_options", true) : null,
             // Without a checkpoint it would begin anew: a remedy does that with what may help.

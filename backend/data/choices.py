@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from backend.errors import (
 )
 from backend.jobs.files import alone, read_json, write_json
 from backend.settings import Home
-from backend.specs import Choices, DataSpec, PrepareSpec, ReadingSpec, SplitSpec, broken_rules
+from backend.specs import Choices, DataSpec, PrepareSpec, ReadingSpec, SplitSpec, blank_labels, broken_rules
 
 
 def first_choices(profile: dict[str, Any]) -> Choices:
@@ -57,11 +56,7 @@ def load_choices(home: Home, profile: dict[str, Any]) -> Choices:
     except FileNotFoundError:
         return first_choices(profile)
     if "data" in document:
-        try:
-            return Choices(**document)
-        except ValidationError as error:  # of another version: nothing of the table is lost, its choices are
-            print(f"the choices of {profile['file']} are left out: {error}", file=sys.stderr)
-            return first_choices(profile)
+        return Choices(**document)
     # Before there were steps, the columns were all that was kept.
     return first_choices(profile).model_copy(update={"data": DataSpec(**document)} if document else {})
 
@@ -150,12 +145,15 @@ def _whole(step: Mapping[str, Any]) -> dict[str, Any]:
 def with_values(choices: Choices, values: Mapping[str, Any]) -> Choices:
     """The choices with other values by path. Raises `SpecError` for those that do not hold."""
     try:
-        return choices.replaced(values)
+        changed = choices.replaced(values)
     except ValidationError as error:
         raise SpecError(problems=broken_rules(error)) from error
     except (KeyError, TypeError) as error:
         problems = [{"setting": path, "given": repr(value)[:80], "rule": "unknown"} for path, value in values.items()]
         raise SpecError(problems=problems) from error
+    if problems := blank_labels(changed.prepare):
+        raise SpecError(problems=problems)
+    return changed
 
 
 def refusal_of(report: Mapping[str, Any], label_names: Mapping[str, str]) -> StudioError | None:

@@ -55,6 +55,8 @@ class JobContext:
         self.rank = rank_of(os.environ)
         self.hearers: list[Callable[[Event], None]] = []
         """Who is told of each event, besides the record."""
+        self.at_end: list[Callable[[], None]] = []
+        """What is done before the last word, however the work has ended."""
         self._log = EventLog(job.events_path) if self.rank.leads else None
         self._stacks: IO[str] | None = None
         self._terminated = False
@@ -147,6 +149,15 @@ def run_job(
         context.hear_termination()
     context.write_stacks_when_silent()
     end_with_parent(given_supervisor())
+    return carry_out(context, body, translate)
+
+
+def carry_out(
+    context: JobContext,
+    body: Callable[[JobContext], dict[str, Any]],
+    translate: Callable[[Exception], StudioError] | None = None,
+) -> int:
+    """Do a job to its last word, as `run_job` does; returns the exit status."""
     try:
         result = body(context)
     except StopRequested as stop:
@@ -193,6 +204,9 @@ def _close(context: JobContext, end: Event, status: int) -> int:
     # The last word must reach the disk even when it is full: room was kept for it.
     if context.rank.leads:
         context.job.release_reserve()
+    for leave_off in context.at_end:
+        with suppress(OSError):  # nothing may keep the last word
+            leave_off()
     context.emit(end)
     return status
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,12 +22,13 @@ from transformers import (
 from backend.errors import ModelUnusable, TokenizerBeyondModel
 from backend.models.encoding import EncodedTexts, encode
 from backend.models.folder import check_folder
+from backend.models.shape import NUMBERED
 
 NO_LIMIT = 1_000_000
 """A tokenizer that says nothing of its longest text says about 1e30."""
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length")
-NUMBERED = re.compile(r"\.\d+\.")
-"""In the name of a parameter: it is in a layer."""
+CLASSIFY_BY_END = ("t5", "mt5", "umt5", "bart", "mbart", "led", "mvp", "plbart", "bigbird_pegasus")
+"""Encoder-decoders whose classifiers look at the end-of-text token, and want the same number of them in each text."""
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text", "longformer")
 """Architectures whose first two positions are no text's: of 514 positions a text may fill 512."""
 
@@ -235,6 +235,7 @@ def load_finished(folder: Path) -> LoadedModel:
     except _UNLOADABLE as error:
         raise ModelUnusable(model=folder.name, detail=f"{type(error).__name__}: {error}"[:500]) from error
     _keep_no_keys(model)
+    _end_texts_once(tokenizer, model.config, folder.name)
     return LoadedModel(tokenizer, model.eval(), longest_input(model.config, tokenizer, NO_LIMIT))
 
 
@@ -258,8 +259,12 @@ def _give_padding(tokenizer: Any, model: Any, name: str) -> None:
 
 
 def _end_texts_once(tokenizer: Any, config: PretrainedConfig, name: str) -> None:
-    """Encoder-decoders classify by their end-of-text token, so a text that spells it out may not have it twice."""
-    if not config.is_encoder_decoder:
+    """Those that classify by the end-of-text token have it once in each text, also in one that spells it out.
+
+    Raises:
+        ModelUnusable: the tokenizer adds none, or several.
+    """
+    if config.model_type not in CLASSIFY_BY_END:
         return
     tokenizer.split_special_tokens = tokenizer.init_kwargs["split_special_tokens"] = True  # the second is saved
     encoded = tokenizer(["", "a text", f"a {tokenizer.eos_token} text"])["input_ids"]

@@ -29,7 +29,8 @@ SCORES_A_HEAD = 2.5
 SQUARES_A_LAYER = 12
 """Parameters of a usual layer in squares of its width: attention 4, feed-forward 8."""
 LONGEST_HEADER = 100 << 20
-_NUMBERED = re.compile(r"\.\d+\.")
+NUMBERED = re.compile(r"\.\d+\.")
+"""In the name of a parameter: it is in a layer."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,16 @@ def token_bytes(
 
 def _shape_of_folder(folder: Path) -> Shape | None:
     try:
-        config, architecture = json.loads((folder / CONFIG).read_bytes()), architecture_of(folder)
-        config = config.get("text_config") or config
+        whole = json.loads((folder / CONFIG).read_bytes())
+        config = whole.get("text_config") or whole
         width, layers, heads = (_number(config, names) for names in (WIDTHS, LAYERS, HEADS))
         sizes = [size for file in sorted(folder.glob("*.safetensors")) for size in _tensor_sizes(file)]
     except (OSError, ValueError, KeyError, AttributeError, struct.error):  # checked elsewhere, with words
         return None
-    inside = sum(size for name, size in sizes if _NUMBERED.search(name))
-    return Shape(width, layers, heads, sum(size for _, size in sizes), inside // layers, architecture)
+    inside = sum(size for name, size in sizes if NUMBERED.search(name))
+    return Shape(
+        width, layers, heads, sum(size for _, size in sizes), inside // layers, str(whole.get("model_type") or "")
+    )
 
 
 def _number(config: dict[str, Any], names: tuple[str, ...]) -> int:

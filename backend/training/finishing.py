@@ -22,7 +22,6 @@ from backend.training.checkpoints import check_disk, weights_bytes
 from backend.training.fine_tuning import Outcome
 from backend.training.memory import peak_bytes
 from backend.training.setup import Prepared
-from backend.training.tracking import Trackers
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,6 @@ class TrainedRun:
     prepared: Prepared
     outcome: Outcome
     baselines: dict[str, dict[str, float]]
-    trackers: Trackers
 
     def ask_test_split(self) -> Array:
         """The trained model's logits (n, k) for the test split."""
@@ -69,20 +67,16 @@ class TrainedRun:
         )
         self.write_report("completed", figures, kept=None)
         checkpoints.clear(self.context.path)  # nothing follows: a run that is completed is final
-        self.trackers.end()
         return {"metrics": figures["metrics"]}
 
     def keep_stopped(self) -> dict[str, Any]:
         """Save the best model so far and the report of a stopped run; returns what was kept."""
-        kept = self._keep("stopped")
-        self.trackers.end()
-        return kept
+        return self._keep("stopped")
 
     def keep_failed(self) -> None:
         """Save the best model so far, if one is left, and the report of a run that could not go on."""
         if self.outcome.failure and self.outcome.failure.kept != "none":
             self._keep("failed")
-        self.trackers.end()
 
     def _keep(self, state: str) -> dict[str, Any]:
         self.save_model()

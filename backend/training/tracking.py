@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import shlex
+import subprocess
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from backend.errors import TrackerFailed
 from backend.jobs.events import Evaluated, Event, LossLogged, Noted
+from backend.jobs.platform import POSIX
 from backend.jobs.process import JobContext
 
 PROJECT = "studio"
@@ -34,13 +37,17 @@ REASON_CHARACTERS = 300
 
 
 class Trackers:
-    """Those that a run was asked to tell; none in any but the first of all processes."""
+    """Those that a run was asked to tell; none in any but the first of all processes.
+
+    They end when the job does, however it ends. Until then the environment says where they write: some look again.
+    """
 
     def __init__(self, context: JobContext, names: Sequence[str]) -> None:
         self._context = context
         self._names = list(names) if context.rank.number == 0 else []
         self._told: dict[str, TrainerCallback] = {}
         self._arguments: TrainingArguments
+        self._settled = ExitStack()
 
     def begin(self, arguments: TrainingArguments, model: Any) -> None:
         """Have them begin a run of their own, and hear of this one from now on.
@@ -48,23 +55,25 @@ class Trackers:
         Raises:
             TrackerFailed: one of them cannot.
         """
+        if not self._names:
+            return
         run, self._arguments = self._context.path, copy.copy(arguments)
         self._arguments.run_name = f"{self._context.job.name} {run.name}".strip()
         self._arguments.project = PROJECT
         places = places_of(os.environ, run)
+        self._settled.enter_context(_environment(places))
+        self._context.at_end.append(self.end)
         for name in self._names:
             try:
-                with _environment(places):
-                    tracker = INTEGRATION_TO_CALLBACK[name]()
-                    tracker.on_train_begin(self._arguments, TrainerState(), TrainerControl(), model=model)
+                tracker = INTEGRATION_TO_CALLBACK[name]()
+                tracker.on_train_begin(self._arguments, TrainerState(), TrainerControl(), model=model)
                 found_by = shown_by(name, places, run)
             except Exception as error:  # whatever a package raises that is not ours
                 traceback.print_exc()
                 raise TrackerFailed(tracker=name, reason=_first_line(error)) from error
             self._told[name] = tracker
             self._context.emit(Noted("tracker_told", {"tracker": name, "shown_by": found_by}))
-        if self._told:
-            self._context.hearers.append(self.hear)
+        self._context.hearers.append(self.hear)
 
     def hear(self, event: Event) -> None:
         """Pass on losses and figures; one that cannot take them hears no more, and the run says so."""
@@ -78,14 +87,15 @@ class Trackers:
                 self._lose(name, error)
 
     def end(self) -> None:
-        """Have them end their runs; what one cannot send within a minute stays where it has kept it."""
+        """Have them end their runs. What Weights & Biases cannot send within a minute stays in the run's folder."""
         for name, tracker in list(self._told.items()):
             try:
                 tracker.on_train_end(self._arguments, TrainerState(), TrainerControl())
-                if name == "wandb":  # its integration leaves that to the end of the process, which waits for nobody
+                if name == "wandb":  # its integration leaves that to the end of the process, which comes soon
                     _within(FINISH_S, sys.modules["wandb"].finish)
             except Exception as error:  # noqa: BLE001 - whatever a package raises that is not ours
                 self._lose(name, error)
+        self._settled.close()
 
     def _lose(self, name: str, error: Exception) -> None:
         traceback.print_exception(error)
@@ -105,7 +115,8 @@ def logs_of(event: LossLogged | Evaluated) -> dict[str, float]:
 
 def places_of(environ: Mapping[str, str], run: Path) -> dict[str, str]:
     """Where trackers write, as variables of the environment: what it says already, else what is one run's in its
-    folder and what is shared in the home. A further attempt of a run goes on with what the earlier ones wrote."""
+    folder and what is shared in the home. A further attempt adds to what the earlier ones told, the steps since its
+    checkpoint a second time; for MLflow it is a run of its own."""
     given = environ.get("TENSORBOARD_LOGGING_DIR")
     usual = {
         "MLFLOW_TRACKING_URI": f"sqlite:///{run.parents[1] / 'mlflow.db'}",
@@ -132,7 +143,7 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
@@ -141,24 +152,40 @@ def shown_by(name: str, places: Mapping[str, str], run: Path) -> str:
     """The command, or the address, by which a tracker that has begun shows what it is told."""
     if name == "tensorboard":
         folder = Path(places["TENSORBOARD_LOGGING_DIR"])
-        return f"tensorboard --logdir {shlex.quote(str(run.parent if folder.parent == run else folder.parent))}"
+        return _command("tensorboard", "--logdir", str(run.parent if folder.parent == run else folder.parent))
     if name == "mlflow":
         place = places["MLFLOW_TRACKING_URI"]
-        local = place.startswith(("sqlite:", "file:", "/"))
-        return f"mlflow ui --backend-store-uri {shlex.quote(place)}" if local else place.rpartition("@")[2]
+        if place.startswith(("http:", "https:")):
+            return re.sub("//[^/]*@", "//", place)  # without a password
+        own = place.startswith(("sqlite:", "file:", "/"))
+        return _command("mlflow", "ui", "--backend-store-uri", place if own else "MLFLOW_TRACKING_URI")
     if name == "wandb":
         begun = sys.modules["wandb"].run
-        return str(begun.url or f"wandb sync {shlex.quote(str(Path(begun.dir).parent))}")
-    return f"trackio show --project {PROJECT}"
+        return str(begun.url or _command("wandb", "sync", str(Path(begun.dir).parent)))
+    return _command("trackio", "show", "--project", PROJECT)
+
+
+def _command(*parts: str) -> str:
+    return shlex.join(parts) if POSIX else subprocess.list2cmdline(parts)
 
 
 def _within(seconds: float, work: Callable[[], Any]) -> None:
-    """Do what may wait for a network, for so long; ``TimeoutError`` where it goes on."""
-    thread = threading.Thread(target=work, daemon=True)
+    """Do what may wait for a network, for so long; ``TimeoutError`` where it goes on, and what it raises itself."""
+    raised: list[Exception] = []
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - raised where it was asked for
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
         raise TimeoutError(f"no answer within {seconds:.0f} s")
+    for error in raised:
+        raise error
 
 
 def _first_line(error: Exception) -> str:

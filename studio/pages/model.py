@@ -290,9 +290,9 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
 
 
 def keep(services: Services, opened: Opened, spec: RunSpec) -> None:
-    """Keep what is asked for beside the table, so that a reload and the other language show it, too.
+    """Keep what is asked for as the draft of the table's next run, which its page shows after a reload, too.
 
-    A run's own settings are history and stay as they were; what is changed on its page is of the table's next run.
+    What is changed on a run's page becomes the draft as well; the run's own settings are history and stay.
     """
     save_draft(services.home, opened.dataset, _open_where_recipe(spec))
 

@@ -14,7 +14,7 @@ from backend.data.datasets import load_profile, load_report, report_key, start_i
 from backend.data.exporting import start_export
 from backend.errors import DatasetMissing, SpecError
 from backend.settings import Home
-from backend.specs import Choices, PrepareSpec
+from backend.specs import Choices, PrepareSpec, build_spec
 from backend.steps import step_document, step_text
 from studio.address import Address, Opened
 from studio.form import TABLE_SECTIONS, form_settings
@@ -164,6 +164,9 @@ def test_labels_are_replaced_as_people_write_it_and_nonsense_is_refused(opened: 
         (step,) = typed(written).prepare.steps
         assert step.model_dump()["mapping"] == {"good": "fine", "Good": "fine"}
     with pytest.raises(SpecError) as raised:
+        build_spec({"prepare": {"steps": ["map_labels:garbage"]}})
+    assert raised.value.problems[0]["setting"] == "prepare.steps.0.map_labels.mapping.garbage"
+    with pytest.raises(SpecError) as raised:
         typed("garbage")
     shown = problem(words("en"), raised.value)
     assert "Replace labels · garbage = '' (pairs such as 0=negative,1=positive)" in html.unescape(shown)
@@ -180,11 +183,7 @@ def test_task_that_was_guessed_is_told_anew_from_the_labels_that_steps_leave(hom
     assert panel.with_steps(by_hand, change).data.task == "multilabel"
 
 
-def test_choices_that_hold_no_longer_are_left_out(home: Home, opened: Opened) -> None:
-    assert opened.choices is not None
-    assert opened.profile is not None
-    path = home.datasets / opened.dataset / "choices.json"
-    document = json.loads(path.read_text())
-    document["prepare"]["steps"] = [{"kind": "map_labels", "mapping": {"garbage": ""}}]
-    path.write_text(json.dumps(document))
-    assert load_choices(home, opened.profile) == first_choices(opened.profile)
+@pytest.mark.parametrize("mapping", [{"a->b": "c"}, {"x": "去→留"}, {"a＝b": "c=d"}, {"a": "b, c"}, {"→": "->"}])
+def test_pairs_are_written_as_they_are_read(mapping: dict[str, str]) -> None:
+    (step,) = PrepareSpec(steps=({"kind": "map_labels", "mapping": mapping},)).steps  # type: ignore[arg-type]
+    assert step_document(step_text(step))["mapping"] == mapping

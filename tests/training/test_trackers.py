@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -13,9 +15,9 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from backend.errors import TrackerFailed
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import BaselineMeasured, Evaluated, LossLogged, Noted
-from backend.jobs.process import JobContext
+from backend.jobs.process import JobContext, StopRequested, carry_out
 from backend.jobs.status import JobState
-from backend.training.tracking import Trackers, places_of
+from backend.training.tracking import Trackers, _within, places_of
 from tests.training.conftest import Workshop, ended, events_of
 from tests.training.little_trainer import arguments_in
 
@@ -76,11 +78,10 @@ def test_tracker_that_breaks_down_is_told_no_more_and_the_run_says_so(
     monkeypatch.setitem(INTEGRATION_TO_CALLBACK, "trackio", Broken)
     monkeypatch.setattr(Broken, "heard", 0)
     context = JobContext(workshop.store.create(workshop.spec("bert")))
-    trackers = Trackers(context, ["trackio", "tensorboard"])
-    trackers.begin(arguments_in(tmp_path), None)
+    Trackers(context, ["trackio", "tensorboard"]).begin(arguments_in(tmp_path), None)
     for step in (1, 2, 3):
         context.emit(LossLogged(step, step / 3, 1 / step, 1e-3))
-    trackers.end()
+    context.at_end[0]()
     assert Broken.heard == 2
     assert notes(context.job)["tracker_lost"] == {"tracker": "trackio", "reason": "ConnectionError: the server is gone"}
     assert [step for step, _ in scalars(context.path / "tensorboard")["train/loss"]] == [1, 2, 3]
@@ -98,3 +99,56 @@ def test_what_the_environment_says_of_a_place_holds(tmp_path: Path) -> None:
     }
     chosen = places_of(given, run)
     assert {name: chosen[name] for name in given} == {**given, "TENSORBOARD_LOGGING_DIR": f"/logs/{run.name}"}
+
+
+class Looking(TrainerCallback):
+    """A tracker that looks up where it writes whenever it is told something, as MLflow does."""
+
+    places: ClassVar[list[str]] = []
+
+    def on_log(self, *_: Any, **__: Any) -> None:
+        self.places.append(os.environ["MLFLOW_TRACKING_URI"])
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self.places.append("ended")
+
+
+@pytest.mark.parametrize("end", ["stopped", "failed", "completed"])
+def test_tracker_finds_its_place_until_the_job_ends_however_it_does(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setitem(INTEGRATION_TO_CALLBACK, "mlflow", Looking)
+    monkeypatch.setattr(Looking, "places", [])
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    context = JobContext(workshop.store.create(workshop.spec("bert")))
+
+    def work(_context: JobContext) -> dict[str, Any]:
+        Trackers(context, ["mlflow"]).begin(arguments_in(tmp_path), None)
+        context.emit(LossLogged(1, 0.5, 1.0, 1e-3))
+        if end == "stopped":
+            raise StopRequested
+        if end == "failed":
+            raise RuntimeError("a fault")
+        return {}
+
+    carry_out(context, work)
+    place = f"sqlite:///{workshop.store.home.path / 'mlflow.db'}"
+    assert Looking.places == [place, "ended"]
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    kinds = [type(event).__name__ for event in context.job.events()]
+    assert kinds[-1] == {"stopped": "JobStopped", "failed": "JobFailed", "completed": "JobCompleted"}[end]
+
+
+def test_what_goes_wrong_at_the_end_is_raised_and_what_hangs_is_left() -> None:
+    def fail() -> None:
+        raise ConnectionError("gone")
+
+    with pytest.raises(ConnectionError, match="gone"):
+        _within(5, fail)
+    over = threading.Event()
+    with pytest.raises(TimeoutError):
+        _within(0.05, over.wait)
+    over.set()
+    done: list[int] = []
+    _within(5, lambda: done.append(1))
+    assert done == [1]
