@@ -29,7 +29,7 @@ from backend.data.pipeline import (
 )
 from backend.data.splitting import Splits
 from backend.decisions import Decision, decided
-from backend.errors import ModelUnusable, ResumeRefused, StudioError
+from backend.errors import ModelUnusable, ResumeRefused, SpecError, StudioError
 from backend.evaluation import baselines
 from backend.evaluation.metrics import Array, compute
 from backend.imports import leave_out, load_in_background
@@ -419,8 +419,17 @@ def divide_work(folder: str, compute: ComputeSpec) -> None:
     )
 
 
+def asked_of(folder: str) -> RunSpec | None:
+    """The spec of the run in this folder; None where it does not hold (any more), which `train` then says."""
+    try:
+        return build_spec(JobDirectory(Path(folder)).spec)
+    except SpecError:
+        return None
+
+
 if __name__ == "__main__":
-    asked = build_spec(JobDirectory(Path(sys.argv[1])).spec)
-    divide_work(sys.argv[1], asked.compute)
+    asked = asked_of(sys.argv[1])
+    if asked:
+        divide_work(sys.argv[1], asked.compute)
     prepare_environment(asked)
     sys.exit(run_job(train, translate))

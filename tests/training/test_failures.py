@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import pipeline
 
-from backend.errors import LossNotFinite, MemoryFull, ProcessKilled, RemedyMissing, StudioError
+from backend.errors import LossNotFinite, MemoryFull, ProcessKilled, RemedyMissing, SpecError, StudioError
 from backend.jobs.directory import JobDirectory
 from backend.jobs.status import JobState
 from backend.jobs.summaries import read_report
@@ -219,3 +219,13 @@ def test_memory_that_is_too_small_for_several_processes_has_remedies_of_its_own(
     assert changed(spec, found["shards"]).compute.fsdp
     least = spec.replaced(training__batch_size=2)
     assert "accumulation" not in {remedy.code for remedy in remedies(MemoryFull(device="cuda"), least)}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_run_whose_settings_hold_no_longer_says_which(workshop: Workshop, processes: int) -> None:
+    # As one that another version has accepted.
+    spec = workshop.spec("bert", adapting__adapter="lora", adapting__freeze="lower", compute__processes=processes)
+    status = ended(workshop.start(spec)).status()
+    assert status.state is JobState.FAILED
+    assert isinstance(status.error, SpecError)
+    assert [problem["setting"] for problem in status.error.problems] == ["adapting.freeze"]
