@@ -19,6 +19,8 @@ from backend.errors import EncodingUnknown
 HEAD_BYTES = 1 << 20
 BLOCK_BYTES = 1 << 20
 CONTROL_BYTES = bytes(set(range(32)) - {9, 10, 12, 13}) + b"\x7f"
+DOCUMENTS = (b"%PDF-", b"{\\rtf")
+"""How PDF and RTF begin, which may hold no control byte at all."""
 BINARY_SHARE = 0.02
 BOMS = (  # UTF-32 first: its little-endian mark starts with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -109,9 +111,9 @@ def _scan(open_bytes: Opener, encoding: str, errors: str) -> TextFacts | None:
 
 
 def looks_binary(head: bytes) -> bool:
-    """Whether there are more control bytes than a text has. A few stray NULs are not enough."""
+    """Whether it is a document, or there are more control bytes than a text has. A few stray NULs are not enough."""
     head = head[: 1 << 16]
-    return len(head) - len(head.translate(None, CONTROL_BYTES)) > BINARY_SHARE * len(head)
+    return head.startswith(DOCUMENTS) or len(head) - len(head.translate(None, CONTROL_BYTES)) > BINARY_SHARE * len(head)
 
 
 def decoded(open_bytes: Opener, encoding: str, errors: str = "replace") -> Iterator[str]:

@@ -265,6 +265,7 @@ PROSE = (
         ("empty.csv.gz", gzip.compress(b"", mtime=0), FileEmpty(file="empty.csv.gz")),
         ("picture.csv", PNG, NotATable(file="picture.csv", detail="binary")),
         ("noise.tsv", os.urandom(5000), NotATable(file="noise.tsv", detail="binary")),
+        ("letter.csv", b"%PDF-1.7\n1 0 obj\nBT (a, b) Tj ET\n", NotATable(file="letter.csv", detail="binary")),
         ("prose.txt", PROSE.encode(), NotATable(file="prose.txt", detail="one_column")),
         (
             "中文.txt",
