@@ -330,7 +330,7 @@ def tell_limits(context: JobContext, loaded: LoadedModel, texts: Sequence[str], 
         context.emit(Noted("length_limited", {"asked": asked, "used": loaded.max_length}))
     if new := loaded.new_in_layers:
         sizes = {name: p.numel() for name, p in loaded.model.named_parameters()}
-        percent = float(f"{100 * sum(sizes.get(name, 0) for name in new) / loaded.parameters:.2g}")
+        percent = _percent(sum(sizes.get(name, 0) for name in new), loaded.parameters)
         context.emit(Noted("weights_missing", {"percent": percent, "example": new[0]}))
     step = max(1, len(texts) // TEXTS_LOOKED_AT)
     share = unknown_share(loaded.tokenizer, texts[::step], loaded.max_length)
@@ -357,5 +357,10 @@ def tell_cut(context: JobContext, encoded: EncodedTexts, max_length: int) -> Non
     """Note how many training texts are as long as texts may be, and so were (but for a few) cut."""
     cut = int(np.sum(encoded.lengths >= max_length))
     if cut:
-        percent = float(f"{100 * cut / len(encoded):.2g}")  # two texts of ten thousand are not 0 %
+        percent = _percent(cut, len(encoded))
         context.emit(Noted("texts_cut", {"texts": cut, "percent": percent, "tokens": max_length}))
+
+
+def _percent(part: int, whole: int) -> float:
+    """With two digits: two texts of ten thousand are not 0 %."""
+    return float(f"{100 * part / whole:.2g}")

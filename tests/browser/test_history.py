@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from backend.data.choices import first_choices
 from backend.data.datasets import load_profile, start_import, wait
+from backend.errors import LabelWeightsUnknown
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import EventLog, JobCompleted, Noted
 from backend.jobs.store import RunStore
@@ -186,3 +187,31 @@ def test_large_numbers_in_what_is_noted_are_told_in_thousands(open_page: OpenPag
         note = page.locator(".live ul.notes")
         expect(note).to_contain_text("250,002")
         expect(note).to_have_text(words(language)("note.vocabulary_in_use", **facts))
+
+
+def test_what_is_not_measured_on_test_texts_or_on_the_same_ones_is_said_and_faults_lead_to_the_options(
+    open_page: OpenPage, studio: StudioProcess, runs: list[str]
+) -> None:
+    t, store = words("en"), RunStore(Home(studio.home))
+    end = {"ended": 2.0, "exit_code": 1, "signal": None, "error": None, "kept": None}
+    spec = {**store.get(runs[0]).spec, "sample": {"rows": 60}}
+    stopped, failed = (
+        JobDirectory.create(store.home.runs, kind="train", module="none", spec=build_spec(spec).model_dump())
+        for _ in range(2)
+    )
+    stopped.write_exit({**end, "state": "stopped", "kept": {"step": 1, "epoch": 1.0, "metrics": {"f1": 0.5}}})
+    fault = LabelWeightsUnknown(given=["x"], labels=["a", "b"])
+    failed.write_exit({**end, "state": "failed", "error": fault.to_dict()})
+    page = open_page("/?step=runs")
+    row = page.locator(f'tr[data-run="{stopped.id}"] .result')
+    expect(row).to_contain_text(t("runs.on_validation").strip())
+    expect(page.locator(f'tr[data-run="{runs[0]}"] .result')).not_to_contain_text(t("runs.on_validation").strip())
+    for run in (stopped.id, runs[0]):
+        page.locator(f'tr[data-run="{run}"] input[type=checkbox]').check()
+    page.locator(".tools button.button").click()
+    expect(page.locator(".comparison")).to_contain_text(t("compare.other_data"))
+    page.goto(f"{studio.url}/?run={failed.id}&step=train")
+    primary = page.locator(".banner.bad .primary")
+    expect(primary).to_have_text(t("train.change_options"))
+    primary.click()
+    page.wait_for_url("**step=model**")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from studio.i18n import words
-from studio.pages.results import sentence
+from studio.pages.results import figures, sentence
 
 T = words("en")
 
@@ -38,3 +38,10 @@ def test_labels_that_are_never_right_are_counted_but_for_those_without_a_test_te
     assert "2 of 3 labels are never right (F1 0)" in sentence(T, report)
     report["per_label"][0]["f1"] = 0.3
     assert "weakest on c (F1 0.000)" in sentence(T, report)
+
+
+def test_so_few_test_texts_that_each_weighs_a_point_are_told() -> None:
+    report = report_of(0.9, 0.9, {"a": 0.9}) | {"task": "binary", "positive_label": "a"}
+    said = T("results.few_tests", points="4.0")
+    for test, told in ((25, True), (100, False)):
+        assert (said in figures(T, report | {"rows": {"train": 9, "validation": 9, "test": test}})) == told
