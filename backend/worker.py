@@ -211,9 +211,11 @@ def measure_baselines(context: JobContext, labelled: LabelledTexts, splits: Spli
 def prepare_model(context: JobContext, spec: RunSpec, labelled: LabelledTexts, splits: Splits) -> Prepared:
     """The model, its tokenizer and the encoded splits; says what will be trained and on what."""
     from backend.models.forward import describe_device, prepare_processor
+    from backend.models.memory import keep_memory
     from backend.training.setup import prepare_training
 
     prepare_processor()
+    keep_memory()
     prepared = prepare_training(context, labelled, splits, spec=spec)
     weights, trained = prepared.loaded.parameters, prepared.trained
     trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)

@@ -22,6 +22,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from backend.decisions import Decision, decided
 from backend.jobs.process import JobContext
 from backend.models.forward import choose_device, describe_device, prepare_processor
+from backend.models.memory import keep_memory
 from backend.models.loading import LoadedModel, name_labels
 from backend.models.starter import build_model, learn_tokenizer
 from backend.recipes import longest_of
@@ -134,6 +135,7 @@ def try_out(context: JobContext) -> dict[str, Any]:
         StopRequested: a stop was asked for.
     """
     prepare_processor()
+    keep_memory()
     asked = context.spec
     drawn = json.loads(Path(asked["rows"]).read_text("utf-8"))
     whole, device = RunSpec(**asked["run"]), choose_device()

@@ -33,21 +33,25 @@ class Layout:
     behind: torch.Tensor
     """Rows behind the end of a text that is shorter than its group: they are zero."""
     back: torch.Tensor
+    of_texts: int
+    """The tokens that belong to texts. Those that fill the row up stand behind them, and are zero when given back."""
 
     @classmethod
-    def of(cls, groups: list[torch.Tensor], heads: int) -> Layout:
+    def of(cls, groups: list[torch.Tensor], tokens: int, heads: int) -> Layout:
         """That of so many heads.
 
         Args:
             groups: (texts, length) the places of each group's tokens; -1 behind the end of a text.
+            tokens: all that stand in the row.
         """
         of_heads = [places[:, None] * heads + torch.arange(heads)[:, None] for places in groups]
         is_there = torch.cat([(places >= 0)[:, None].expand(-1, heads, -1).flatten() for places in groups])
         forth = torch.cat([rows.flatten() for rows in of_heads]).where(is_there, 0)
         behind, there = (~is_there).nonzero().squeeze(1), is_there.nonzero().squeeze(1)
-        back = torch.empty_like(there)
+        back = torch.zeros(tokens * heads, dtype=torch.long)
         back[forth[there]] = there
-        return cls([(len(places) * heads, places.shape[1]) for places in groups], heads, forth, behind, back)
+        shapes = [(len(places) * heads, places.shape[1]) for places in groups]
+        return cls(shapes, heads, forth, behind, back, len(there) // heads)
 
     def ordered(self, values: torch.Tensor) -> torch.Tensor:
         """(1, heads, tokens, width), as models have it, as rows in this order."""
@@ -57,6 +61,7 @@ class Layout:
     def given_back(self, rows: torch.Tensor) -> torch.Tensor:
         """Such rows as (1, heads, tokens, width)."""
         tokens = rows.index_select(0, self.back).view(-1, self.heads, rows.shape[1])
+        tokens[self.of_texts :] = 0.0
         return tokens.transpose(0, 1).unsqueeze(0)
 
     def matrices(self, rows: torch.Tensor) -> list[torch.Tensor]:
@@ -75,17 +80,15 @@ class Order:
     """What is added to the scores of a group, (texts · heads, 1, length): 0, or very little where there is no token."""
 
     @classmethod
-    def of(cls, asking: list[torch.Tensor], asked: list[torch.Tensor], heads: int, dtype: torch.dtype) -> Order:
-        """That of so many heads.
+    def of(cls, groups: list[torch.Tensor], asking: Layout, asked: Layout, dtype: torch.dtype) -> Order:
+        """That of these layouts.
 
         Args:
-            asking: places of the tokens that ask, for each group, as in `Layout.of`.
-            asked: likewise.
+            groups: places of the tokens that are asked, as in `Layout.of`.
             dtype: of the scores.
         """
-        layout, lowest = Layout.of(asked, heads), torch.finfo(dtype).min
-        seen = [torch.where(places < 0, lowest, 0.0).to(dtype).repeat_interleave(heads, 0)[:, None] for places in asked]
-        return cls(layout if asking is asked else Layout.of(asking, heads), layout, seen)
+        unseen = [torch.where(places < 0, torch.finfo(dtype).min, 0.0).to(dtype) for places in groups]
+        return cls(asking, asked, [added.repeat_interleave(asked.heads, 0)[:, None] for added in unseen])
 
     @property
     def shapes(self) -> list[tuple[int, int, int]]:
@@ -106,9 +109,12 @@ class Order:
 class EndToEnd:
     """The texts that stand end to end, and attention within them."""
 
-    def __init__(self, lengths: torch.Tensor, last: LastLayer | None = None) -> None:
-        """Texts of so many tokens (b,); of the ``last`` layer the first tokens alone are asked for."""
-        self.lengths, self._last = lengths, last
+    def __init__(self, lengths: torch.Tensor, tokens: int, last: LastLayer | None = None) -> None:
+        """Texts of so many tokens (b,) in a row of ``tokens``; of the ``last`` layer first tokens alone are asked for.
+
+        What stands behind the texts fills the row up: nothing asks it, and it answers to nothing.
+        """
+        self.lengths, self._tokens, self._last = lengths, tokens, last
         self.firsts = torch.cumsum(lengths, 0) - lengths
         """(b,) the places of their first tokens."""
         self.groups = [torch.from_numpy(texts) for texts in cut_by_length(lengths.numpy(), COST_OF_A_GROUP)]
@@ -119,10 +125,11 @@ class EndToEnd:
         """How attention of so many heads is computed: every token asks, or the first of each text alone does."""
         wanted = (heads, dtype, firsts_ask)
         if wanted not in self._orders:
-            tokens = [self._places_in(texts) for texts in self.groups]
-            # Where first tokens ask alone there are no others among those that ask: they stand at their texts' numbers.
-            asking = [texts[:, None] for texts in self.groups] if firsts_ask else tokens
-            self._orders[wanted] = Order.of(asking, tokens, heads, dtype)
+            places = [self._places_in(texts) for texts in self.groups]
+            asking = asked = Layout.of(places, self._tokens, heads)
+            if firsts_ask:  # there are no others among those that ask: they stand at their texts' numbers
+                asking = Layout.of([texts[:, None] for texts in self.groups], len(self.lengths), heads)
+            self._orders[wanted] = Order.of(places, asking, asked, dtype)
         return self._orders[wanted]
 
     def _places_in(self, texts: torch.Tensor) -> torch.Tensor:

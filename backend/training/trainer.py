@@ -252,6 +252,14 @@ class ClassificationTrainer(Trainer):
             for (depth, decays), parameters in sorted(groups.items(), key=lambda group: group[0])
         ]
 
+    @property
+    def _short(self) -> torch.dtype | None:
+        """What weights are shortened to for as long as the model is asked. Trainer's own autocast ends with each batch,
+        and would do it again for the next; of weights in shards it would keep every layer's."""
+        if self._sharded:
+            return None
+        return torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else None
+
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
@@ -262,7 +270,9 @@ class ClassificationTrainer(Trainer):
         """
         rows: Rows = eval_dataset if eval_dataset is not None else self._validation
         with as_written(self.model):
-            logits = ask_together(self.model, rows.texts, self._check_stop, given=self.division.given)
+            logits = ask_together(
+                self.model, rows.texts, self._check_stop, autocast=self._short, given=self.division.given
+            )
         measured = measure(self._task, logits, rows.targets)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -270,21 +280,27 @@ class ClassificationTrainer(Trainer):
 
 
 def ask_together(
-    model: Any, texts: EncodedTexts, check_stop: Callable[[], None], *, given: Given = nullcontext
+    model: Any,
+    texts: EncodedTexts,
+    check_stop: Callable[[], None],
+    *,
+    autocast: torch.dtype | None = None,
+    given: Given = nullcontext,
 ) -> npt.NDArray[np.float32]:
     """Logits (n, k) of all texts, of which each process asks its part. One that is alone may be stopped meanwhile.
 
     Args:
-        given: as `predict_logits` has it.
+        autocast: as `predict_logits` has it.
+        given: likewise.
     """
     processes = distributed.get_world_size() if distributed.is_initialized() else 1
     if processes == 1:
-        return predict_logits(model, texts, given=given, step=lambda _done: check_stop())
+        return predict_logits(model, texts, autocast=autocast, given=given, step=lambda _done: check_stop())
     number, at_once = distributed.get_rank(), tokens_a_batch(next(model.parameters()).device)
     # Each asks as many batches as the others: a pass through weights in shards needs every process.
     mine = [rows[number::processes] if number < len(rows) else rows[:1] for rows in texts.batches(processes * at_once)]
     rows = np.concatenate(mine)
-    found = predict_logits(model, texts, batches=mine, given=given)[rows]
+    found = predict_logits(model, texts, autocast=autocast, batches=mine, given=given)[rows]
     sharding.bring_apart(model)
     parts: list[Any] = [None] * processes
     distributed.all_gather_object(parts, (rows, found))

@@ -13,31 +13,36 @@ from backend.training.packed_attention import EndToEnd
 
 HEADS, WIDTH = 3, 8
 LENGTHS = torch.tensor([5, 2, 17, 1, 5, 2, 70, 5, 9])
+TOKENS = int(LENGTHS.sum())
+FILLERS = 4
 
 
 def inputs(dtype: torch.dtype) -> list[torch.Tensor]:
     """Queries, keys and values as models hand them over: (1, heads, tokens, width), seen across the heads."""
     torch.manual_seed(0)
     return [
-        torch.randn(1, int(LENGTHS.sum()), HEADS, WIDTH, dtype=dtype).transpose(1, 2).detach().requires_grad_()
+        torch.randn(1, TOKENS + FILLERS, HEADS, WIDTH, dtype=dtype).transpose(1, 2).detach().requires_grad_()
         for _ in range(3)
     ]
 
 
 def one_by_one(given: list[torch.Tensor], scale: float, noise: list[torch.Tensor]) -> torch.Tensor:
-    """What is wanted, a text after the other, in full precision and by autograd: (1, tokens, heads, width)."""
+    """What is wanted, a text after the other, in full precision and by autograd: (1, tokens, heads, width).
+
+    Of the tokens that fill the row up it is zero.
+    """
     found = []
     start = 0
     for length, kept in zip(LENGTHS.tolist(), noise, strict=True):
         q, k, v = (each[0, :, start : start + length].float() for each in given)
         found.append(((torch.softmax(q @ k.transpose(1, 2) * scale, -1) * kept) @ v).transpose(0, 1))
         start += length
-    return torch.cat(found).unsqueeze(0)
+    return torch.cat([*found, torch.zeros(FILLERS, HEADS, WIDTH)]).unsqueeze(0)
 
 
 def noise_by_text(p: float, dtype: torch.dtype) -> list[torch.Tensor]:
     """What the next draw multiplies the shares of each text by: (heads, length, length)."""
-    end_to_end = EndToEnd(LENGTHS)
+    end_to_end = EndToEnd(LENGTHS, TOKENS)
     order = end_to_end.order(HEADS, dtype)
     assert 1 < len(end_to_end.groups) < len(LENGTHS), "texts of like length together"
     found = {}
@@ -55,7 +60,7 @@ def test_each_text_attends_to_itself_alone(p: float, dtype: torch.dtype, scale: 
     module, given, wanted_of = nn.Module().train(), inputs(dtype), inputs(dtype)
     torch.manual_seed(1)
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
-        found, none = EndToEnd(LENGTHS).attend(module, *given, None, scaling=scale, dropout=p)
+        found, none = EndToEnd(LENGTHS, TOKENS + FILLERS).attend(module, *given, None, scaling=scale, dropout=p)
     torch.manual_seed(1)
     wanted = one_by_one(wanted_of, WIDTH**-0.5 if scale is None else scale, noise_by_text(p, dtype))
     assert none is None
@@ -69,13 +74,14 @@ def test_each_text_attends_to_itself_alone(p: float, dtype: torch.dtype, scale: 
     for each, other in zip(given, wanted_of, strict=True):
         assert each.grad is not None
         assert other.grad is not None
+        assert not each.grad[:, :, TOKENS:].any(), "what fills the row up has no gradient"
         assert torch.allclose(each.grad.float(), other.grad.float(), **exact)
 
 
 def test_nothing_is_dropped_outside_training() -> None:
     given = inputs(torch.float32)
     before = torch.get_rng_state()
-    found, _ = EndToEnd(LENGTHS).attend(nn.Module().eval(), *given, None, dropout=0.5)
+    found, _ = EndToEnd(LENGTHS, TOKENS + FILLERS).attend(nn.Module().eval(), *given, None, dropout=0.5)
     assert torch.equal(before, torch.get_rng_state())
     assert torch.allclose(
         found, one_by_one(given, WIDTH**-0.5, noise_by_text(0.0, torch.float32)), rtol=1e-5, atol=1e-6
