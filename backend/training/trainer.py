@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.distributed.tensor import DTensor
 from transformers import PrinterCallback, SchedulerType, Trainer, TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
@@ -227,6 +227,16 @@ class ClassificationTrainer(Trainer):
         if not self.args.fp16:
             step = self._steps_before + self.state.global_step + 1
             check_finite(float(norm), step, self._get_learning_rate(), self.args)
+        return norm
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        if self._sharded or any(g.device.type != "cpu" or g.dtype is not torch.float32 for g in gradients):
+            return super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
+        # A processor computes products of vectors in 2/5 of the time of their norms, and most steps need no clipping.
+        norm = torch.stack([torch.dot(flat := g.reshape(-1), flat) for g in gradients]).sum().sqrt()
+        if not norm <= self.args.max_grad_norm:
+            nn.utils.clip_grads_with_norm_(model.parameters(), self.args.max_grad_norm, norm)
         return norm
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:

@@ -44,12 +44,13 @@ def noise_by_text(p: float, dtype: torch.dtype) -> list[torch.Tensor]:
     """What the next draw multiplies the shares of each text by: (heads, length, length)."""
     end_to_end = EndToEnd(LENGTHS, TOKENS)
     order = end_to_end.order(HEADS, dtype)
-    assert 1 < len(end_to_end.groups) < len(LENGTHS), "texts of like length together"
+    assert [group.texts.shape[1] > 1 for group in end_to_end.groups] == [False, True], "a long text, and some that share"
     found = {}
     squares = order.squares(noise_of(torch.Size([order.pairs]), p, dtype).float())
-    for texts, square in zip(end_to_end.groups, squares, strict=True):
-        for text, kept in zip(texts.tolist(), square.split(HEADS), strict=True):
-            found[text] = kept[:, : LENGTHS[text], : LENGTHS[text]]
+    for group, square in zip(end_to_end.groups, squares, strict=True):
+        for owners, kept in zip(group.owners, square.split(HEADS), strict=True):
+            for text in owners[owners >= 0].unique().tolist():
+                found[text] = kept[:, owners == text][:, :, owners == text]
     return [found[text] for text in range(len(LENGTHS))]
 
 

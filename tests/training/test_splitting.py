@@ -162,7 +162,9 @@ def test_what_takes_packed_batches_is_found_by_trying(kind: str) -> None:
     assert (found.last is None) == (kind == "albert"), "whose one layer is also the last"
     packed = found.pack(batch | {"labels": torch.arange(8)})
     assert packed["labels"].tolist() == list(range(8))
-    assert packed["input_ids"].shape == packed["position_ids"].shape == (1, int(batch["attention_mask"].sum()))
+    assert int(batch["attention_mask"].sum()) == 135
+    assert packed["input_ids"].shape == packed["position_ids"].shape == (1, 136), "filled up to one of few lengths"
+    assert packed["input_ids"][0, :135].tolist() == batch["input_ids"][batch["attention_mask"].bool()].tolist()
     model.eval()
     with torch.no_grad():
         wanted = model(**batch).logits
