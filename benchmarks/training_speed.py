@@ -120,9 +120,7 @@ def measure(home: Home, spec: RunSpec) -> dict[str, float]:
     return auto | plain
 
 
-def in_its_own_process(
-    way: Callable[[Home, RunSpec], dict[str, float]], home: Home, spec: RunSpec
-) -> dict[str, float]:
+def in_its_own_process(way: Callable[[Home, RunSpec], dict[str, float]], home: Home, spec: RunSpec) -> dict[str, float]:
     """What is measured that way, where nothing was set or learned before."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(way, (home, spec))

@@ -22,8 +22,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from backend.decisions import Decision, decided
 from backend.jobs.process import JobContext
 from backend.models.forward import choose_device, describe_device, prepare_processor
-from backend.models.memory import keep_memory
 from backend.models.loading import LoadedModel, name_labels
+from backend.models.memory import keep_memory
 from backend.models.starter import build_model, learn_tokenizer
 from backend.recipes import longest_of
 from backend.specs import STARTER, RunSpec

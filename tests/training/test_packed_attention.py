@@ -44,7 +44,9 @@ def noise_by_text(p: float, dtype: torch.dtype) -> list[torch.Tensor]:
     """What the next draw multiplies the shares of each text by: (heads, length, length)."""
     end_to_end = EndToEnd(LENGTHS, TOKENS)
     order = end_to_end.order(HEADS, dtype)
-    assert [group.texts.shape[1] > 1 for group in end_to_end.groups] == [False, True], "a long text, and some that share"
+    assert [group.texts.shape[1] > 1 for group in end_to_end.groups] == [False, True], (
+        "a long text, and some that share"
+    )
     found = {}
     squares = order.squares(noise_of(torch.Size([order.pairs]), p, dtype).float())
     for group, square in zip(end_to_end.groups, squares, strict=True):
