@@ -44,8 +44,8 @@ def keep_memory() -> None:
     """Have this process keep what it frees for what it computes next, until `release_memory` is called.
 
     glibc gives large pieces back to the system at once. Each of a step's results is then written to new pages, which
-    the system has to bring first, a page at a time: 22,000 times in a step of 1,600 tokens of width 768, a tenth of its
-    time. Elsewhere than with glibc nothing is changed.
+    the system has to bring first, a page at a time: 22,000 times in a step of 1,600 tokens of width 768, a seventh of
+    its time. Elsewhere than with glibc nothing is changed.
     """
     _tell_allocator("mallopt", M_MMAP_MAX, 0)
     _tell_allocator("mallopt", M_TRIM_THRESHOLD, -1)

@@ -69,14 +69,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Layout:
-    """How rows (token, head) are ordered so that a group is one batch of matrices, (texts · heads, length, width)."""
+    """How rows (token, head) are ordered so that a group is one batch: (matrices · heads, length, width)."""
 
     shapes: list[tuple[int, int]]
     """Of each group's batch: how many matrices, and their length."""
     heads: int
     forth: torch.Tensor
     behind: torch.Tensor
-    """Rows behind the end of a text that is shorter than its group: they are zero."""
+    """Rows of the matrices where no text has a token: they are zero."""
     back: torch.Tensor
     of_texts: int
     """The tokens that belong to texts. Those that fill the row up stand behind them, and are zero when given back."""
@@ -86,7 +86,7 @@ class Layout:
         """That of so many heads.
 
         Args:
-            groups: (texts, length) the places of each group's tokens; -1 behind the end of a text.
+            groups: (matrices, length) the places of each group's tokens; -1 where there is none.
             tokens: all that stand in the row.
         """
         of_heads = [places[:, None] * heads + torch.arange(heads)[:, None] for places in groups]
@@ -126,19 +126,19 @@ class Order:
     another text's token is, or none."""
 
     @classmethod
-    def of(cls, groups: list[Group], tokens: int, heads: int, dtype: torch.dtype, *, firsts_ask: bool) -> Self:
+    def of(cls, groups: list[Group], tokens: int, heads: int, dtype: torch.dtype, *, firsts: int = 0) -> Self:
         """That of so many heads.
 
         Args:
             tokens: all that stand in the row.
             dtype: of the scores.
-            firsts_ask: whether first tokens ask alone. There are no others among those that ask then, and they stand at
-                their texts' numbers.
+            firsts: how many first tokens ask alone: those of all texts, or none. There are no others among those that
+                ask then, and they stand at their texts' numbers.
         """
         asking = asked = Layout.of([group.places for group in groups], tokens, heads)
-        if firsts_ask:
-            asking = Layout.of([group.texts for group in groups], sum(int((g.texts >= 0).sum()) for g in groups), heads)
-        unseen = [group.unseen(group.texts if firsts_ask else group.owners) for group in groups]
+        if firsts:
+            asking = Layout.of([group.texts for group in groups], firsts, heads)
+        unseen = [group.unseen(group.texts if firsts else group.owners) for group in groups]
         added = [torch.where(each, torch.finfo(dtype).min, 0.0).to(dtype) for each in unseen]
         return cls(asking, asked, [each.repeat_interleave(heads, 0) for each in added])
 
@@ -176,7 +176,8 @@ class EndToEnd:
         """How attention of so many heads is computed: every token asks, or the first of each text alone does."""
         wanted = (heads, dtype, firsts_ask)
         if wanted not in self._orders:
-            self._orders[wanted] = Order.of(self.groups, self._tokens, heads, dtype, firsts_ask=firsts_ask)
+            firsts = len(self.lengths) if firsts_ask else 0
+            self._orders[wanted] = Order.of(self.groups, self._tokens, heads, dtype, firsts=firsts)
         return self._orders[wanted]
 
     def _grouped(self, lengths: npt.NDArray[np.int64]) -> list[Group]:
