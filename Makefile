@@ -39,12 +39,13 @@ check: $(DEV)
 browser: $(DEV)
 	@tests/browser/install-chromium $(BIN)
 
-# The tests are shared out by their files, and those that measure seconds come last, when nothing else goes on.
+# The tests are shared out by their files, with one thread for each process, as there are more processes than cores;
+# those that measure seconds come last, when nothing else goes on.
 test: $(DEV) browser
 ifeq ($(WORKERS),1)
 	$(BIN)/python -m pytest -m "not soak"
 else
-	$(BIN)/python -m pytest -m "not soak and not alone" -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not soak and not alone" -n $(WORKERS) --dist loadfile
 	$(BIN)/python -m pytest -m "alone and not soak"
 endif
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from backend.errors import LabelWeightsUnknown, TrackerMissing, TrackerUnknown
+from backend.errors import LabelWeightsUnknown, SpecError, TrackerMissing, TrackerUnknown
 from backend.machine import check_processes, this_machine
-from backend.specs import RunSpec
+from backend.specs import RunSpec, conflicts
 
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 """The trackers that a run can tell its curves to, each with the package it needs."""
@@ -19,7 +19,7 @@ def check_machine(spec: RunSpec) -> None:
         TooManyProcesses: it has fewer cards, or threads where it has none.
         TrackerUnknown, TrackerMissing: the run's trackers cannot be used.
     """
-    check_processes(spec.compute.processes)
+    check_processes(spec.compute)
     check_trackers(spec.training.trackers)
 
 
@@ -35,6 +35,17 @@ def check_trackers(names: Iterable[str]) -> None:
             raise TrackerUnknown(tracker=name, known=list(TRACKERS))
         if TRACKERS[name] not in this_machine().packages:
             raise TrackerMissing(tracker=name, package=TRACKERS[name])
+
+
+def check_metric(spec: RunSpec, task: str) -> None:
+    """Whether what the best model is to be best in is measured in this task, which may have been told by the labels.
+
+    Raises:
+        SpecError: it is not.
+    """
+    told = spec.replaced(data__task=task)
+    if problems := [each for each in conflicts(told) if each["setting"] == "training.metric"]:
+        raise SpecError(problems=problems)
 
 
 def check_weighted(weighted: Iterable[str], labels: Sequence[str]) -> None:

@@ -10,9 +10,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from backend.architectures import NEEDS_FP32, OWN_ATTENTION
 from backend.machine import Machine
-from backend.recipes import USUAL_RATE, USUAL_WIDTH, fitting_rate, longest_of, recipe_for
-from backend.specs import STARTER, RunSpec
+from backend.recipes import (
+    SGD_RATE,
+    SGD_RATE_UNCLIPPED,
+    USUAL_RATE,
+    USUAL_WIDTH,
+    fitting_rate,
+    longest_of,
+    recipe_for,
+)
+from backend.specs import STARTER, RunSpec, value_at
 
 MOMENT_BYTES = {"adamw_8bit": 2, "paged_adamw_8bit": 2, "lion_8bit": 1, "adafactor": 0, "sgd": 0}
 """That an optimizer keeps for each trained weight; AdamW's two in full precision: 8."""
@@ -28,9 +37,6 @@ SMALLEST_WIDTH_FOR_BF16 = 128
 fp32 and bf16: 128 wide 56 and 45 ms, 256 wide 447 and 271, 384 wide 655 and 417, 768 wide 1710 and 934. The starter,
 128 wide, learns waimai_10k at 405 and 601 texts a second. Narrower models are quick anyway."""
 STARTER_WIDTH = 128
-NEEDS_FP32 = ("deberta",)
-"""Architectures (``model_type``) that autocast breaks: DeBERTa's first version masks attention scores of two bytes with
-the least number of four, which they cannot hold (Transformers 5.24)."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Known:
 
 
 NOTHING_KNOWN = Known()
+_NOTHING_ASKED = RunSpec()
 
 
 def decide(spec: RunSpec, machine: Machine, known: Known = NOTHING_KNOWN) -> list[Decision]:
@@ -77,15 +84,17 @@ def decide(spec: RunSpec, machine: Machine, known: Known = NOTHING_KNOWN) -> lis
     width = known.width
     wide = width if width is not None else STARTER_WIDTH if spec.model.base == STARTER else SMALLEST_WIDTH_FOR_BF16
     precision = _precision(spec, machine, wide, known.architecture)
+    optimizer = _optimizer(spec, machine, known.parameters or 0)
     return [
         precision,
         _tf32(spec, machine),
         _batching(spec, machine),
-        _attention(spec, machine, precision.value),
-        _optimizer(spec, machine, known.parameters or 0),
+        _attention(spec, machine, precision.value, known.architecture),
+        optimizer,
         _compile(spec, machine, known),
         _max_length(spec),
-        _learning_rate(spec, width),
+        _learning_rate(spec, width, optimizer.value),
+        *_usual(spec),
     ]
 
 
@@ -141,8 +150,29 @@ def _batching(spec: RunSpec, machine: Machine) -> Decision:
     return Decision("speed.batching", asked, "length_grouped", "pads_least")
 
 
-def _attention(spec: RunSpec, machine: Machine, precision: str) -> Decision:
+def _usual(spec: RunSpec) -> list[Decision]:
+    """Switches that Auto leaves as they are everywhere, because of how batches are made and computed here."""
+    training, speed = spec.training, spec.speed
+    asked = {
+        "training.accumulation": training.accumulation,
+        "speed.padding": speed.padding,
+        "speed.activation_checkpointing": speed.activation_checkpointing,
+        "speed.workers": speed.workers,
+    }
+    left = {path: value_at(_NOTHING_ASKED, path) for path in asked}
+    return [Decision(path, value, value, "usual" if value == left[path] else "asked") for path, value in asked.items()]
+
+
+def lacking_attention(asked: str, architecture: str, value: str = "eager") -> Decision:
+    """What an architecture that cannot compute attention as it was ``asked`` for does instead."""
+    refused = asked not in ("auto", value)
+    return Decision("speed.attention", asked, value, "architecture", {"architecture": architecture}, refused=refused)
+
+
+def _attention(spec: RunSpec, machine: Machine, precision: str, architecture: str) -> Decision:
     path, asked = "speed.attention", spec.speed.attention
+    if architecture in OWN_ATTENTION:
+        return lacking_attention(asked, architecture)
     if asked == "flash_attention_2":
         flash = "flash_attn" in machine.packages and machine.tf32 and precision in ("bf16", "fp16")
         if flash:
@@ -181,17 +211,32 @@ def _max_length(spec: RunSpec) -> Decision:
     return Decision(path, asked, asked, "by_texts" if asked is None else "asked")
 
 
-def _learning_rate(spec: RunSpec, width: int | None) -> Decision:
+def usual_rate(spec: RunSpec, width: int, optimizer: str) -> float:
+    """The learning rate that is taken where none is asked for.
+
+    Args:
+        optimizer: as it was decided.
+    """
+    if optimizer == "sgd":
+        return SGD_RATE if spec.training.max_gradient_norm else SGD_RATE_UNCLIPPED
+    return recipe_for(spec.model.base).learning_rate or fitting_rate(width, spec.adapting)
+
+
+def _learning_rate(spec: RunSpec, width: int | None, optimizer: str) -> Decision:
     path, asked = "training.learning_rate", spec.training.learning_rate
     if asked is not None:
         return Decision(path, asked, asked, "asked")
+    value = usual_rate(spec, width or USUAL_WIDTH, optimizer)
+    if optimizer == "sgd":
+        return Decision(path, asked, value, "sgd")
     if spec.model.base == STARTER:
-        return Decision(path, asked, recipe_for(STARTER).learning_rate, "starter")
+        return Decision(path, asked, value, "starter")
     if spec.adapting.adapter == "lora":
-        return Decision(path, asked, fitting_rate(USUAL_WIDTH, "lora"), "lora")
+        return Decision(path, asked, value, "lora")
+    if spec.adapting.freeze == "body":
+        return Decision(path, asked, value, "head")
     if width is None:
         return Decision(path, asked, None, "by_width", {"usual": f"{USUAL_RATE:g}", "width": USUAL_WIDTH})
-    value = fitting_rate(width, spec.adapting.adapter)
     return Decision(path, asked, value, "narrow" if value > USUAL_RATE else "usual", {"width": width})
 
 

@@ -17,7 +17,9 @@ from typing import Any
 
 import psutil
 
+from backend.control_groups import allowed_memory, left_memory
 from backend.errors import TooManyProcesses
+from backend.specs import ComputeSpec
 
 NVIDIA_TIMEOUT_S = 5.0
 AMPERE = 8.0
@@ -92,20 +94,34 @@ def usable_cores() -> int:
     return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
 
 
+def threads_each(processes: int) -> int:
+    """How many threads each of so many processes has on this machine: a core for each, or as few as the environment
+    allows by ``OMP_NUM_THREADS``, which torch alone would read."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    each = max(1, usable_cores() // processes)
+    return min(each, int(allowed)) if allowed.isdecimal() and int(allowed) else each
+
+
 def most_processes(machine: Machine) -> int:
     """How many processes can share a run here: one for each card; without any, one for each thread of the processor,
     and two at any rate."""
     return max(1, machine.cards) if machine.device == "cuda" else max(2, _usable_threads())
 
 
-def check_processes(asked: int) -> None:
+def machine_for(compute: ComputeSpec) -> Machine:
+    """This machine as a run uses it that may leave its card alone."""
+    return without_card(this_machine()) if compute.device == "cpu" else this_machine()
+
+
+def check_processes(compute: ComputeSpec) -> None:
     """Whether so many processes can share a run on this machine.
 
     Raises:
         TooManyProcesses: it has fewer cards, or threads where it has none.
     """
-    if asked > 1 and asked > (most := most_processes(this_machine())):
-        raise TooManyProcesses(asked=asked, most=most, device=this_machine().device)
+    asked, machine = compute.processes, machine_for(compute)
+    if asked > 1 and asked > (most := most_processes(machine)):
+        raise TooManyProcesses(asked=asked, most=most, device=machine.device)
 
 
 def _usable_threads() -> int:
@@ -114,7 +130,12 @@ def _usable_threads() -> int:
 
 def usable_memory() -> int:
     """Bytes of the machine's memory, or fewer where a control group allows fewer."""
-    return min(psutil.virtual_memory().total, _group_limit())
+    return min(psutil.virtual_memory().total, allowed_memory())
+
+
+def available_memory() -> int:
+    """Bytes that can still be had without swapping, of the machine or of what a control group allows."""
+    return min(psutil.virtual_memory().available, left_memory())
 
 
 def without_card(machine: Machine, device: str = "cpu") -> Machine:
@@ -192,10 +213,3 @@ def _cpuinfo() -> str:
         return Path("/proc/cpuinfo").read_text("utf-8", "replace")
     except OSError:  # no Linux
         return ""
-
-
-def _group_limit() -> int:
-    try:
-        return int(Path("/sys/fs/cgroup/memory.max").read_text("ascii"))
-    except (OSError, ValueError):  # no control group, or "max"
-        return 1 << 62

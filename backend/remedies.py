@@ -55,26 +55,28 @@ def changed(spec: RunSpec, remedy: Remedy) -> RunSpec:
 
 
 def _against_nan(error: LossNotFinite, spec: RunSpec) -> list[Remedy]:
-    slower = Remedy("learning_rate", {"training.learning_rate": _tenth(error.learning_rate, spec)})
+    slower = _slower(error, spec)
     clipping = Remedy("clipping", {"training.max_gradient_norm": USUAL_GRADIENT_NORM})
     exact = Remedy("precision", {"training.precision": "fp32"})
     return {
-        "fp16": [exact, slower],
-        "no_clipping": [clipping, slower],
-        "bf16": [exact, slower],
-    }.get(error.cause, [slower])
+        "fp16": [exact, *slower],
+        "no_clipping": [clipping, *slower],
+        "bf16": [exact, *slower],
+    }.get(error.cause, slower)
 
 
-def _tenth(rate: float, spec: RunSpec) -> float:
-    # The rate of the schedule at that step is smaller than the one that was asked for: in a warmup by far.
-    asked = spec.training.learning_rate or recipe_for(spec.model.base).learning_rate or 0.0
-    return float(f"{max(rate, asked) / 10:.3g}")
+def _slower(error: LossNotFinite, spec: RunSpec) -> list[Remedy]:
+    """A tenth of the learning rate; nothing where that is not known."""
+    # The rate of the schedule at that step is smaller than what it rises to: in a warmup by far, at its first step 0.
+    asked = spec.training.learning_rate or recipe_for(spec.model.base, spec.training.optimizer).learning_rate or 0.0
+    rate = max(error.learning_rate, error.highest_rate, asked)
+    return [Remedy("learning_rate", {"training.learning_rate": float(f"{rate / 10:.3g}")})] if rate else []
 
 
 def _against_full_memory(spec: RunSpec) -> list[Remedy]:
     length = longest_of(spec)
     ways = []
-    if spec.compute.together > 1:  # a process that is alone divides its batches by itself
+    if spec.compute.fsdp:  # without shards a process divides its batches by itself
         batch = with_recipe(spec).training.batch_size or 1
         smaller = {"training.batch_size": batch // 2, "training.accumulation": 2 * spec.training.accumulation}
         ways += [Remedy("accumulation", smaller)] if batch >= 2 * spec.compute.together else []

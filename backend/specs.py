@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, Self, get_args, get_origin
 
 import yaml
@@ -27,6 +28,7 @@ Header = Literal["auto", "yes", "no"]
 Balance = Literal["none", "oversample", "undersample"]
 SplitMethod = Literal["auto", "stratified", "group", "given", "time"]
 Overlap = Literal["keep", "drop"]
+Device = Literal["auto", "cpu"]
 
 
 class ReadingSpec(Section):
@@ -135,8 +137,10 @@ class ModelSpec(Section):
 
 
 class ComputeSpec(Section):
-    """Where it is computed: by how many processes, on how many machines."""
+    """Where it is computed: by the card or the processor, by how many processes, on how many machines."""
 
+    device: Device = setting("auto", flag="--device", advanced=True)
+    """``auto``: the graphics card where there is one."""
     processes: int = setting(1, flag="--processes", advanced=True, ge=1, le=64)
     """On this machine; they divide each batch among them."""
     machines: int = setting(1, flag="--machines", advanced=True, ge=1, le=1024)
@@ -222,12 +226,17 @@ class Setting:
         return self.path.replace(".", "__")
 
 
-def settings(section: type[Section] = RunSpec, prefix: str = "") -> Iterator[Setting]:
+@cache
+def settings() -> tuple[Setting, ...]:
     """All settings of the schema in order, depth first."""
+    return tuple(_settings_of(RunSpec))
+
+
+def _settings_of(section: type[Section], prefix: str = "") -> Iterator[Setting]:
     for name, field in section.model_fields.items():
         path = f"{prefix}{name}"
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield from settings(field.annotation, f"{path}.")
+            yield from _settings_of(field.annotation, f"{path}.")
         elif isinstance(field.json_schema_extra, dict):
             yield _setting(path, field)
 
@@ -336,6 +345,29 @@ def _against_shards(spec: RunSpec) -> list[tuple[str, bool, str]]:
         ("speed.compile", sharded and spec.speed.compile == "on", "fsdp_not_compiled"),
         ("speed.batching", sharded and spec.speed.batching == "length_split", "fsdp_same_batches"),
     ]
+
+
+HAVE_EFFECT_WITH: dict[tuple[str, str], tuple[str, ...]] = {
+    ("adapting.freeze", "lower"): ("adapting.trained_layers",),
+    ("adapting.adapter", "lora"): (
+        "adapting.lora_rank",
+        "adapting.lora_alpha",
+        "adapting.lora_dropout",
+        "adapting.lora_targets",
+    ),
+    ("training.loss", "focal"): ("training.focal_gamma",),
+}
+"""Settings by the one other setting, and its value, without which they change nothing."""
+
+
+def without_effect(spec: RunSpec) -> list[dict[str, str]]:
+    """What was asked for and changes nothing: ``{"settings", "needed"}``, both as flags."""
+    known, found = {setting.path: setting for setting in settings()}, []
+    for (path, value), paths in HAVE_EFFECT_WITH.items():
+        asked = [known[each].flag for each in paths if value_at(spec, each) != known[each].default]
+        if asked and value_at(spec, path) != value:
+            found.append({"settings": ", ".join(asked), "needed": f"{known[path].flag} {value}"})
+    return found
 
 
 def _names_a_port(place: str) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend.asked import check_trackers, check_weighted
+from backend.asked import check_metric, check_trackers, check_weighted
 from backend.data.datasets import dataset_folder, load_profile
 from backend.data.describer import surroundings
 from backend.data.labelling import LabelledTexts
@@ -28,25 +28,24 @@ from backend.data.pipeline import (
     read_table,
 )
 from backend.data.splitting import Splits
-from backend.decisions import Decision, decided
-from backend.errors import ModelUnusable, ResumeRefused, SpecError, StudioError
-from backend.evaluation import baselines
-from backend.evaluation.metrics import Array, compute
-from backend.imports import leave_out, load_in_background
+from backend.decisions import Decision, decided, usual_rate
+from backend.environment import leave_card, prepare_environment
+from backend.errors import ModelUnusable, ResumeRefused, SpecError, StudioError, TrackerFailed
+from backend.imports import load_in_background
 from backend.jobs import checkpoints, phases
 from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import BaselineMeasured, DataSplit, ModelDescribed, Noted, Resumed
 from backend.jobs.process import JobContext, StopRequested, given_supervisor, run_job
 from backend.jobs.ranks import become_several, rank_of
-from backend.machine import this_machine
+from backend.machine import this_machine, threads_each
 from backend.recipes import with_recipe
 from backend.settings import Home
-from backend.specs import ComputeSpec, RunSpec, build_spec
+from backend.specs import ComputeSpec, RunSpec, build_spec, without_effect
 
 if TYPE_CHECKING:
-    from transformers import TrainingArguments
-
+    from backend.evaluation.metrics import Array
+    from backend.training.arguments import ClassificationArguments
     from backend.training.fine_tuning import Outcome
     from backend.training.finishing import TrainedRun
     from backend.training.setup import Prepared
@@ -67,12 +66,15 @@ def train(context: JobContext) -> dict[str, Any]:
     """
     spec = with_recipe(build_spec(context.spec))
     check_trackers(spec.training.trackers)
+    for vain in without_effect(spec):
+        context.emit(Noted("without_effect", dict(vain)))
     loading = load_in_background(HEAVY_MODULES)
     with context.phase(phases.READING):
         rows, labelled = read(context, spec)
     with context.phase(phases.SPLITTING):
         labelled, splits = divide(context, rows, labelled, spec)
         check_weighted(spec.training.label_weights, labelled.labels)
+        check_metric(spec, labelled.task)
     with context.phase(phases.BASELINES):
         data = learned_from(labelled, splits)
         resumed = checkpoint_of(context, data)
@@ -193,6 +195,8 @@ def measured_so_far(context: JobContext) -> dict[str, Metrics]:
 
 def measure_baselines(context: JobContext, labelled: LabelledTexts, splits: Splits) -> dict[str, Metrics]:
     """How well two simple methods do on the test split."""
+    from backend.evaluation import baselines  # scikit-learn, which the lab does without
+    from backend.evaluation.metrics import compute
 
     def step(done: int, total: int) -> None:
         context.check_stop()
@@ -226,7 +230,7 @@ def prepare_model(context: JobContext, spec: RunSpec, labelled: LabelledTexts, s
 
 def training_arguments(
     context: JobContext, spec: RunSpec, prepared: Prepared, data: dict[str, Any]
-) -> TrainingArguments:
+) -> ClassificationArguments:
     """What the Trainer is told. From here on the processes, if there are several, can talk, and share the weights.
 
     Raises:
@@ -240,7 +244,9 @@ def training_arguments(
     await_others(context.check_stop)
     folder = context.path / checkpoints.FOLDER
     folder.mkdir(exist_ok=True)
-    arguments = arguments_of(spec, prepared.decisions, prepared.device, folder)
+    width, optimizer = prepared.loaded.width, decided(prepared.decisions, "training.optimizer")
+    usual = usual_rate(spec, width, optimizer)
+    arguments = arguments_of(spec, prepared.decisions, prepared.device, folder, usual_rate=usual)
     check_alike({"settings": shared_settings(spec, prepared.decisions)} | data | {"model": told_of_model(prepared)})
     if spec.compute.fsdp:
         shard(prepared.trained, arguments)
@@ -262,15 +268,22 @@ def told_of_model(prepared: Prepared) -> dict[str, Any]:
     return {"parameters": prepared.loaded.parameters, "tokens": hashlib.sha256(tokens).hexdigest()}
 
 
-def begin_trackers(context: JobContext, spec: RunSpec, prepared: Prepared, arguments: TrainingArguments) -> None:
-    """Have trackers hear of the run from now on.
+def begin_trackers(context: JobContext, spec: RunSpec, prepared: Prepared, arguments: ClassificationArguments) -> None:
+    """Have trackers, of which the first of all processes tells, hear of the run from now on.
 
     Raises:
         TrackerFailed: one of them cannot begin.
+        MachineGone: that is so on another machine, the first process's.
     """
+    from backend.training.together import fail_together
     from backend.training.tracking import Trackers
 
-    Trackers(context, spec.training.trackers).begin(arguments, prepared.trained)
+    failed: TrackerFailed | None = None
+    try:
+        Trackers(context, spec.training.trackers).begin(arguments, prepared.trained)
+    except TrackerFailed as error:
+        failed = error
+    fail_together(failed)
 
 
 def measure_before(context: JobContext, base: str, prepared: Prepared, task: str) -> dict[str, Metrics]:
@@ -303,7 +316,7 @@ def fine_tune(
     context: JobContext,
     spec: RunSpec,
     prepared: Prepared,
-    arguments: TrainingArguments,
+    arguments: ClassificationArguments,
     task: str,
     data: dict[str, Any],
     resumed: Checkpoint | None,
@@ -381,25 +394,6 @@ def translate(error: Exception) -> StudioError:
     return translate(error)
 
 
-def prepare_environment(spec: RunSpec | None = None) -> None:
-    """What must be set before torch and Transformers are imported: one card, no telemetry, no chatter.
-
-    Args:
-        spec: the one run that this process is for; what it has no use for is not loaded then.
-    """
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    if sys.platform == "linux":  # batches of ever other lengths would leave gaps of a card's memory unused
-        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
-    if rank_of(os.environ).alone:
-        # With several cards Trainer would quietly spread each batch over all of them, which is slower and not the same.
-        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    if spec and spec.adapting.adapter == "none":
-        leave_out("peft")
-
-
 def divide_work(folder: str, compute: ComputeSpec) -> None:
     """Become the processes that the run asks for; returns in each of them, and where it is to be one."""
     if compute.together == 1 or not rank_of(os.environ).alone:
@@ -417,7 +411,7 @@ def divide_work(folder: str, compute: ComputeSpec) -> None:
         machines=compute.machines,
         machine=compute.machine,
         rendezvous=compute.rendezvous,
-        threads=max(1, this_machine().cores // compute.processes),
+        threads=threads_each(compute.processes),
     )
 
 
@@ -429,9 +423,15 @@ def asked_of(folder: str) -> RunSpec | None:
         return None
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Do the run that is named on the command line; the exit status."""
     asked = asked_of(sys.argv[1])
     if asked:
+        leave_card(asked.compute)
         divide_work(sys.argv[1], asked.compute)
     prepare_environment(asked)
-    sys.exit(run_job(train, translate))
+    return run_job(train, translate)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

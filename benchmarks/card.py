@@ -49,6 +49,7 @@ from transformers import (
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to be run by its path, too
 
+from backend.environment import prepare_environment
 from backend.errors import StudioError
 from backend.jobs.directory import JobDirectory
 from backend.jobs.process import JobContext
@@ -58,7 +59,6 @@ from backend.models.starter import learn_tokenizer
 from backend.recipes import with_recipe
 from backend.specs import build_spec
 from backend.training.memory import peak_bytes
-from backend.worker import prepare_environment
 
 TABLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "mbti_1.csv"
 MAX_LENGTH, VOCABULARY = 512, 8000

@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to be run by its
 
 from backend import worker
 from backend.data.splitting import LabelledTexts, Splits
+from backend.environment import prepare_environment
 from backend.jobs.directory import JobDirectory
 from backend.jobs.process import JobContext
 from backend.models.forward import predict_logits
@@ -164,5 +165,5 @@ def _mean_and_sd(values: list[float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    worker.prepare_environment()
+    prepare_environment()
     main()

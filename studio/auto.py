@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from backend.decisions import NOTHING_KNOWN, Decision, Known, decide
 from backend.lab.expectations import Expectation, expectations, footprint, room_for_each
-from backend.machine import Machine, this_machine
+from backend.machine import Machine, machine_for
 from backend.models.shape import Shape, shape_of
 from backend.specs import RunSpec
 from studio.i18n import Words, size
@@ -27,7 +27,7 @@ class Line:
 
 def lines(t: Words, spec: RunSpec) -> list[Line]:
     """What the options become on this machine, each with its reason."""
-    return [_line(t, decision) for decision in decide(spec, this_machine(), known(spec))]
+    return [_line(t, decision) for decision in decide(spec, machine_for(spec.compute), known(spec))]
 
 
 def known(spec: RunSpec) -> Known:
@@ -64,7 +64,7 @@ def machine_line(t: Words, machine: Machine) -> str:
 
 def listed(t: Words, spec: RunSpec) -> str:
     """The lines as HTML, below the machine they hold for; of a model whose size is known, what the options change."""
-    decided = _part(t("decision.title"), machine_line(t, this_machine()), lines(t, spec))
+    decided = _part(t("decision.title"), machine_line(t, machine_for(spec.compute)), lines(t, spec))
     shape = weighed(spec.model.base)
     if shape is None:
         return decided
@@ -86,7 +86,8 @@ def _part(title: str, about: str, shown: list[Line], warning: str = "") -> str:
 
 def memory_line(t: Words, spec: RunSpec, shape: Shape) -> str:
     """What training is expected to take in memory, part by part."""
-    machine, found = this_machine(), footprint(spec, this_machine(), shape)
+    machine = machine_for(spec.compute)
+    found = footprint(spec, machine, shape)
     parts = {name: size(getattr(found, name)) for name in ("weights", "gradients", "moments", "activations")}
     here = size(machine.card_memory_bytes or machine.memory_bytes)
     return t("option.memory", total=size(found.memory), here=here, **parts)
@@ -94,7 +95,8 @@ def memory_line(t: Words, spec: RunSpec, shape: Shape) -> str:
 
 def shortage(t: Words, spec: RunSpec, shape: Shape) -> str:
     """That the machine has not even room for the weights and what belongs to each of them; empty where it has."""
-    machine, found = this_machine(), footprint(spec, this_machine(), shape)
+    machine = machine_for(spec.compute)
+    found = footprint(spec, machine, shape)
     if found.fits(machine, spec.compute.processes):
         return ""
     return t("option.short", held=size(found.held), here=size(room_for_each(machine, spec.compute.processes)))
@@ -102,7 +104,7 @@ def shortage(t: Words, spec: RunSpec, shape: Shape) -> str:
 
 def option_lines(t: Words, spec: RunSpec, shape: Shape) -> list[Line]:
     """What each option is expected to save or cost here, or why it cannot be had."""
-    return [_option_line(t, each) for each in expectations(spec, this_machine(), shape)]
+    return [_option_line(t, each) for each in expectations(spec, machine_for(spec.compute), shape)]
 
 
 def _option_line(t: Words, option: Expectation) -> Line:

@@ -8,14 +8,16 @@ from typing import Any
 
 from rich.text import Text
 
-from backend.errors import RunAmbiguous, RunLost, RunMissing, StudioError
+from backend.errors import RunAmbiguous, RunLost, RunMissing, SpecError, StudioError
 from backend.jobs.catalogue import RunSummary
 from backend.jobs.directory import JobDirectory
 from backend.jobs.status import JobState, JobStatus
 from backend.jobs.store import RunStore
 from backend.jobs.summaries import read_report, summarise
 from backend.jobs.supervisor import last_lines
-from backend.specs import settings
+from backend.lab.starting import expected
+from backend.settings import Home
+from backend.specs import build_spec, settings
 from studio.i18n import Words, duration, size
 from studio.terminal import Terminal, build_table, error_document, metric_text, metrics_table, per_label_table
 
@@ -135,6 +137,7 @@ def show_run(terminal: Terminal, store: RunStore, given: str) -> int:
     terminal.show(_settings_text(run, report, words), "")
     if report and report.get("metrics"):
         terminal.show(metrics_table(report, words), "", per_label_table(report, words), "")
+        terminal.show(_cost_text(store.home, run, report, words), "")
     if status.kept:
         terminal.show(kept_text(status.kept, words), "")
     if error:
@@ -142,6 +145,19 @@ def show_run(terminal: Terminal, store: RunStore, given: str) -> int:
     if (run.path / "model" / "config.json").exists():
         terminal.show(words("cli.model", folder=str(run.path / "model")))
     return 0
+
+
+def _cost_text(home: Home, run: JobDirectory, report: Mapping[str, Any], words: Words) -> str:
+    """What training took in time and memory, beside what the lab had measured ahead."""
+    try:
+        ahead = expected(home, build_spec(run.spec), report["rows"]["train"])
+    except SpecError:  # of another version, with other settings
+        ahead = None
+    measured = [words("results.ahead", value=told) for told in (duration(ahead[0]), size(ahead[1]))] if ahead else []
+    seconds, peak = report["seconds"]["training"], report.get("peak_memory_bytes")
+    training, memory = f"{words('phase.training')} {duration(seconds)}", f"{words('results.memory')} {size(peak or 0)}"
+    parts = [" ".join([training, *measured[:1]]), " ".join([memory, *measured[1:]])]
+    return " · ".join(parts if peak else parts[:1])
 
 
 def stop_run(terminal: Terminal, store: RunStore, given: str) -> int:

@@ -32,7 +32,7 @@ def differences_text(t: Words, found: Comparison) -> list[tuple[str, str, list[s
     """The settings that differ: path, name, and the value in each of the runs."""
     lines = []
     for path, values in found.differences.items():
-        texts = [_setting_text(t, path, value) for value in values]
+        texts = [setting_text(t, path, value) for value in values]
         if path.endswith("source"):  # a file's name says it, where it is not the folder that differs
             names = [Path(text).name for text in texts]
             texts = names if len(set(names)) == len(set(texts)) else texts
@@ -47,7 +47,7 @@ def metrics_of(found: Comparison) -> list[str]:
     return known + sorted(names.difference(known))
 
 
-def _setting_text(t: Words, path: str, value: Any) -> str:
+def setting_text(t: Words, path: str, value: Any) -> str:
     """As the form calls it."""
     if path == "model.base" and value == STARTER:
         return t("model.starter")

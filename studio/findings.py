@@ -22,6 +22,8 @@ def worst_first(findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
 def finding_words(t: Words, finding: Mapping[str, Any]) -> str:
     """A finding as a sentence; one that was told from a part of the rows says so."""
     facts = {**finding["facts"], "count": finding["count"], "rows": finding["rows"]}
+    if 0 < len(facts.get("labels", ())) < facts["count"]:  # the report names the first of them
+        facts["labels"] = [*facts["labels"], "…"]
     said = t(f"finding.{finding['code']}", **facts)
     if not finding.get("sampled"):
         return said

@@ -80,7 +80,7 @@ def shown_value(setting: Setting, spec: RunSpec) -> Any:
         return ", ".join(value)
     if setting.kind == "mapping":
         return pairs_text(value)
-    return getattr(recipe_for(spec.model.base), name) if value is None else value
+    return getattr(recipe_for(spec.model.base, spec.training.optimizer), name) if value is None else value
 
 
 def _group_title(t: Words, setting: Setting) -> str:
@@ -103,8 +103,9 @@ def _field(t: Words, setting: Setting) -> Component:
         return gr.Dropdown(choices=choices, value=setting.default, filterable=False, **common)
     if setting.kind in ("integer", "number"):
         # No bounds here: the schema checks them, and its words are in the user's language.
-        whole = setting.kind == "integer"
-        return gr.Number(value=setting.default, precision=0 if whole else None, placeholder=t("auto.open"), **common)
+        # Nor is a number rounded that should be whole: it would be another one than the field shows.
+        emptied = t("auto.open") if setting.optional else f"{setting.default:g}"
+        return gr.Number(value=setting.default, placeholder=emptied, **common)
     if setting.kind == "switch":
         return gr.Checkbox(value=setting.default, container=True, **common)
     if setting.path == "split.column":

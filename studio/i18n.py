@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from backend.errors import StudioError
+from backend.errors import SpecError, StudioError
 from backend.specs import Setting, settings
 
 Language = Literal["en", "zh-CN"]
@@ -46,9 +47,13 @@ class Words:
         facts = {name: self._shown_fact(error, name, value) for name, value in error.facts.items()}
         return self(f"errors.{error.code}.what", **facts), self(f"errors.{error.code}.next", **facts)
 
+    def problems(self, error: SpecError) -> list[str]:
+        """What does not hold, setting by setting."""
+        return [self._problem(problem) for problem in error.problems]
+
     def _shown_fact(self, error: StudioError, name: str, value: Any) -> Any:
-        if error.code == "spec.invalid" and name == "problems":
-            return "; ".join(self._problem(problem) for problem in value)
+        if isinstance(error, SpecError) and name == "problems":
+            return "; ".join(self.problems(error))
         if isinstance(value, str) and self.has(worded := f"errors.{error.code}.{name}.{value}"):
             return self(worded)
         if name == "hindrance" and self.has(str(value)):
@@ -69,7 +74,19 @@ class Words:
         path = known.path if known else problem["setting"]
         entry = problem["setting"].removeprefix(path)  # of a mapping or a list: ".positive"
         name = self.texts.get(f"setting.{path}.name", path) + entry.replace(".", " · ", 1)
-        return f"{name} = {problem['given']} ({self._rule(problem)})"
+        return f"{name} = {self._given(path, problem['given'])} ({self._rule(problem)})"
+
+    def _given(self, path: str, given: str) -> str:
+        """What was given, of which there is Python's text, as the form shows it."""
+        try:
+            value = ast.literal_eval(given)
+        except (ValueError, SyntaxError):  # it was longer than what is kept of it
+            return given
+        if isinstance(value, bool):
+            return self("auto.on" if value else "auto.off")
+        if isinstance(value, str) and value:
+            return self(choice) if self.has(choice := f"choice.{path}.{value}") else value
+        return given
 
     def _rule(self, problem: Mapping[str, str]) -> str:
         if problem["rule"].startswith("conflict."):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from backend.errors import StudioError
+from backend.errors import SpecError, StudioError
 from studio.i18n import Words
 
 
@@ -44,8 +44,16 @@ def link(query: str, label: str, *, primary: bool = False) -> str:
 
 
 def problem(t: Words, error: StudioError | None) -> str:
-    """An error in the user's words: what is wrong and what to do. Empty for None."""
+    """An error in the user's words: what is wrong and what to do. Empty for None.
+
+    Several settings that do not hold are a list.
+    """
     if error is None:
         return ""
     what, following = t.error(error)
-    return tag("div", tag("strong", text(what)), tag("span", text(following)), class_="banner bad", role="alert")
+    if isinstance(error, SpecError) and len(error.problems) > 1:
+        rows = "".join(tag("li", text(row)) for row in t.problems(error))
+        said = tag("strong", text(t("errors.spec.invalid.several"))) + tag("ul", rows)
+    else:
+        said = tag("strong", text(what))
+    return tag("div", said, tag("span", text(following)), class_="banner bad", role="alert")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import socket
@@ -10,7 +11,7 @@ import threading
 import warnings
 import webbrowser
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import uvicorn
 from fastapi import FastAPI
@@ -20,6 +21,7 @@ from fastapi.staticfiles import StaticFiles
 from backend.errors import PortTaken
 from backend.imports import without_collecting
 from backend.inference.client import PredictorPool
+from backend.jobs.launch import fork_server
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.sharing.tokens import find_token
@@ -139,16 +141,18 @@ def serve(
 
     def announce() -> None:
         tell("server.ready", {"url": url, "home": str(home.path)})
+        # Not earlier: it takes a core for some seconds. Not later: a browser in the terminal stays until it is left.
+        at_end.enter_context(fork_server())
         if open_browser:
             webbrowser.open(url)
         if share:
             tell("server.shared", {"url": _tunnel(actual)})
 
+    at_end = ExitStack()
+    at_end.callback(app.state.services.predictors.close)
     server = _AnnouncingServer(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2), announce)
-    try:
+    with at_end:
         server.run(sockets=[listener])
-    finally:
-        app.state.services.predictors.close()
 
 
 def _words_script() -> str:
@@ -172,6 +176,11 @@ class _AnnouncingServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             threading.Thread(target=self._announce, daemon=True).start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Pages that are open listen to the last: that they are cut off then is no error.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -48,7 +48,8 @@ class Site:
         outputs: Sequence[Any],
         **more: Any,
     ) -> Any:
-        """Connect an event; an error that the handler raises is shown in the user's words and changes nothing."""
+        """Connect an event; an error that the handler raises is shown in the user's words and changes nothing, as does
+        an answer without any component in it."""
         return event(
             self._worded(handler), list(inputs), list(outputs), api_visibility="private", show_progress="hidden", **more
         )
@@ -59,7 +60,7 @@ class Site:
             @functools.wraps(handler)
             def generating(*arguments: Any) -> Iterator[Any]:
                 try:
-                    yield from handler(*arguments)
+                    yield from map(_answer, handler(*arguments))
                 except Exception as error:
                     raise self._said(error) from error
 
@@ -68,7 +69,7 @@ class Site:
         @functools.wraps(handler)
         def calling(*arguments: Any) -> Any:
             try:
-                return handler(*arguments)
+                return _answer(handler(*arguments))
             except Exception as error:
                 raise self._said(error) from error
 
@@ -88,3 +89,7 @@ class Site:
         what, following = self.t.error(error)
         # The page reads HTML in messages: what a user wrote is never that.
         return gr.Error(text(f"{what} {following}"), title=self.t("error.title"), duration=20, print_exception=False)
+
+
+def _answer(given: Any) -> Any:
+    return gr.skip() if isinstance(given, dict) and not given else given  # which Gradio would take for a value

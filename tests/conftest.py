@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from backend.jobs.launch import fork_server
 from backend.settings import Home
 from tests.hub_standin import HubStandIn
+from tests.processes import until
 
 # As every process that the studio starts (`backend.jobs.launch`): it must be set before torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -19,6 +21,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("STUDIO_RUNS_AT_ONCE", "20")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def runs_begin_at_once() -> Iterator[bool]:
+    """Runs of these tests are forked from a process that has loaded the libraries, as a user's are; whether they are.
+
+    Those of the command line, whose environment tests strip of such things, are ordinary processes.
+    """
+    with fork_server(read_late=["PYTEST_CURRENT_TEST"]) as server:
+        if server is not None:
+            until(lambda: server.is_ready or not server.is_alive)
+        yield server is not None and server.is_ready
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -13,6 +14,13 @@ from backend.jobs.directory import JobDirectory
 
 SUPERVISOR, WORKER = "backend.jobs.supervisor", "backend.worker"
 PATIENCE_S = 240.0
+
+
+def free_port() -> int:
+    """A port that nobody listens at now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def until(condition: Callable[[], Any], what: str = "", patience_s: float = PATIENCE_S) -> Any:
@@ -29,12 +37,26 @@ def processes_of(job: JobDirectory, module: str = "") -> list[psutil.Process]:
 
     One that has ended and waits for its parent to look has no command line any more.
     """
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if str(job.path) in command and (not module or module in command):
-            found.append(process)
-    return found
+    return [
+        process for process, command in commands() if str(job.path) in command and (not module or module in command)
+    ]
+
+
+def commands() -> Iterator[tuple[psutil.Process, list[str]]]:
+    """The living processes with the words of their commands, which are one word of those that were forked."""
+    for process in psutil.process_iter(["cmdline", "ppid"]):
+        yield process, " ".join(process.info["cmdline"] or []).split()
+
+
+@contextmanager
+def held(process: psutil.Process) -> Iterator[None]:
+    """The process goes no further within the block."""
+    process.suspend()
+    try:
+        yield
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 def kill(job: JobDirectory, *modules: str) -> None:

@@ -8,10 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
-from backend.decisions import Known, decide, decided, keeps_bf16
-from backend.machine import Machine, most_processes, this_machine, without_card
-from backend.specs import STARTER, RunSpec, build_spec
+from backend.architectures import NO_CHECKPOINTING, OWN_ATTENTION
+from backend.decisions import Decision, Known, decide, decided, keeps_bf16
+from backend.environment import leave_card
+from backend.machine import (
+    Machine,
+    machine_for,
+    most_processes,
+    this_machine,
+    threads_each,
+    usable_cores,
+    without_card,
+)
+from backend.specs import STARTER, ComputeSpec, RunSpec, build_spec, value_at, without_effect
 from studio.i18n import LANGUAGES, words
 
 PLAIN = Machine(device="cpu", processor="any", cores=2, memory_bytes=8 << 30, bf16=False)
@@ -67,6 +78,15 @@ def test_cards_are_those_that_the_process_may_use(
     assert (machine.device == "cuda") == (machine.cards > 0)
 
 
+@pytest.mark.parametrize(("allowed", "share"), [("", 1), ("1", 0), ("999", 1), ("1,1", 0), ("0", 1), ("many", 1)])
+def test_threads_are_as_few_as_the_environment_allows(
+    allowed: str, share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+    assert threads_each(1) == (usable_cores() if share else 1)
+    assert threads_each(10_000) == 1
+
+
 def test_cards_are_of_no_use_to_a_torch_for_processors(three_cards: Path) -> None:
     three_cards.write_text(three_cards.read_text().replace("+cu130", "+cpu"))
     assert this_machine.__wrapped__().cards == 0
@@ -113,6 +133,53 @@ def test_architecture_that_cannot_mix_numbers_is_computed_in_full_precision(aske
         assert newer.value == "bf16"
 
 
+def test_architectures_are_what_their_classes_say() -> None:
+    """Those that are named cannot; and of the families people use most none that cannot is missing."""
+    encoders = {"bert", "roberta", "electra", "deberta", "deberta-v2", "distilbert", "albert", "xlm-roberta", "mpnet"}
+    families = encoders | {"modernbert", "qwen3", "llama", "phi3", "gemma", "gpt2"}
+    classes = {kind.model_type: model for kind, model in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.items()}
+    assert {name for name in families if not classes[name]._supports_sdpa} == families & OWN_ATTENTION
+    assert {name for name in families if not classes[name].supports_gradient_checkpointing} == (
+        families & NO_CHECKPOINTING
+    )
+    assert not any(classes[name]._supports_sdpa for name in OWN_ATTENTION)
+    assert not any(classes[name].supports_gradient_checkpointing for name in NO_CHECKPOINTING)
+
+
+@pytest.mark.parametrize("machine", [PLAIN, NEW_CARD])
+@pytest.mark.parametrize(("asked", "refused"), [("auto", False), ("eager", False), ("sdpa", True)])
+def test_attention_of_an_architecture_that_has_its_own_is_eager(machine: Machine, asked: str, refused: bool) -> None:
+    found = decide(spec_of(speed__attention=asked), machine, Known(768, architecture="deberta-v2"))
+    decision = next(each for each in found if each.setting == "speed.attention")
+    assert (decision.value, decision.refused) == ("eager", refused)
+
+
+def test_processor_can_be_chosen_where_there_is_a_card(
+    three_cards: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    this_machine.cache_clear()
+    request.addfinalizer(this_machine.cache_clear)
+    assert machine_for(ComputeSpec()).cards == 3
+    chosen = machine_for(ComputeSpec(device="cpu"))
+    assert (chosen.device, chosen.cards, chosen.card) == ("cpu", 0, "")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    leave_card(ComputeSpec())
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1,2"
+    leave_card(ComputeSpec(device="cpu"))
+    assert (os.environ["CUDA_VISIBLE_DEVICES"], os.environ.pop("ACCELERATE_USE_CPU")) == ("", "true")
+
+
+def test_what_changes_nothing_without_another_setting_is_told() -> None:
+    assert without_effect(RunSpec()) == []
+    asked = RunSpec().replaced(adapting__lora_rank=4, adapting__lora_targets=("query",), adapting__trained_layers=1)
+    assert without_effect(asked) == [
+        {"settings": "--trained-layers", "needed": "--freeze lower"},
+        {"settings": "--lora-rank, --lora-target", "needed": "--adapter lora"},
+    ]
+    assert without_effect(asked.replaced(adapting__adapter="lora", adapting__trained_layers=2)) == []
+
+
 @pytest.mark.parametrize(
     ("width", "settings", "becomes"),
     [
@@ -124,12 +191,19 @@ def test_architecture_that_cannot_mix_numbers_is_computed_in_full_precision(aske
         (768, {"adapting__adapter": "lora"}, 2e-4),
         (None, {"adapting__adapter": "lora"}, 2e-4),
         (384, {"training__learning_rate": 1e-3}, 1e-3),
+        (768, {"adapting__freeze": "body"}, 5e-3),
+        (768, {"adapting__freeze": "lower"}, 2e-5),
+        (384, {"training__optimizer": "sgd"}, 0.3),
+        (None, {"training__optimizer": "sgd", "adapting__freeze": "body"}, 0.3),
+        (384, {"training__optimizer": "sgd", "training__max_gradient_norm": 0.0}, 0.03),
+        (None, {"training__optimizer": "sgd", "model__base": STARTER}, 0.3),
+        (384, {"training__optimizer": "lion_8bit"}, 8e-5),
     ],
 )
 def test_learning_rate_left_open_suits_the_model(
     width: int | None, settings: dict[str, object], becomes: float | None
 ) -> None:
-    assert decided(decide(spec_of(**settings), PLAIN, Known(width)), "training.learning_rate") == becomes
+    assert decided(decide(spec_of(**settings), WITH_BF16, Known(width)), "training.learning_rate") == becomes
 
 
 def test_the_starter_and_wider_models_are_learned_in_bf16_and_narrower_ones_are_not() -> None:
@@ -235,26 +309,54 @@ def test_weights_that_stay_as_they_are_are_kept_short_on_a_card(
     assert not keeps_bf16(spec_of(**settings), machine, "deberta"), "it is not computed in bf16 either"
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_every_decision_is_worded(language: str) -> None:
-    t = words(language)  # type: ignore[arg-type]
+@pytest.fixture(scope="module")
+def decisions() -> list[Decision]:
+    """One of each that can come about on any machine, by any settings."""
     options = {
         "training__precision": ("auto", "fp32", "bf16", "fp16"),
-        "speed__attention": ("auto", "eager", "flash_attention_2"),
+        "speed__attention": ("auto", "eager", "sdpa", "flash_attention_2"),
         "training__optimizer": ("auto", "sgd", "adamw_8bit"),
         "speed__compile": ("auto", "on", "off"),
         "speed__tf32": (False, True),
         "speed__batching": ("auto", "random"),
         "training__max_length": (None, 64),
         "training__learning_rate": (None, 1e-3),
+        "adapting__freeze": ("none", "body"),
         "adapting__adapter": ("none", "lora"),
     }
     large, long = Known(768, 4_000_000_000, "deberta", 1000), Known(384, 100_000_000, "bert", 10**9)
-    for machine, values in itertools.product(MACHINES, itertools.product(*options.values())):
+    found = {}
+    for values in itertools.product(*options.values()):
         spec = spec_of(**dict(zip(options, values, strict=True)))
-        for decision in [*decide(spec, machine), *decide(spec, machine, large), *decide(spec, machine, long)]:
-            assert t(f"decision.{decision.setting}.{decision.reason}", **decision.facts)
-            assert not isinstance(decision.value, str) or t.has(f"choice.{decision.setting}.{decision.value}")
+        for machine in MACHINES:
+            for decision in [*decide(spec, machine), *decide(spec, machine, large), *decide(spec, machine, long)]:
+                found[decision.setting, decision.reason, decision.value, tuple(decision.facts)] = decision
+    return list(found.values())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_decision_is_worded(decisions: list[Decision], language: str) -> None:
+    t = words(language)  # type: ignore[arg-type]
+    assert len(decisions) > 40
+    for decision in decisions:
+        assert t(f"decision.{decision.setting}.{decision.reason}", **decision.facts)
+        assert not isinstance(decision.value, str) or t.has(f"choice.{decision.setting}.{decision.value}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "asked"),
+    [
+        ("training.accumulation", 4),
+        ("speed.padding", "longest"),
+        ("speed.activation_checkpointing", True),
+        ("speed.workers", 2),
+    ],
+)
+def test_switches_that_are_left_as_they_are_say_why(setting: str, asked: object) -> None:
+    for spec, reason in ((spec_of(), "usual"), (spec_of(**{setting.replace(".", "__"): asked}), "asked")):
+        decision = next(each for each in decide(spec, PLAIN) if each.setting == setting)
+        assert (decision.value, decision.reason) == (value_at(spec, setting), reason)
+        assert all(words(language)(f"decision.{setting}.{reason}") for language in LANGUAGES)
 
 
 def test_without_its_card_a_machine_is_what_its_processor_is() -> None:

@@ -14,6 +14,7 @@ MODULE = "backend/jobs/files.py"
 WRITING = {"write_text", "touch", "rename", "replace", "move", "copy", "copy2", "copyfile", "renames", "link"}
 ALLOWED = {
     ("backend/jobs/launch.py", "open"): "the log: what processes print, appended by the system",
+    ("backend/jobs/fork_server.py", "rename"): "outside of home: a socket in a temporary folder",
     ("backend/lab/laboratory.py", "open"): "the log of a trial",
     ("backend/jobs/process.py", "open"): "where the threads of a silent job are, written by the interpreter itself",
     ("backend/data/exporter.py", "open"): "an unfinished file, placed when it is finished",

@@ -38,6 +38,7 @@ from backend.jobs import platform
 from backend.jobs.directory import JobDirectory
 from backend.jobs.files import place, read_json, write_json
 from backend.jobs.process import JobContext, run_job
+from backend.machine import usable_memory
 from backend.settings import Home
 from backend.specs import ReadingSpec
 
@@ -109,12 +110,12 @@ def limited_time(name: str, limit_s: float, context: JobContext | None = None) -
 
 def limit_memory(limit_bytes: int | None = None) -> None:
     """Let this process address no more than the limit: by default half of the machine's memory, at least 4 GiB."""
-    platform.limit_memory(limit_bytes or max(LEAST_MEMORY_BYTES, psutil.virtual_memory().total // 2))
+    platform.limit_memory(limit_bytes or max(LEAST_MEMORY_BYTES, usable_memory() // 2))
 
 
 def too_large(name: str) -> TooLarge:
     """What ends a job whose memory was at its limit."""
-    limit = platform.memory_limit() or psutil.virtual_memory().total
+    limit = platform.memory_limit() or usable_memory()
     return TooLarge(file=name, limit=f"{limit / 1e9:.1f} GB")
 
 

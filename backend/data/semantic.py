@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pyarrow.compute as pc
 from usearch.index import Index
 
@@ -22,6 +21,7 @@ from backend.data.near_duplicates import near
 from backend.data.report.rows import Tell
 from backend.data.rows import Indices, TextRows
 from backend.jobs import files
+from backend.machine import usable_memory
 
 MEMORY_SHARE = 0.5
 """Of the machine's memory, for the index."""
@@ -58,7 +58,7 @@ def semantic(rows: TextRows, threshold: float, encoder: str, cache: Path | None,
     keep = firsts(rows)
     asked = np.flatnonzero(keep & rows.has_text)
     notes = []
-    memory_bytes = int(MEMORY_SHARE * psutil.virtual_memory().total)
+    memory_bytes = int(MEMORY_SHARE * usable_memory())
     if len(asked) > (most := memory_bytes // GRAPH_BYTES):
         facts = {"texts": most, "rows": len(asked), "gigabytes": round(memory_bytes / 1e9, 1)}
         notes = [{"code": "compared_in_memory", "facts": facts}]

@@ -1,4 +1,7 @@
-"""The training, validation and test parts of labelled texts: stratified, by group, as given, or by time. No torch."""
+"""The training, validation and test parts of labelled texts: stratified, by group, as given, or by time. No torch.
+
+scikit-learn, which takes two seconds to import, is only imported where parts are drawn by it.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from backend.data.labelling import LabelledTexts, prepare
 from backend.data.labels import SAME_SPLIT_ROWS
@@ -171,6 +172,9 @@ def _take(units: LabelledTexts, pool: Indices, spec: SplitSpec, rng: np.random.G
         return _share(units, pool, spec.test_share, spec.seed, rng, spare=2)
     if len(pool) < spec.folds:
         raise PartEmpty(part="test")
+    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+    from sklearn.model_selection import StratifiedKFold
+
     kind = MultilabelStratifiedKFold if units.task == "multilabel" else StratifiedKFold
     folds = kind(n_splits=spec.folds, shuffle=True, random_state=spec.seed)
     with warnings.catch_warnings():
@@ -193,6 +197,8 @@ def _share(
     size = max(1, round(share * len(pool)))
     if len(pool) - size < 1:
         return pool[:0]
+    from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+
     # Sechidis, Tsoumakas, Vlahavas: On the Stratification of Multi-Label Data, ECML PKDD 2011.
     drawn = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=size / len(pool), random_state=seed)
     found: Indices = pool[next(drawn.split(pool, units.targets[pool]))[1]]
@@ -238,6 +244,8 @@ def _groups(labelled: LabelledTexts, pool: Indices, groups: Indices, wanted: flo
     if count > MOST_GROUPS:
         share = taken / folds
         return pool[np.isin(among, _random_groups(among, share, seed + first))]
+    from sklearn.model_selection import StratifiedGroupKFold
+
     strata = labelled.strata[pool]
     if np.bincount(strata).max() < folds:
         strata = np.zeros_like(strata)  # too few rows of any label to keep shares

@@ -44,6 +44,13 @@ class NotAModelFolder(ModelError):
 
 
 @dataclass(eq=False)
+class FolderMissing(NotAModelFolder):
+    """There is no such folder, so all of it is missing."""
+
+    code = "model.folder_missing"
+
+
+@dataclass(eq=False)
 class FolderIsAdapter(NotAModelFolder):
     """It holds what was learned beside a model, and not the model."""
 

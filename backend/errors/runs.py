@@ -205,6 +205,8 @@ class LossNotFinite(RunError):
     learning_rate: float
     cause: str = "learning_rate"
     """As `backend.remedies.cause_of_nan` says."""
+    highest_rate: float = 0.0
+    """The learning rate that the schedule rises to; 0: not known."""
     kept: str = "none"
     """Which model is left: the ``best`` of the evaluations, the ``last`` weights before the step, or ``none``."""
 
@@ -233,6 +235,12 @@ class CombinationUnknown(RunError):
     code = "lab.combination_unknown"
     combination: str
     known: list[str]
+
+
+@dataclass(eq=False)
+class ProcessesNotEstimated(RunError):
+    code = "lab.processes_not_estimated"
+    processes: int
 
 
 @dataclass(eq=False)

@@ -1,6 +1,9 @@
 """The arithmetic of the metrics: scikit-learn on whole arrays, each measure with the same two arguments.
 
 ``predictions`` and ``references`` are class numbers (n,), or for multi-label texts 0 and 1 (n, k).
+
+scikit-learn is imported by the first measure: a quarter of the time in which a process begins that answers texts, or
+tries a way to train, and measures nothing.
 """
 
 from __future__ import annotations
@@ -9,44 +12,49 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from sklearn import metrics as sk
 
 Average = Literal["binary", "micro", "macro", "weighted"]
 
 
+def _sk() -> Any:
+    from sklearn import metrics
+
+    return metrics
+
+
 def accuracy(*, predictions: Any, references: Any) -> float:
     """Share of rows that are exactly right; of a multi-label row, with all its labels."""
-    return float(sk.accuracy_score(references, predictions))
+    return float(_sk().accuracy_score(references, predictions))
 
 
 def f1(*, predictions: Any, references: Any, average: Average = "binary", labels: Any = None) -> float:
     """Harmonic mean of precision and recall."""
-    return float(sk.f1_score(references, predictions, average=average, labels=labels, zero_division=0))
+    return float(_sk().f1_score(references, predictions, average=average, labels=labels, zero_division=0))
 
 
 def precision(*, predictions: Any, references: Any, average: Average = "binary", labels: Any = None) -> float:
     """Share of what was predicted that is right."""
-    return float(sk.precision_score(references, predictions, average=average, labels=labels, zero_division=0))
+    return float(_sk().precision_score(references, predictions, average=average, labels=labels, zero_division=0))
 
 
 def recall(*, predictions: Any, references: Any, average: Average = "binary", labels: Any = None) -> float:
     """Share of what is right that was predicted."""
-    return float(sk.recall_score(references, predictions, average=average, labels=labels, zero_division=0))
+    return float(_sk().recall_score(references, predictions, average=average, labels=labels, zero_division=0))
 
 
 def matthews_correlation(*, predictions: Any, references: Any) -> float:
     """Matthews correlation coefficient; multi-label: over every label of every row."""
-    return float(sk.matthews_corrcoef(np.ravel(references), np.ravel(predictions)))
+    return float(_sk().matthews_corrcoef(np.ravel(references), np.ravel(predictions)))
 
 
 def jaccard(*, predictions: Any, references: Any, average: Average = "micro") -> float:
     """Labels predicted and right, over labels predicted or right."""
-    return float(sk.jaccard_score(references, predictions, average=average, zero_division=0))
+    return float(_sk().jaccard_score(references, predictions, average=average, zero_division=0))
 
 
 def roc_auc(*, prediction_scores: Any, references: Any) -> float:
     """Area under the ROC curve of scores (n,) for two classes, else (n, k) and the mean over the classes."""
-    return float(sk.roc_auc_score(references, prediction_scores, average="macro", multi_class="ovr"))
+    return float(_sk().roc_auc_score(references, prediction_scores, average="macro", multi_class="ovr"))
 
 
 MEASURES: dict[str, Callable[..., float]] = {

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from backend.jobs.directory import JobDirectory
+from backend.jobs.forking import VARIABLE, ForkServer, begin, can_fork
 from backend.jobs.platform import start_holding
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The folder that holds the ``backend`` package: where its modules are found by name."""
+
+FORK_SERVER_MODULE = "backend.warm"
 
 
 def launch(
@@ -32,6 +36,9 @@ def launch(
     """
     with job.locked(wait_s) as descriptor, open(job.log_path, "ab") as log:
         first()
+        environment = child_environment(environ or {})
+        if begin(job.description["module"], job.path, descriptor, log.fileno(), environment):
+            return
         start_holding(
             descriptor,
             [sys.executable, "-m", "backend.jobs.supervisor", str(job.path)],
@@ -39,8 +46,28 @@ def launch(
             stdout=log,
             stderr=log,
             cwd=job.path,
-            env=child_environment(environ or {}),
+            env=environment,
         )
+
+
+@contextmanager
+def fork_server(*, read_late: Sequence[str] = ()) -> Iterator[ForkServer | None]:
+    """A process from which those of runs are forked, within the block; None where this machine does not allow it, or
+    the environment names one, or names none on purpose.
+
+    Args:
+        read_late: names of variables that nothing which is loaded reads; see `ForkServer`.
+    """
+    if VARIABLE in os.environ or not can_fork():
+        yield None
+        return
+    server = ForkServer(FORK_SERVER_MODULE, child_environment({}), read_late=read_late)
+    os.environ[VARIABLE] = server.address
+    try:
+        yield server
+    finally:
+        del os.environ[VARIABLE]
+        server.close()
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -237,6 +237,15 @@ def end_with_parent(started_by: int | None = None) -> None:
     threading.Thread(target=look, name="parent", daemon=True).start()
 
 
+def end_with_connection(descriptor: int) -> None:
+    """End this process by the system's signal for news on a connection, of which there is none but that it is closed.
+
+    Only for Linux, as all that is forked. Who has closed it before is not noticed.
+    """
+    fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_ASYNC)
+
+
 def adopt_orphans() -> None:
     """Become the parent of what this process's children leave behind, on Linux."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)

@@ -1,4 +1,4 @@
-"""The small process above each job: starts its worker, waits for it, and notes how it ended. Never imports torch.
+"""The small process above each job: starts its worker, waits for it, and notes how it ended. Uses no torch.
 
 A worker may hang where nothing inside it can end it: a thread of a library waits for the interpreter, and the
 interpreter for the thread. So its time is watched from here, and whether it is gone after its last word.
@@ -14,9 +14,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from backend.errors import (
     MachinesNotMet,
@@ -59,8 +60,29 @@ FIRST_KILLED = ("(local_rank: 0)", ": -9 (")
 """What torchrun logs last where the first failure was that the first process was killed."""
 
 
-def supervise(job: JobDirectory, lock_descriptor: int) -> None:
-    """Run the job's module to its end and write ``exit.json``; nothing, if it has ended already."""
+class Worker(Protocol):
+    """A child that does a job."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, and that of its process group."""
+
+    def wait(self) -> int:
+        """Wait for its end; its exit status, negative for a signal."""
+
+
+def start_module(job: JobDirectory, held: Sequence[int]) -> Worker:
+    """Start the job's module as a worker that has the ``held`` descriptors."""
+    command = [sys.executable, "-m", job.description["module"], str(job.path), str(os.getpid())]
+    return start_in_group(command, held, stdin=subprocess.DEVNULL)
+
+
+def supervise(
+    job: JobDirectory,
+    lock_descriptor: int,
+    start: Callable[[JobDirectory, Sequence[int]], Worker] = start_module,
+) -> None:
+    """Have the job done to its end and write ``exit.json``; nothing, if it has ended already."""
     if job.read_exit() is not None:  # it was cancelled just before somebody had it wait again
         return
     ended, begun = threading.Event(), threading.Event()
@@ -84,9 +106,8 @@ def supervise(job: JobDirectory, lock_descriptor: int) -> None:
     if ended.is_set():  # asked for just as its turn came
         job.request_stop()
     adopt_orphans()
-    command = [sys.executable, "-m", job.description["module"], str(job.path), str(os.getpid())]
     log_begins = job.log_path.stat().st_size if job.log_path.exists() else 0
-    worker = start_in_group(command, held, stdin=subprocess.DEVNULL)
+    worker = start(job, held)
     watched = Watched(memory_kills(), log_begins)
     threading.Thread(target=watch, args=(JobDirectory(job.path), worker.pid, watched), daemon=True).start()
     wait_unreaped(worker.pid)

@@ -1,9 +1,10 @@
 """One way to train, tried for a few optimizer steps by the trainer of a run, without evaluations and checkpoints.
 
 What is measured: ``{"examples_per_second", "step_seconds", "warm_up_seconds", "peak_bytes", "steps", "rows",
-"tokens", "padded_tokens", "max_length", "device", "precision", "trained_share"}``. The first steps, in which memory is
-taken and code is made or loaded, count for themselves; ``peak_bytes`` is the most memory of the whole process, or on a
-card what torch took of it.
+"tokens", "padded_tokens", "max_length", "device", "precision", "trained_share"}``, and of a starter besides
+``"bag_step_seconds"`` and ``"multilabel"``, on which the length of its first part hangs. The first steps, in which
+memory is taken and code is made or loaded, count for themselves; ``peak_bytes`` is the most memory of the whole
+process, or on a card what torch took of it; ``padded_tokens`` are those that were computed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,18 +22,19 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from backend.decisions import Decision, decided
-from backend.jobs.process import JobContext
+from backend.jobs.process import JobContext, StopRequested
 from backend.models.forward import choose_device, describe_device, prepare_processor
 from backend.models.loading import LoadedModel, name_labels
 from backend.models.memory import keep_memory
-from backend.models.starter import build_model, learn_tokenizer
-from backend.recipes import longest_of
+from backend.models.starter import build_model, learn_tokenizer, warm_up
+from backend.models.warm_start import BagStep
+from backend.recipes import learned_rows, longest_of
 from backend.specs import STARTER, RunSpec
 from backend.training.arguments import arguments_of
 from backend.training.losses import ClassificationLoss
 from backend.training.memory import peak_bytes, room_for_tokens
 from backend.training.rows import Rows, build_order, steps_an_epoch
-from backend.training.setup import fit_length, folder_of, load_as_kept, place, tokens_learned
+from backend.training.setup import fit_length, folder_of, load_as_kept, place
 from backend.training.trainer import ClassificationTrainer
 from backend.training.vocabulary import VocabularyInUse
 
@@ -40,6 +43,8 @@ ENOUGH_S = 60.0
 LEAST_S = 3.0
 """Time that is measured at least, in more steps than were asked for where they are quick: in less, what else the
 machine does would tell as much as the way to train."""
+BAG_STEPS = 20
+"""Of a starter's first part, which are measured."""
 MANY_EPOCHS = 1000
 """Over the rows of a trial; the clock ends it."""
 WARM_UP = 1
@@ -122,8 +127,10 @@ class CountingTrainer(ClassificationTrainer):
             self.learned.append(Learned())
         step = self.learned[-1]
         step.rows += len(inputs["input_ids"])
-        step.padded += sum(part["input_ids"].numel() for part in self.division.parts_of(inputs))
-        step.tokens += int(inputs["attention_mask"].sum())
+        tokens = int(inputs["attention_mask"].sum())
+        step.tokens += tokens
+        packed = self.division.packing is not None
+        step.padded += tokens if packed else sum(part["input_ids"].numel() for part in self.division.parts_of(inputs))
         return super().training_step(model, inputs, num_items_in_batch)
 
 
@@ -141,11 +148,12 @@ def try_out(context: JobContext) -> dict[str, Any]:
     whole, device = RunSpec(**asked["run"]), choose_device()
     spec = whole.replaced(training__trackers=(), training__epochs=MANY_EPOCHS, training__max_steps=0)
     given = load(context, spec, drawn)
-    tokens = tokens_learned(float(given.rows.texts.lengths.mean()), asked["train_rows"], whole.training)
+    tokens = int(learned_rows(asked["train_rows"], whole.training) * given.rows.texts.lengths.mean())
     placed = place(context, spec, given.loaded, given.reload, given.length, tokens)
     model = placed.adapted.model if placed.adapted else given.loaded.model
     arguments = arguments_of(spec, placed.decisions, placed.device, context.path / "out")
     share = trained_share(model.parameters())
+    of_the_bag = time_bag(given, drawn["task"] == "multilabel") if spec.model.base == STARTER else {}
     VocabularyInUse.of(model, given.rows.texts, arguments, rows=asked["train_rows"])
     compiled = decided(placed.decisions, "speed.compile") == "on"
     batching = decided(placed.decisions, "speed.batching")
@@ -184,7 +192,25 @@ def try_out(context: JobContext) -> dict[str, Any]:
         "device": describe_device(device),
         "precision": decided(placed.decisions, "training.precision"),
         "trained_share": share,
+        **of_the_bag,
     }
+
+
+def time_bag(given: Tried, multilabel: bool) -> dict[str, Any]:
+    """What a step of a starter's first part takes, before anything else is measured."""
+    targets = given.rows.targets if multilabel else np.eye(given.loaded.model.config.num_labels)[given.rows.targets]
+    began, ends = time.perf_counter(), list[float]()
+
+    def enough(_done: BagStep) -> None:
+        ends.append(time.perf_counter())
+        if len(ends) > BAG_STEPS:
+            raise StopRequested
+
+    with suppress(StopRequested):
+        warm_up(given.loaded.model, given.rows.texts, targets, multilabel=multilabel, seed=0, tell=enough)
+    given.loaded.model.zero_grad()
+    later = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else ends[0] - began
+    return {"bag_step_seconds": round(later, 5), "multilabel": multilabel}
 
 
 def examples_per_second(steps: Sequence[Learned], counted: Sequence[Learned], seconds: float) -> float:
@@ -202,7 +228,7 @@ def load(context: JobContext, spec: RunSpec, drawn: dict[str, Any]) -> Tried:
     texts, labels, task = drawn["texts"], drawn["labels"], drawn["task"]
     most = longest_of(spec)
     reload, length = None, None
-    if spec.model.base == STARTER:  # its teacher and its warm-up are no part of what is compared
+    if spec.model.base == STARTER:  # what is compared are the steps after its first part
         tokenizer = learn_tokenizer(texts, most)
         model = build_model(len(tokenizer), len(labels), task == "multilabel", most)
         name_labels(model.config, labels, task)

@@ -95,7 +95,8 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     passed = shape.layers
     if adapting.freeze != "none":
         passed = min(adapting.trained_layers, shape.layers) if adapting.freeze == "lower" else 0
-    trained, learns = shape.parameters if passed == shape.layers else passed * shape.layer_parameters, 1.0
+    inside = shape.layers * shape.layer_parameters
+    trained, learns = shape.parameters if adapting.freeze == "none" else passed * shape.layer_parameters, 1.0
     if adapting.adapter == "lora":
         trained, learns = LORA_WIDTHS * shape.width * adapting.lora_rank * shape.layers, 0.0
     length = longest_of(spec)
@@ -105,7 +106,10 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     scores = decided(decisions, "speed.attention") == "eager"
     lora = adapting.adapter == "lora"
     each = token_bytes(shape, passed, length, short=short, checkpointing=checkpointing, scores=scores, adapted=lora)
-    weight_bytes = BF16_BYTES if keeps_bf16(spec, machine, shape.architecture) else WEIGHT_BYTES[adapting.quantisation]
+    # What is rounded are the layers; embeddings and head are kept in full precision.
+    weights = WEIGHT_BYTES[adapting.quantisation] * inside + WEIGHT_BYTES["none"] * (shape.parameters - inside)
+    if keeps_bf16(spec, machine, shape.architecture):
+        weights = BF16_BYTES * shape.parameters
     backward = passed / shape.layers
     shards = spec.compute.together if spec.compute.fsdp else 1
     optimizer = decided(decisions, "training.optimizer")
@@ -113,7 +117,7 @@ def footprint(spec: RunSpec, machine: Machine, shape: Shape) -> Footprint:
     if optimizer.startswith("paged_") and machine.card_memory_bytes:
         moment_bytes = 0  # what has no room on a card is moved to main memory
     return Footprint(
-        weights=weight_bytes * shape.parameters / shards,
+        weights=weights / shards,
         gradients=4.0 * trained / shards,
         moments=moment_bytes * trained / shards,
         activations=tokens * each,
@@ -127,7 +131,7 @@ def expectations(spec: RunSpec, machine: Machine, shape: Shape) -> list[Expectat
     spec = with_recipe(spec)
     found = []
     for code, changes in OPTIONS.items():
-        if hindrance := _hindrance(changes, spec, machine):
+        if hindrance := _hindrance(changes, spec, machine, shape.architecture):
             found.append(Expectation(code, on=False, hindrance=hindrance, saved_bytes=0.0, work=1.0))
             continue
         on = all(_value(spec, machine, shape, path) == value for path, value in changes.items())
@@ -147,10 +151,10 @@ def expectations(spec: RunSpec, machine: Machine, shape: Shape) -> list[Expectat
     return found
 
 
-def _hindrance(changes: dict[str, Any], spec: RunSpec, machine: Machine) -> str:
+def _hindrance(changes: dict[str, Any], spec: RunSpec, machine: Machine, architecture: str) -> str:
     if "speed.tf32" in changes and not machine.tf32:
         return "decision.speed.tf32.no_card"
-    return hindrance_of(changes, spec, machine)
+    return hindrance_of(changes, spec, machine, architecture)
 
 
 def _remark(spec: RunSpec, machine: Machine, changes: dict[str, Any]) -> str:

@@ -21,16 +21,17 @@ from backend.jobs import phases
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import CombinationTried, JobCompleted, JobFailed
 from backend.jobs.files import write_json
+from backend.jobs.forking import ForkedElsewhere, fork
 from backend.jobs.launch import child_environment
 from backend.jobs.process import JobContext, StopRequested, run_job
-from backend.lab.combinations import combinations
-from backend.machine import this_machine
+from backend.lab.starting import ways_of
 from backend.recipes import with_recipe
 from backend.specs import RunSpec, build_spec
 from backend.worker import divide, read
 
 TRIAL_MODULE = "backend.lab.trial"
 MEASURING = "measuring"
+TrialProcess = subprocess.Popen[bytes] | ForkedElsewhere
 LOOK_INTERVAL_S = 0.1
 STOPPING_S = 10.0
 """A trial hears a stop at its next step; after this time it is ended."""
@@ -46,8 +47,10 @@ def measure(context: JobContext) -> dict[str, Any]:
         StudioError: the data or the settings will not do.
         StopRequested: the user stopped it; what was measured is told already.
     """
-    asked, spec = context.spec, with_recipe(build_spec({**context.spec["run"], "compute": {}}))  # by one process
-    ways = {way.code: way for way in combinations(spec, this_machine())}
+    asked, wanted = context.spec, RunSpec(**context.spec["run"])
+    alone = {"device": wanted.compute.device}  # by one process
+    spec = with_recipe(build_spec({**asked["run"], "compute": alone}))
+    ways = {way.code: way for way in ways_of(spec)}
     with context.phase(phases.READING):
         rows, labelled = read(context, spec)
     with context.phase(phases.SPLITTING):
@@ -92,11 +95,7 @@ def try_one(
         StopRequested: meanwhile.
     """
     trial = JobDirectory.create(folder, kind="trial", module=TRIAL_MODULE, spec=asked)
-    command = [sys.executable, "-m", TRIAL_MODULE, str(trial.path)]
-    with open(trial.log_path, "ab") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=child_environment({}), cwd=trial.path
-        )
+    process = _start(trial)
     try:
         while process.poll() is None:
             context.check_stop()
@@ -112,7 +111,15 @@ def try_one(
     return None, ProcessKilled(signal=f"{process.returncode}")
 
 
-def _end(process: subprocess.Popen[bytes], trial: JobDirectory) -> None:
+def _start(trial: JobDirectory) -> TrialProcess:
+    command, environment = [sys.executable, "-m", TRIAL_MODULE, str(trial.path)], child_environment({})
+    with open(trial.log_path, "ab") as log:
+        return fork(TRIAL_MODULE, trial.path, log.fileno(), environment) or subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=trial.path
+        )
+
+
+def _end(process: TrialProcess, trial: JobDirectory) -> None:
     trial.request_stop()
     try:
         process.wait(STOPPING_S)
@@ -121,5 +128,10 @@ def _end(process: subprocess.Popen[bytes], trial: JobDirectory) -> None:
         process.wait()
 
 
+def main() -> int:
+    """Do the job that is named on the command line; the exit status."""
+    return run_job(measure)
+
+
 if __name__ == "__main__":
-    sys.exit(run_job(measure))
+    sys.exit(main())

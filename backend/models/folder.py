@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.errors import FolderIsAdapter, NotAModelFolder
+from backend.errors import FolderIsAdapter, FolderMissing, NotAModelFolder
 from backend.specs import STARTER
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
@@ -62,6 +62,7 @@ def check_folder(path: str | Path) -> FolderModel:
     Raises:
         NotAModelFolder: naming each file that is missing; weights as ``.bin`` count as missing, since such a file
             can run code when it is opened.
+        FolderMissing: there is no such folder.
         FolderIsAdapter: it holds an adapter alone. One beside whole weights is not looked at.
     """
     folder = Path(path).expanduser()
@@ -72,6 +73,8 @@ def check_folder(path: str | Path) -> FolderModel:
         missing.append(TOKENIZERS[0][0])
     if not any((folder / name).is_file() for name in WEIGHTS):
         missing.append(WEIGHTS[0])
+    if not folder.is_dir():
+        raise FolderMissing(folder=str(folder), missing=missing)
     if missing and (folder / ADAPTER).is_file():
         raise FolderIsAdapter(folder=str(folder), missing=missing)
     if missing:

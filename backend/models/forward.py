@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from backend.jobs.ranks import rank_of
-from backend.machine import Machine, this_machine, usable_cores, without_card
+from backend.machine import Machine, this_machine, threads_each, without_card
 from backend.models.encoding import EncodedTexts
 from backend.models.memory import is_memory_error, release_memory
 
@@ -29,10 +29,13 @@ Given = Callable[[dict[str, torch.Tensor]], AbstractContextManager[dict[str, tor
 
 
 def choose_device() -> torch.device:
-    """The graphics card where there is one, else the processor."""
+    """The graphics card where there is one, of several processes each its own, else the processor."""
     if torch.cuda.is_available():
-        return torch.device("cuda", rank_of(os.environ).local_number)
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        own = torch.device("cuda", rank_of(os.environ).local_number)
+        torch.cuda.set_device(own)  # libraries that are not told, as bitsandbytes is not, take the current one
+        return own
+    wanted = os.environ.get("ACCELERATE_USE_CPU", "").lower() != "true"
+    return torch.device("mps" if wanted and torch.backends.mps.is_available() else "cpu")
 
 
 def machine_of(device: torch.device) -> Machine:
@@ -63,11 +66,6 @@ def prepare_processor() -> None:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS_KEPT))
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads_each(rank_of(os.environ).local_processes))
-
-
-def threads_each(processes: int) -> int:
-    """How many threads each of so many processes has on this machine."""
-    return max(1, usable_cores() // processes)
 
 
 def tokens_a_batch(device: torch.device) -> int:

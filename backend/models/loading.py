@@ -62,6 +62,11 @@ class LoadedModel:
         return sum(p.numel() for p in self.model.parameters())
 
     @property
+    def width(self) -> int:
+        """Of its hidden states."""
+        return int(self.model.config.get_text_config().hidden_size)
+
+    @property
     def new_in_layers(self) -> list[str]:
         """Those new parameters that are no head's: the folder does not have all of its model."""
         return [name for name in self.new_parameters if NUMBERED.search(name)]
@@ -115,6 +120,7 @@ def load_base(
     max_length: int,
     seed: int,
     quantisation: str = "none",
+    computed_in: torch.dtype = torch.float32,
     dtype: torch.dtype = torch.float32,
     empty: bool = False,
 ) -> LoadedModel:
@@ -122,8 +128,9 @@ def load_base(
 
     Never runs code from the folder, never opens pickled weights, never asks the network. ``name`` is what the user
     calls the model, for errors; ``seed`` draws the weights of what the base does not have. ``quantisation`` (``8bit``
-    or ``4bit``) rounds the weights of the layers, which then can only be trained through an adapter. One that is
-    ``empty`` takes no memory: its weights, which all count as known, are on the meta device and come from elsewhere.
+    or ``4bit``) rounds the weights of the layers, which then can only be trained through an adapter; those of four bits
+    become ``computed_in`` for each product. One that is ``empty`` takes no memory: its weights, which all count as
+    known, are on the meta device and come from elsewhere.
 
     Raises:
         NotAModelFolder: files are missing.
@@ -139,7 +146,7 @@ def load_base(
         if empty:
             model, missing = without_weights(config, dtype), set[str]()
         else:
-            model, missing = _with_weights(folder, config, dtype, quantisation)
+            model, missing = _with_weights(folder, config, dtype, _rounded(quantisation, computed_in, config))
     except _UNLOADABLE as error:
         raise ModelUnusable(model=name, detail=f"{type(error).__name__}: {error}"[:500]) from error
     if quantisation == "4bit":
@@ -155,7 +162,7 @@ def load_base(
 
 
 def _with_weights(
-    folder: Path, config: PretrainedConfig, dtype: torch.dtype, quantisation: str
+    folder: Path, config: PretrainedConfig, dtype: torch.dtype, rounded: dict[str, Any]
 ) -> tuple[Any, set[str]]:
     """The model, and the names of the weights that the folder does not have, or in another shape."""
     model, loading = AutoModelForSequenceClassification.from_pretrained(
@@ -166,7 +173,7 @@ def _with_weights(
         trust_remote_code=False,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
-        **_rounded(quantisation, config),
+        **rounded,
     )
     return model, set(loading["missing_keys"]) | {entry[0] for entry in loading["mismatched_keys"]}
 
@@ -182,7 +189,7 @@ def without_weights(config: PretrainedConfig, dtype: torch.dtype = torch.float32
     return model
 
 
-def _rounded(quantisation: str, config: PretrainedConfig) -> dict[str, Any]:
+def _rounded(quantisation: str, computed_in: torch.dtype, config: PretrainedConfig) -> dict[str, Any]:
     if quantisation == "none":
         return {}
     # The names given here replace the library's own list of what it leaves alone.
@@ -194,7 +201,7 @@ def _rounded(quantisation: str, config: PretrainedConfig) -> dict[str, Any]:
         load_in_8bit=quantisation == "8bit",
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+        bnb_4bit_compute_dtype=computed_in,
         llm_int8_skip_modules=heads,
     )
     return {"quantization_config": rounding}

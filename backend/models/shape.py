@@ -69,6 +69,14 @@ def architecture_of(folder: Path) -> str:
         return ""
 
 
+def architecture_named(base: str) -> str:
+    """The ``model_type`` of a base model that is on this machine; empty where nothing tells it."""
+    if base == STARTER:
+        return ""
+    folder = Path(base).expanduser() if names_a_folder(base) else cached_folder(base)
+    return "" if folder is None else architecture_of(folder)
+
+
 def token_bytes(
     shape: Shape,
     layers: int,

@@ -23,6 +23,7 @@ from backend.models.encoding import EncodedTexts
 from backend.models.scripts import mostly_unspaced
 from backend.models.teacher import Floats, Teacher, plan_lessons
 from backend.models.warm_start import BagStep, begin_as_bag, train_bag
+from backend.recipes import LEAST_TEXTS, made_up_for
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY_SIZE, VOCABULARY_OF_MUCH_TEXT = 8_000, 16_000
@@ -46,13 +47,6 @@ several labels a teacher is less sure: of 41 genres micro F1 came to 0.41 with t
 AUC to 0.854 and 0.843."""
 TEXTS_FOR_HALF_TRUST = 300
 """Training texts at which a teacher gets half of that weight: with few texts it has learned next to nothing."""
-ENOUGH_TEXTS, LEAST_TEXTS = 20_000, 2000
-"""Real and made-up texts together: as many as give enough steps an epoch, but of a small table no more than three
-made-up texts for each real one; and never fewer than the second number."""
-MADE_UP_FOR_EACH = (1, 3)
-"""The fewest and the most made-up texts for each real one that has one label. Of several labels a text that is cut
-and spliced shows too little of each: with such texts micro F1 came to 0.37, without to 0.41."""
-MOST_MADE_UP = 20_000
 
 
 @dataclass(frozen=True)
@@ -130,8 +124,7 @@ def soften(
         m texts, and (n + m, k) targets: the labels mixed with the teacher's belief, by how far it can be trusted.
     """
     real = len(texts)
-    fewest, most = (0 if multilabel else times * real for times in MADE_UP_FOR_EACH)
-    number = min(MOST_MADE_UP, max(fewest, min(most, ENOUGH_TEXTS - real), LEAST_TEXTS - real))
+    number = made_up_for(real, multilabel=multilabel)
     lessons = plan_lessons(texts, hard.shape[1], multilabel)
     if lessons is None:
         made = make_up(texts, hard, np.zeros(len(texts), dtype=np.int64), max(0, LEAST_TEXTS - real), seed)

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import FeatureUnion
-from sklearn.preprocessing import normalize
 
 from backend.models.scripts import mostly_unspaced
+
+if TYPE_CHECKING:  # pretrained models have no teacher, and scikit-learn takes a second to import
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -112,6 +111,8 @@ class _Kind:
 
 
 def _kinds_of(texts: Sequence[str], lessons: Lessons) -> list[_Kind]:
+    from sklearn.pipeline import FeatureUnion
+
     rarest = 2 if len(texts) >= TEXTS_TO_BE_CHOOSY else 1
     if lessons.thrifty:
         terms = _characters(2, rarest) if mostly_unspaced(texts) else _words(1, rarest)
@@ -127,6 +128,8 @@ class _Regression:
     """Logistic regression, one a label or one for all, on features optionally weighted for each label."""
 
     def __init__(self, features: Any, targets: Floats, multilabel: bool, c: float, *, weighted: bool) -> None:
+        from sklearn.linear_model import LogisticRegression
+
         self._labels = targets.shape[1]
         self._ratios: list[Floats | None] = []
         self._models: list[LogisticRegression | float] = []
@@ -174,12 +177,16 @@ def assign_folds(targets: Floats, folds: int, seed: int) -> Integers:
 
 
 def _characters(longest: int, rarest: int) -> TfidfVectorizer:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     return TfidfVectorizer(
         analyzer="char", ngram_range=(1, longest), min_df=rarest, sublinear_tf=True, dtype=np.float32
     )
 
 
 def _words(longest: int, rarest: int = 1) -> TfidfVectorizer:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     # One-letter words count too; a token pattern without them would find no word in "a b c".
     return TfidfVectorizer(
         ngram_range=(1, longest),
@@ -199,4 +206,9 @@ def _log_count_ratio(features: Any, column: Floats) -> Floats:
 
 
 def _weighted(features: Any, ratio: Floats | None) -> Any:
-    return features if ratio is None else normalize(features @ sparse.diags(ratio.astype(np.float32)))
+    if ratio is None:
+        return features
+    from scipy import sparse
+    from sklearn.preprocessing import normalize
+
+    return normalize(features @ sparse.diags(ratio.astype(np.float32)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +11,9 @@ import torch
 from transformers import TrainingArguments
 
 from backend.decisions import Decision, decided
+from backend.recipes import USUAL_RATE
 from backend.specs import RunSpec
+from backend.training.together import begin_talking
 
 Value = TypeVar("Value")
 
@@ -30,6 +33,14 @@ OPTIMIZERS = {
     "sgd": "sgd",
 }
 """What Transformers calls the optimizers."""
+
+
+@dataclass
+class ClassificationArguments(TrainingArguments):
+    """Those of Trainer, and what is usual for such a run."""
+
+    usual_rate: float = USUAL_RATE
+    """The learning rate that Auto would take."""
 
 
 def build_arguments(
@@ -54,9 +65,14 @@ def build_arguments(
     tf32: bool = False,
     workers: int = 0,
     on_each_node: bool = False,
-) -> TrainingArguments:
-    """Arguments in which logging, evaluating and saving are left to this studio's callbacks."""
-    return TrainingArguments(
+    usual_rate: float = USUAL_RATE,
+) -> ClassificationArguments:
+    """Arguments in which logging, evaluating and saving are left to this studio's callbacks.
+
+    From then on the processes, if there are several, can talk, and wait for each other for a day.
+    """
+    begin_talking(device, LONGEST_WAIT_S)
+    return ClassificationArguments(
         output_dir=str(folder),
         num_train_epochs=epochs,
         max_steps=max_steps or -1,
@@ -90,10 +106,18 @@ def build_arguments(
         dataloader_pin_memory=device.type == "cuda",
         ddp_find_unused_parameters=False,
         ddp_timeout=LONGEST_WAIT_S,
+        usual_rate=usual_rate,
     )
 
 
-def arguments_of(spec: RunSpec, decisions: Sequence[Decision], device: torch.device, folder: Path) -> TrainingArguments:
+def arguments_of(
+    spec: RunSpec,
+    decisions: Sequence[Decision],
+    device: torch.device,
+    folder: Path,
+    *,
+    usual_rate: float = USUAL_RATE,
+) -> ClassificationArguments:
     """The arguments that a spec with its recipe's values (`backend.recipes.with_recipe`) and the decisions ask for."""
     settings, speed = spec.training, spec.speed
     return build_arguments(
@@ -117,6 +141,7 @@ def arguments_of(spec: RunSpec, decisions: Sequence[Decision], device: torch.dev
         tf32=decided(decisions, "speed.tf32"),
         workers=speed.workers,
         on_each_node=spec.compute.machines > 1,  # each has a folder of its own
+        usual_rate=usual_rate,
     )
 
 

@@ -13,8 +13,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from backend.errors import LossNotFinite
 from backend.jobs.events import Evaluated, LossLogged
 from backend.jobs.process import JobContext
-from backend.recipes import USUAL_RATE
 from backend.remedies import cause_of_nan
+from backend.training.arguments import ClassificationArguments
 
 MOST_LOSS_POINTS = 1400
 STEPS_TOLD_EACH = 20
@@ -23,7 +23,7 @@ STEPS_TO_TELL_BY = 5
 """So many steps tell how long the others will take: the very first one takes longer than they."""
 
 
-def check_finite(value: float, step: int, rate: float, arguments: TrainingArguments | None = None) -> None:
+def check_finite(value: float, step: int, rate: float, arguments: ClassificationArguments | None = None) -> None:
     """Whether a loss, or the norm of a gradient, is a number that one can go on from.
 
     Args:
@@ -41,9 +41,9 @@ def check_finite(value: float, step: int, rate: float, arguments: TrainingArgume
         precision="fp16" if arguments.fp16 else "bf16" if arguments.bf16 else "fp32",
         clipped=arguments.max_grad_norm > 0,
         learning_rate=arguments.learning_rate,
-        usual_rate=USUAL_RATE,
+        usual_rate=arguments.usual_rate,
     )
-    raise LossNotFinite(step=step, learning_rate=rate, cause=cause)
+    raise LossNotFinite(step=step, learning_rate=rate, cause=cause, highest_rate=arguments.learning_rate)
 
 
 class LossPoints:
@@ -114,11 +114,11 @@ class Telling(TrainerCallback):
             unit="steps",
             rate=round(self.examples_per_second, 2),
             epoch=round(self._epochs_done, 4),
-            epochs=float(args.num_train_epochs),
+            epochs=float(state.num_train_epochs),  # where steps are limited, as many as they come to
             left_s=round(left_s, 1) if done >= STEPS_TO_TELL_BY else None,
         )
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **told: Any) -> None:
+    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **told: Any) -> None:
         """Tell the loss, every step at first and later the mean since the last time."""
         logs: dict[str, Any] = told["logs"]
         state.log_history.clear()  # the events are the history; this list would only grow
@@ -135,13 +135,17 @@ class Telling(TrainerCallback):
             norm=None if norm is None else float(norm),
         )
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **told: Any) -> None:
+    def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **told: Any) -> None:
         """Tell how well the model does on the validation split."""
         measured = {name.removeprefix("eval_"): value for name, value in told["metrics"].items()}
         loss = measured.pop("loss")
         step = self._steps_before + state.global_step
         check_finite(loss, step, args.learning_rate, args)
         self._context.emit(Evaluated("validation", step, round(state.epoch or 0.0, 4), loss, measured))
+        self._clock = time.monotonic()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Start the clock again: the time of writing is not training's."""
         self._clock = time.monotonic()
 
 
@@ -171,13 +175,19 @@ class Stopping(TrainerCallback):
 
 
 class Evaluating(TrainerCallback):
-    """Has the model evaluated, and so saved, a number of times in each epoch, evenly, the last time at the epoch's end;
-    and saved some times more, if that is wanted."""
+    """Has the model evaluated, and so saved, a number of times in each epoch, evenly, the last time at the epoch's end,
+    and after the ``last`` step of all; and saved some times more, if that is wanted.
 
-    def __init__(self, times_an_epoch: int, steps_an_epoch: int, saves_an_epoch: int = 0) -> None:
-        self._at = _evenly(times_an_epoch, steps_an_epoch)
+    Args:
+        within: the first steps of an epoch that the evaluations are spread over, where no more are done; 0: all.
+    """
+
+    def __init__(
+        self, times_an_epoch: int, steps_an_epoch: int, saves_an_epoch: int = 0, *, within: int = 0, last: int = 0
+    ) -> None:
+        self._at = _evenly(times_an_epoch, within or steps_an_epoch)
         self._saved_at = _evenly(saves_an_epoch, steps_an_epoch)
-        self._steps_an_epoch = steps_an_epoch
+        self._steps_an_epoch, self._last = steps_an_epoch, last
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Ask for an evaluation where one is due, or for a checkpoint."""
@@ -188,7 +198,7 @@ class Evaluating(TrainerCallback):
 
     def due_at(self, step: int) -> bool:
         """Whether the model is to be evaluated after this step of the Trainer."""
-        return step > 0 and self._in_epoch(step) in self._at
+        return step > 0 and (step == self._last or self._in_epoch(step) in self._at)
 
     def _in_epoch(self, step: int) -> int:
         return (step - 1) % self._steps_an_epoch + 1

@@ -15,14 +15,17 @@ import torch
 from backend.training.layers import body_of, layer_stacks
 
 
-def compile_layers(model: Any) -> None:
+def compile_layers(model: Any, *, passing_over: bool = False) -> None:
     """Have the layers compiled when they are first called; the whole model where there are none to be found.
 
-    What cannot be compiled is called as it is written, which the log says; `codes_made` has not grown then.
+    Args:
+        passing_over: what cannot be compiled is called as it is written, which the log says; `codes_made` has not
+            grown then. Each layer is tried, and each function in it, which takes minutes where nothing can be.
+            Otherwise the call fails (`is_compile_error`).
     """
     from torch import _dynamo  # a second of imports, which a run that compiles nothing is spared
 
-    _dynamo.config.suppress_errors = True
+    _dynamo.config.suppress_errors = passing_over
     layers = [layer for stack in layer_stacks(body_of(model)) for layer in stack]
     for module in layers or [model]:
         module.compile(dynamic=True)
@@ -33,6 +36,13 @@ def codes_made() -> int:
     from torch._dynamo.utils import counters
 
     return int(counters["stats"]["unique_graphs"])
+
+
+def is_compile_error(error: Exception) -> bool:
+    """Whether it is the compiler that failed, and not what was compiled."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    return isinstance(error, TorchDynamoException)
 
 
 def is_compiled(model: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from backend.training.parts import fitting, split_by_length
 from backend.training.rows import Rows
 
 Batch = dict[str, torch.Tensor]
+Extent = tuple[int, int]
+"""Tokens that are computed at one time, and pairs of tokens of the same text: what memory grows with."""
 
 
 @dataclass
@@ -30,6 +32,8 @@ class Division:
     by_length: bool = False
     """Whether a batch is cut into parts of like length."""
     packing: Packing | None = None
+    proven: list[Extent] = field(default_factory=list)
+    """Of parts that there was room for, none of which is within another."""
 
     @classmethod
     def of(
@@ -58,6 +62,26 @@ class Division:
             parts if self.most_tokens is None else [each for part in parts for each in fitting(part, self.most_tokens)]
         )
 
+    def is_proven(self, batch: Batch) -> bool:
+        """Whether there has been room for as much as each of the batch's parts takes."""
+        return all(any(_within(each, known) for known in self.proven) for each in self._extents(batch))
+
+    def prove(self, batch: Batch) -> None:
+        """There was room for this batch."""
+        for extent in self._extents(batch):
+            if not any(_within(extent, known) for known in self.proven):
+                self.proven = [known for known in self.proven if not _within(known, extent)] + [extent]
+
+    def _extents(self, batch: Batch) -> list[Extent]:
+        if self.packing is None:
+            shapes = [part["input_ids"].shape for part in self.parts_of(batch)]
+            return [(rows * length, rows * length * length) for rows, length in shapes]
+        lengths = [part["attention_mask"].sum(dim=1) for part in self.parts_of(batch)]
+        return [(int(each.sum()), int((each * each).sum())) for each in lengths]
+
+    def _largest(self, batch: Batch) -> torch.Tensor:
+        return max((part["input_ids"] for part in self.parts_of(batch)), key=torch.numel)
+
     @contextmanager
     def given(self, part: Batch) -> Iterator[Batch]:
         """What the model is given of the part, in training or to be asked; the passes belong within."""
@@ -74,10 +98,13 @@ class Division:
         Raises:
             MemoryFull: that was a single text.
         """
-        largest = max((part["input_ids"] for part in self.parts_of(batch)), key=torch.numel)
-        at_once, length = largest.shape
+        at_once, length = self._largest(batch).shape
         if at_once == 1:
             raise MemoryFull(device=self.device)
         self.most_tokens = length * (at_once // 2)
         facts = {"rows": at_once // 2, "batch": len(batch["input_ids"]), "tokens": length}
         return Noted("batch_divided", facts)
+
+
+def _within(extent: Extent, known: Extent) -> bool:
+    return extent[0] <= known[0] and extent[1] <= known[1]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from transformers import TrainerState, TrainingArguments
+from transformers import TrainerState
 
 from backend.errors import LossNotFinite, MemoryFull
 from backend.jobs.checkpoints import Checkpoint
@@ -19,7 +19,7 @@ from backend.models.forward import predict_logits
 from backend.models.memory import release_memory
 from backend.models.warm_start import BagStep
 from backend.training import sharding, together
-from backend.training.arguments import evaluations_an_epoch
+from backend.training.arguments import ClassificationArguments, evaluations_an_epoch
 from backend.training.callbacks import Evaluating, LossPoints, Stopping, Telling, check_finite
 from backend.training.checkpoints import TRAINER_STATE, Best, Checkpoints, is_of, load_weights
 from backend.training.compiling import leave_layers
@@ -71,7 +71,7 @@ def fine_tune(
     task: str,
     train: Rows,
     validation: Rows,
-    arguments: TrainingArguments,
+    arguments: ClassificationArguments,
     schedule: Schedule,
     loss: Loss,
     data: dict[str, Any],
@@ -105,14 +105,16 @@ def fine_tune(
     vocabulary = None if whole else VocabularyInUse.of(model, train.texts, arguments)
     if vocabulary:
         context.emit(Noted("vocabulary_in_use", {"size": vocabulary.size, "used": vocabulary.used}))
-    epochs = max(1, math.ceil(arguments.num_train_epochs))
-    times = schedule.evaluations or evaluations_an_epoch(epochs, steps, len(train), len(validation))
+    stretch = min(steps, following)  # the first epoch, or what is done of it
+    epochs, rows = math.ceil(following / steps), len(train) * stretch // steps
+    times = schedule.evaluations or evaluations_an_epoch(epochs, stretch, rows, len(validation))
     telling = Telling(context, len(train), steps_before)
     stopping = Stopping(context)
     keeping = Checkpoints(
         context, schedule.metric, schedule.patience, data=data, steps_before=steps_before, resumed=resumed
     )
-    evaluating = Evaluating(min(times, steps), steps, min(schedule.saves, steps))
+    within = steps if schedule.evaluations else stretch
+    evaluating = Evaluating(min(times, within), steps, min(schedule.saves, steps), within=within, last=following)
     trainer = ClassificationTrainer(
         task=task,
         args=arguments,
@@ -135,7 +137,7 @@ def fine_tune(
     try:
         with suppress(StopRequested):  # heard in the middle of an evaluation; what follows is as after a step
             if resumed:
-                _go_on(trainer, resumed, keeping, evaluating)
+                _go_on(trainer, resumed, keeping, evaluating, following)
             else:
                 if steps_before:  # what it has reached is a result: seen at once, and kept if nothing better follows
                     trainer.evaluate()
@@ -145,7 +147,8 @@ def fine_tune(
         failure = error
     except (RuntimeError, MemoryError, MemoryFull) as error:
         worded = error if isinstance(error, MemoryFull) else translate(error)
-        if not isinstance(worded, MemoryFull) or sharded:  # what follows would wait for the other processes
+        # What follows would wait for the other processes; and one that keeps nothing has only this to say.
+        if not isinstance(worded, MemoryFull) or sharded or not context.rank.leads:
             raise
         failure = worded
         release_memory()
@@ -171,12 +174,16 @@ def fine_tune(
     )
 
 
-def _go_on(trainer: ClassificationTrainer, resumed: Checkpoint, keeping: Checkpoints, evaluating: Evaluating) -> None:
-    """Train on from a checkpoint, as if training had not been left after its step."""
+def _go_on(
+    trainer: ClassificationTrainer, resumed: Checkpoint, keeping: Checkpoints, evaluating: Evaluating, steps: int
+) -> None:
+    """Train on from a checkpoint, as if training had not been left after its step, to the last of all ``steps``."""
     state = TrainerState.load_from_json(str(resumed.path / TRAINER_STATE))
-    if keeping.exhausted:
+    if keeping.exhausted or state.global_step >= steps:  # Trainer would take one more before it looks
         trainer.state = state
         load_weights(trainer.model, resumed.path)
+        if not keeping.evaluated_at(resumed.step):
+            trainer.evaluate()
         return
     # Where a stop was heard before the step's evaluation, that is made up for.
     trainer.args.eval_on_start = evaluating.due_at(state.global_step) and not keeping.evaluated_at(resumed.step)

@@ -7,9 +7,9 @@ end the process without a word; on a card the driver refuses, which is heard, an
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-import psutil
 import torch
 from transformers import TrainingArguments
 
@@ -17,6 +17,8 @@ from backend.decisions import MOMENT_BYTES
 from backend.jobs.events import Noted
 from backend.jobs.platform import peak_memory
 from backend.jobs.process import JobContext
+from backend.jobs.ranks import rank_of
+from backend.machine import available_memory
 from backend.models import shape
 from backend.training.arguments import OPTIMIZERS
 from backend.training.layers import body_of, layer_stacks
@@ -27,11 +29,11 @@ USED_SHARE, USED_SHARE_OF_A_CARD = 0.8, 0.9
 ADAMW_MOMENT_BYTES = 8
 
 
-def free_bytes(device: torch.device) -> int:
-    """What can still be had on the device."""
-    if device.type == "cuda":
+def free_bytes(device: torch.device, processes: int = 1) -> int:
+    """What each of so many processes that share this machine's run can still have on the device."""
+    if device.type == "cuda":  # each has its own
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return available_memory() // processes
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -79,7 +81,9 @@ def fitting_tokens(
 ) -> int:
     """Padded tokens that a training step has room for at one time; at least one text of the ``longest`` length."""
     share = USED_SHARE_OF_A_CARD if device.type == "cuda" else USED_SHARE
-    room = share * free_bytes(device) - training_bytes(model, optimizer, short=short)
+    room = share * free_bytes(device, rank_of(os.environ).local_processes) - training_bytes(
+        model, optimizer, short=short
+    )
     return max(longest, int(room / token_bytes(model, longest, short=short, checkpointing=checkpointing)))
 
 

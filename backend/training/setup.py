@@ -14,7 +14,7 @@ import torch
 
 from backend.data.splitting import LabelledTexts, Splits
 from backend.data.token_lengths import fitting_length
-from backend.decisions import Decision, Known, decide, decided, keeps_bf16
+from backend.decisions import Decision, Known, decide, decided, keeps_bf16, lacking_attention
 from backend.errors import CheckpointingMissing, ModelUnusable
 from backend.jobs.events import Noted, OptionsDecided
 from backend.jobs.process import JobContext
@@ -27,7 +27,7 @@ from backend.models.loading import LoadedModel, load_base, name_labels
 from backend.models.shape import architecture_of
 from backend.models.starter import prepare_starter, warm_up
 from backend.models.warm_start import BagStep
-from backend.recipes import longest_of
+from backend.recipes import learned_rows, longest_of
 from backend.specs import STARTER, ModelSpec, RunSpec
 from backend.training.checkpoints import check_disk, weights_bytes
 from backend.training.layers import freeze
@@ -38,6 +38,7 @@ from backend.training_specs import AdaptingSpec, TrainingSpec
 if TYPE_CHECKING:
     from backend.training.adapters import Adapted
 
+SHORT = {"bf16": torch.bfloat16, "fp16": torch.float16}
 UNKNOWN_SHARE_TOLD = 0.05
 TEXTS_LOOKED_AT = 500
 TEXTS_MEASURED = 10_000
@@ -126,7 +127,7 @@ def prepare_training(
         save_before(context.path, loaded, base=base, source=source, task=task, labels=labelled.labels)
     encoded = encode_all(context, loaded, texts)
     tell_cut(context, encoded["train"].first(len(splits.train)), loaded.max_length)  # without what a starter adds
-    tokens = tokens_learned(float(encoded["train"].lengths.mean()), len(learned), spec.training)
+    tokens = int(learned_rows(len(learned), spec.training) * encoded["train"].lengths.mean())
     placed = place(context, spec, loaded, reload, length, tokens)
     pad_to = loaded.max_length if spec.speed.padding == "longest" else 0
     train = Rows(encoded["train"], learned, pad_to)
@@ -174,15 +175,16 @@ def place(
     device, asked, config = choose_device(), spec.adapting, loaded.model.config
     if spec.speed.activation_checkpointing and not loaded.model.supports_gradient_checkpointing:
         raise CheckpointingMissing(architecture=config.model_type)
-    known = Known(config.get_text_config().hidden_size, loaded.parameters, config.model_type, tokens)
+    known = Known(loaded.width, loaded.parameters, config.model_type, tokens)
     decisions = decide(spec, machine_of(device), known)
-    if length:
-        decisions = [length if decision.setting == length.setting else decision for decision in decisions]
+    found = [able(loaded.model, decided(decisions, "speed.attention"), spec.speed.attention), length]
+    for better in filter(None, found):
+        decisions = [better if decision.setting == better.setting else decision for decision in decisions]
     tell_decisions(context, decisions)
     quantised = asked.quantisation != "none"
     if not quantised and not spec.compute.fsdp:  # a quantised model is where it was loaded; shards go by themselves
         loaded.model.to(device)
-    set_attention(context, loaded.model, decided(decisions, "speed.attention"), asked=spec.speed.attention)
+    loaded.model.set_attn_implementation(decided(decisions, "speed.attention"))
     if asked.adapter != "lora":
         freeze_layers(context, loaded.model, asked, spec.model.base)
         return Placed(device, decisions, None)
@@ -199,14 +201,6 @@ def place(
         merge_into=reload,
     )
     return Placed(device, decisions, adapted)
-
-
-def tokens_learned(tokens_a_row: float, rows: int, training: TrainingSpec) -> int:
-    """Tokens of all epochs together, or of all steps where these are limited."""
-    learned = (training.epochs or 1) * rows
-    if training.max_steps:
-        learned = training.max_steps * (training.batch_size or 1) * training.accumulation
-    return int(learned * tokens_a_row)
 
 
 def load_as_kept(
@@ -228,10 +222,16 @@ def load_as_kept(
         max_length=longest_of(spec),
         seed=spec.split.seed,
     )
-    if keeps_bf16(spec, machine_of(choose_device()), architecture_of(source)):
+    device, architecture, quantisation = choose_device(), architecture_of(source), spec.adapting.quantisation
+    machine = machine_of(device)
+    if keeps_bf16(spec, machine, architecture):
         return load(dtype=torch.bfloat16), lambda: load().model
-    quantisation = spec.adapting.quantisation
-    return load(quantisation=quantisation, empty=empty), None if quantisation == "none" else lambda: load().model
+    if quantisation == "none":
+        return load(empty=empty), None
+    precision = decided(decide(spec, machine, Known(architecture=architecture)), "training.precision")
+    # On a processor the products of such weights are computed in full precision.
+    computed_in = SHORT.get(precision, torch.float32) if device.type == "cuda" else torch.float32
+    return load(quantisation=quantisation, computed_in=computed_in), lambda: load().model
 
 
 def build_loss(
@@ -266,13 +266,12 @@ def freeze_layers(context: JobContext, model: Any, asked: AdaptingSpec, name: st
     context.emit(Noted("layers_shared" if left.shared else "layers_frozen", facts))
 
 
-def set_attention(context: JobContext, model: Any, implementation: str, *, asked: str) -> None:
-    """Have the model compute attention so; an architecture that cannot does it its own way, which is said if asked."""
+def able(model: Any, implementation: str, asked: str) -> Decision | None:
+    """What a model whose architecture cannot compute attention so does instead; None where it can."""
     supported = {"sdpa": "_supports_sdpa", "flash_attention_2": "_supports_flash_attn"}.get(implementation)
     if supported is None or getattr(model, supported):
-        model.set_attn_implementation(implementation)
-    elif asked == implementation:
-        context.emit(Noted("attention_unsupported", {"asked": asked}))
+        return None
+    return lacking_attention(asked, model.config.model_type, "sdpa" if model._supports_sdpa else "eager")
 
 
 def tell_decisions(context: JobContext, decisions: Sequence[Decision]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from backend.errors import MachineGone, MachinesDiffer
+from backend.errors import MachineGone, MachinesDiffer, StudioError
 from backend.jobs.ranks import rank_of
 
 LOOK_S = 0.5
@@ -70,6 +70,13 @@ def _meeting_place(host: str, port: str) -> Any:
     return stores.TCPStore(host, int(port), is_master=False, timeout=timedelta(seconds=REACHED_S))
 
 
+def begin_talking(device: torch.device, wait_s: float) -> None:
+    """Have the processes of a processor, if there are several, wait for each other so long: Trainer, which would have
+    them talk as well, gives that to the processes of cards alone."""
+    if device.type == "cpu" and not rank_of(os.environ).alone and not distributed.is_initialized():
+        distributed.init_process_group("gloo", timeout=timedelta(seconds=wait_s))
+
+
 def meet() -> None:
     """Wait for all processes, if there are several."""
     if distributed.is_initialized():
@@ -83,6 +90,46 @@ def all_agree(said: bool, device: torch.device) -> bool:
     told = torch.tensor(int(said), device=device)
     distributed.all_reduce(told, distributed.ReduceOp.MIN)
     return bool(told.item())
+
+
+def gathered(mine: Sequence[Any]) -> list[Any]:
+    """What all processes have to say, one after the other; what they say must be small, and can be pickled."""
+    told: list[Any] = [list(mine)] * distributed.get_world_size()
+    distributed.all_gather_object(told, list(mine))
+    return [each for said in told for each in said]
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Give every process the mean of all processes' gradients, which each has computed by itself."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    # What a process passed over in its batch has no gradient there, while the others have one.
+    had = torch.tensor([parameter.grad is not None for parameter in trained], dtype=torch.uint8)
+    had = had.to(trained[0].device)
+    distributed.all_reduce(had, distributed.ReduceOp.MAX)
+    sent = []
+    for parameter in (each for each, anywhere in zip(trained, had.tolist(), strict=True) if anywhere):
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        sent.append(distributed.all_reduce(parameter.grad.mul_(1 / distributed.get_world_size()), async_op=True))
+    for each in sent:
+        each.wait()
+
+
+def fail_together(failed: StudioError | None) -> None:
+    """Raise what has failed in any of the processes in all of them; on other machines that this one is gone.
+
+    Raises:
+        StudioError: ``failed``, or another process's of this machine.
+        MachineGone: it was on another machine.
+    """
+    machine = int(os.environ.get("GROUP_RANK", 0))
+    told: list[Any] = [(machine, failed.to_dict() if failed else None)]
+    if distributed.is_initialized():
+        told = told * distributed.get_world_size()
+        distributed.all_gather_object(told, told[0])
+    for where, error in told:
+        if error is not None:
+            raise failed or (StudioError.from_dict(error) if where == machine else MachineGone(machine=where))
 
 
 def check_alike(known: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import distributed, nn
 from torch.distributed.tensor import DTensor
-from transformers import PrinterCallback, SchedulerType, Trainer, TrainingArguments
+from transformers import PrinterCallback, SchedulerType, Trainer
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from backend.evaluation.metrics import compute
@@ -22,13 +23,23 @@ from backend.models.dropout import quicken
 from backend.models.encoding import EncodedTexts
 from backend.models.forward import Given, predict_logits, tokens_a_batch
 from backend.models.memory import is_memory_error, release_memory
-from backend.training import sharding
+from backend.training import sharding, together
+from backend.training.arguments import ClassificationArguments
 from backend.training.callbacks import check_finite
 from backend.training.checkpoints import TRAINER_STATE, Checkpoints, are_finite, load_weights
-from backend.training.compiling import as_written, codes_made, compile_layers, leave_layers
+from backend.training.compiling import (
+    as_written,
+    codes_made,
+    compile_layers,
+    is_compile_error,
+    is_compiled,
+    leave_layers,
+)
 from backend.training.division import Division
 from backend.training.layers import depths
 from backend.training.rows import Order, Rows, build_order
+
+logger = logging.getLogger(__name__)
 
 Loss = Callable[..., torch.Tensor]
 
@@ -36,11 +47,13 @@ Loss = Callable[..., torch.Tensor]
 class ClassificationTrainer(Trainer):
     """A Trainer that draws batches of like length and evaluates logits batched by length, hearing stops within."""
 
+    args: ClassificationArguments
+
     def __init__(
         self,
         *,
         task: str,
-        args: TrainingArguments,
+        args: ClassificationArguments,
         model: Any,
         train: Rows,
         validation: Rows,
@@ -75,12 +88,16 @@ class ClassificationTrainer(Trainer):
         self._codes_before: int | None = None
         if compiled:
             self._codes_before = codes_made()
-            compile_layers(model)
+            # One of several processes that exchange gradients meanwhile cannot begin a step again on its own.
+            compile_layers(model, passing_over=args.world_size > 1)
         elif args.device.type == "cpu":
             quicken(model)
         self.division = Division.of(model, train, args, splits=batching == "length_split", most_tokens=most_tokens)
         self._done_in_step: list[dict[str, torch.Tensor]] = []
         self._step_begun = -1
+        self._first_step: int | None = None
+        self._may_begin_again = True
+        self._divided: list[Noted] = []
         self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
@@ -164,7 +181,7 @@ class ClassificationTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         """The loss of one batch, with its gradients; computed part by part where that is quicker, or where memory is
-        too small for the whole.
+        too small for the whole. What cannot be compiled is computed as it is written from then on.
 
         Raises:
             MemoryFull: there is no room for a single text.
@@ -172,43 +189,90 @@ class ClassificationTrainer(Trainer):
         if self._step_begun != self.state.global_step:
             self._step_begun, self._done_in_step = self.state.global_step, []
         self._done_in_step.append(inputs)
-        loss = self._loss_in_parts(model, [inputs], num_items_in_batch)
-        while loss is None:
-            self._tell(self.division.halve(inputs))
-            model.zero_grad()
-            # Half of a batch may have left its gradients: the step's batches so far are all done again.
-            loss = self._loss_in_parts(model, self._done_in_step, num_items_in_batch)
-        if self._codes_before is not None:
-            self._look_at_code(self._codes_before)
+        with self._gradients_of_all(model, inputs) as computed:
+            batches = [inputs]
+            while True:
+                try:
+                    loss = self._loss_in_parts(computed, batches, num_items_in_batch)
+                    break
+                except (RuntimeError, MemoryError) as error:
+                    remedy = self._remedy_for(error)
+                remedy(inputs)  # here, where the error no longer holds what was computed
+                model.zero_grad()
+                # Half of a batch may have left its gradients: the step's batches so far are all done again.
+                batches = self._done_in_step
+        if self._codes_before is not None and codes_made() == self._codes_before:
+            self._leave_code(inputs)
+        self._codes_before = None  # by the first batch it shows whether the layers could be compiled
         return loss
 
-    def _look_at_code(self, before: int) -> None:
-        """After the first batch: whether the layers could be compiled."""
+    @contextmanager
+    def _gradients_of_all(self, model: Any, batch: dict[str, Any]) -> Iterator[Any]:
+        """Within, the gradients of a batch are computed with what is given; on leaving, they are those of all
+        processes' batches.
+
+        Processes exchange them while they are computed, and then none of them can begin again. So as long as there is
+        one whose memory has not yet had room for as much, each computes its own first, in as many attempts as it takes.
+        """
+        alone = self.args.world_size == 1
+        if alone or self._sharded:
+            self._may_begin_again = alone
+            yield model
+            return
+        exchanged, apart = self.accelerator.sync_gradients, False
+        if exchanged:
+            ready = self.division.is_proven(batch) and not self._divided
+            apart = not together.all_agree(ready, self.args.device)
+        self._may_begin_again = apart or not exchanged
+        yield self.model if self._may_begin_again else model
+        if apart:
+            told, self._divided = together.gathered(self._divided), []
+            for code, facts in dict.fromkeys((note.code, tuple(note.facts.items())) for note in told):
+                self._tell(Noted(code, dict(facts)))
+            together.average_gradients(model.parameters())
+            # Gradients and what the optimizer keeps since its first step have had their memory, too.
+            if self._optimizer_has_stepped():
+                self.division.prove(batch)
+
+    def _optimizer_has_stepped(self) -> bool:
+        # Where gradients are scaled it is usual that the first steps are left out.
+        if self._first_step is None or self.accelerator.optimizer_step_was_skipped:
+            self._first_step = self.state.global_step
+        return self.state.global_step > self._first_step
+
+    def _remedy_for(self, error: RuntimeError | MemoryError) -> Callable[[dict[str, Any]], None]:
+        if self._may_begin_again and is_memory_error(error):
+            return self._halve
+        if self.args.world_size == 1 and is_compiled(self.model) and is_compile_error(error):
+            logger.warning("torch.compile failed", exc_info=error)
+            return self._leave_code
+        raise error
+
+    def _halve(self, batch: dict[str, Any]) -> None:
+        release_memory()
+        note = self.division.halve(batch)
+        if self.args.world_size == 1:
+            self._tell(note)
+        else:  # the first process tells it, when all have come so far
+            self._divided.append(note)
+
+    def _leave_code(self, _batch: dict[str, Any]) -> None:
         self._codes_before = None
-        if codes_made() == before:
-            self._tell(Noted("compile_failed", {}))
-            leave_layers(self.model)
+        self._tell(Noted("compile_failed", {}))
+        leave_layers(self.model)
 
     def _loss_in_parts(
         self, model: Any, batches: list[dict[str, Any]], count: torch.Tensor | int | None
-    ) -> torch.Tensor | None:
-        """The loss of the last of the batches; None if there was not memory enough."""
-        loss: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The loss of the last of the batches."""
         step = self._part_of_a_step
-        try:
-            for batch in batches:
-                *parts, last = self.division.parts_of(batch)
-                # Processes have different numbers of parts: they exchange gradients once, when the batch is complete.
-                with self.accelerator.no_sync(model) if parts else nullcontext():
-                    losses = [step(model, part, count) for part in parts]
-                loss = torch.stack([*losses, step(model, last, count)]).sum()
-            return loss
-        except (RuntimeError, MemoryError) as error:
-            # Other processes wait for this one's gradients: it cannot begin a step again on its own.
-            if self.args.world_size > 1 or not is_memory_error(error):
-                raise
-        release_memory()  # here, where the error no longer holds what was computed
-        return None
+        for batch in batches:
+            *parts, last = self.division.parts_of(batch)
+            # Processes have different numbers of parts: they exchange gradients once, when the batch is complete.
+            with self.accelerator.no_sync(model) if parts else nullcontext():
+                losses = [step(model, part, count) for part in parts]
+            loss = torch.stack([*losses, step(model, last, count)]).sum()
+        return loss
 
     def _part_of_a_step(self, model: Any, part: dict[str, Any], count: torch.Tensor | int | None) -> torch.Tensor:
         with self.division.given(part) as given:

@@ -13,13 +13,12 @@ from gradio.components import Component
 from backend.data.choices import refusal_of
 from backend.data.datasets import load_report
 from backend.errors import StudioError
-from backend.lab.combinations import combinations
-from backend.lab.starting import STEPS, latest_lab, start_lab, tried
-from backend.machine import this_machine
-from backend.recipes import with_recipe
-from backend.specs import RunSpec
+from backend.lab.starting import STEPS, latest_lab, start_lab, tried, ways_of
+from backend.recipes import open_where_recipe
+from backend.specs import RunSpec, Setting, value_at
 from studio import components
-from studio.form import Form
+from studio.comparing import setting_text
+from studio.form import Form, form_settings, shown_value
 from studio.i18n import Words
 from studio.markup import problem, tag, text
 from studio.services import Services
@@ -68,7 +67,7 @@ def show(services: Services, t: Words, view: LabView, spec: RunSpec) -> dict[Any
 
 def offered(t: Words, view: LabView, spec: RunSpec) -> dict[Any, Any]:
     """The ways that can be tried with these settings; those that are worth it are chosen."""
-    ways = [way for way in combinations(with_recipe(spec), this_machine()) if not way.hindrance]
+    ways = [way for way in ways_of(spec) if not way.hindrance]
     choices = [(t(f"lab.{way.code}"), way.code) for way in ways]
     return {view.ways: gr.update(choices=choices, value=[way.code for way in ways if way.asked_for])}
 
@@ -85,12 +84,31 @@ def start(services: Services, spec: RunSpec, codes: Sequence[str], steps: int) -
     return json.dumps({"job": start_lab(services.home, spec, codes, steps=max(2, steps), environ=services.secrets).id})
 
 
-def applied(services: Services, form: Form, spec: RunSpec, clicked: str) -> dict[Any, Any]:
-    """The form with the settings of the way whose button was clicked, on top of what it says now."""
+def applied(services: Services, t: Words, form: Form, spec: RunSpec, clicked: str) -> tuple[dict[Any, Any], str]:
+    """The form with the settings of the way whose button was clicked, on top of what it says now, and what changed."""
     asked = json.loads(clicked)
     found = next(each for each in tried(services.job(asked["job"])) if each.code == asked["apply"])
     changes = {path.replace(".", "__"): value for path, value in found.changes.items()}
-    return dict(form.updates(spec.replaced(**changes)))
+    before = open_where_recipe(spec)
+    after = before.replaced(**changes)
+    return dict(form.updates(after)), _changed(t, asked["apply"], before, after)
+
+
+def _changed(t: Words, code: str, before: RunSpec, after: RunSpec) -> str:
+    """What the click has changed in the options, which are out of sight."""
+    way = t(f"lab.{code}")
+    changed = [s for s in form_settings() if value_at(before, s.path) != value_at(after, s.path)]
+    if not changed:
+        said = tag("span", text(t("lab.applied_nothing", way=way)))
+    else:
+        rows = (tag("li", text(f"{t(f'setting.{s.path}.name')}: {_shown(t, s, after)}")) for s in changed)
+        said = tag("span", text(t("lab.applied", way=way))) + tag("ul", *rows)
+    return tag("div", said, class_="banner good", role="status")
+
+
+def _shown(t: Words, setting: Setting, spec: RunSpec) -> str:
+    value = shown_value(setting, spec)
+    return t("auto.open") if value is None else setting_text(t, setting.path, value)
 
 
 def wire(
@@ -112,7 +130,8 @@ def wire(
 
     def apply(clicked: str, *fields: Any) -> dict[Any, Any]:
         try:
-            return {view.problem: "", **applied(services, form, spec_of(*fields), clicked)}
+            updates, said = applied(services, t, form, spec_of(*fields), clicked)
+            return {view.problem: said, **updates}
         except StudioError as error:
             return {view.problem: problem(t, error)}
 

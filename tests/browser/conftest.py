@@ -53,7 +53,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioProcess]:
+def studio(runs_begin_at_once: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioProcess]:
     """A studio of its own for each test module."""
     process = StudioProcess(tmp_path_factory.mktemp("studio") / "home")
     yield process

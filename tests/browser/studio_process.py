@@ -16,7 +16,7 @@ from backend.jobs.store import RunStore
 from backend.settings import Home
 
 PROJECT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 
 
 class StudioProcess:

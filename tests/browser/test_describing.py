@@ -9,10 +9,12 @@ from random import Random
 import pytest
 from playwright.sync_api import Page, expect
 
-from backend.jobs.directory import JobDirectory
+from backend.data.datasets import DESCRIBER_MODULE
+from backend.jobs.directory import JobDirectory, is_job_id
 from studio.i18n import words
 from tests.browser.studio_process import StudioProcess
 from tests.browser.test_story import drop
+from tests.processes import held, processes_of, until
 
 pytestmark = pytest.mark.browser
 
@@ -30,10 +32,10 @@ def large(folder: Path, language: str) -> Path:
     return path
 
 
-def reports(studio: StudioProcess) -> set[str]:
-    """The ids of all report jobs."""
-    jobs = (JobDirectory(path) for path in (studio.home / "jobs").iterdir())
-    return {job.id for job in jobs if job.description["kind"] == "report"}
+def reports(studio: StudioProcess) -> dict[str, JobDirectory]:
+    """All report jobs by their ids."""
+    jobs = (JobDirectory(path) for path in (studio.home / "jobs").iterdir() if is_job_id(path.name))
+    return {job.id: job for job in jobs if job.description["kind"] == "report"}
 
 
 @pytest.mark.parametrize(("path", "language"), [("/", "en"), ("/zh", "zh-CN")])
@@ -48,21 +50,24 @@ def test_a_report_shows_progress_is_found_again_and_cancelled(
 
     page.locator(f"#add-step-{language} input").click()
     page.get_by_role("option", name=t("steps.normalise_text")).click()
+    (report,) = until(lambda: {name: job for name, job in reports(studio).items() if name not in before}).values()
+    (working,) = until(lambda: processes_of(report, DESCRIBER_MODULE), "the report's process")
     progress = page.locator(".live-root.job-progress .job").filter(has_text=t("job.cancel"))
     cancel = progress.get_by_role("button", name=t("job.cancel"))
-    expect(cancel).to_be_visible()
-    expect(page.locator(".live-root.findings-list")).to_contain_text(t("data.describing"))
-    page.reload()
-    expect(cancel).to_be_visible()
-    assert len(reports(studio) - before) == 1, "the page came back to the job that was running"
-
-    cancel.click()
+    with held(working):  # what is looked at meanwhile would otherwise race against it
+        expect(cancel).to_be_visible()
+        expect(page.locator(".live-root.findings-list")).to_contain_text(t("data.describing"))
+        page.reload()
+        expect(cancel).to_be_visible()
+        assert len(reports(studio).keys() - before) == 1, "the page came back to the job that was running"
+        cancel.click()
+        until(lambda: report.stop_requested)
     again = page.get_by_role("button", name=t("data.describe_again"))
     expect(again).to_be_visible()
     expect(page.get_by_text(t("job.cancelled"))).to_be_visible()
     page.reload()
     expect(again).to_be_visible()
-    assert len(reports(studio) - before) == 1, "what was cancelled is not begun again by itself"
+    assert len(reports(studio).keys() - before) == 1, "what was cancelled is not begun again by itself"
     again.click()
     expect(page.locator(".parts-counts")).to_be_visible(timeout=WAIT_MS)
     expect(page.locator(".steps-list .said")).to_be_visible()

@@ -67,10 +67,21 @@ def test_options_are_kept_beside_the_table(
     # What does not hold is said and not kept; the last that held is.
     field(page, zh, "training.epochs").fill("-1")
     expect(page.get_by_role("alert").filter(has_text="-1")).to_be_visible()
+    field(page, zh, "training.epochs").fill("2.5")
+    expect(page.get_by_role("alert").filter(has_text="2.5")).to_be_visible()
+    field(page, zh, "training.max_length").fill("48")  # what is changed besides is kept, and followed
+    kept = page.locator(".decisions li", has_text=zh("setting.training.max_length.name")).first
+    expect(kept).to_contain_text("48")
+    expect(page.get_by_text(zh("model.without_what_fails"))).to_be_visible()
+    field(page, zh, "training.batch_size").fill("0")
+    expect(page.get_by_role("alert").locator("li")).to_have_count(2)
+    field(page, zh, "training.batch_size").fill("64")
+    (draft,) = studio.home.glob("datasets/*/draft.json")
+    until(lambda: read_json(draft)["training"]["max_length"] == 48, "the draft")
     page.reload()
     page.wait_for_selector("body.studio-ready .studio-header")
     expect(page.get_by_role("textbox", name=zh("model.folder"))).to_have_value(str(folder))
-    assert setting(page, zh, "training.epochs") == "2"
+    assert [setting(page, zh, f"training.{name}") for name in ("epochs", "max_length")] == ["2", "48"]
 
     # A run that was started takes its name with it; the settings are where the next one begins.
     table = page.url.partition("?")[2]
@@ -90,6 +101,26 @@ def test_options_are_kept_beside_the_table(
     expect(field(again, t, "training.epochs")).to_have_value("4")
 
 
+def test_what_is_asked_for_in_vain_is_said_before_train_is_clicked(
+    open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    t = words("en")
+    page = open_page()
+    drop(page, write_table(tmp_path / "in_vain.csv", 78))
+    open_step(page, "model")
+    page.locator("button.label-wrap:visible", has_text=t("model.group.training")).click()
+    weights = field(page, t, "training.label_weights")
+    weights.fill("7=2")
+    alert = page.get_by_role("alert").filter(has_text="7")
+    expect(alert).to_be_visible()
+    page.locator(".folded button.label-wrap:visible", has_text=t("model.same")).click()
+    command = page.locator(".cm-content").first
+    expect(command).to_contain_text("# " + t("errors.data.label_weights_unknown.what").partition("{")[0].strip())
+    weights.fill("1=2")
+    expect(alert).to_have_count(0)
+    expect(command).not_to_contain_text("#")
+
+
 def test_table_without_a_draft_begins_with_the_starter(open_page: Callable[..., Page], tmp_path: Path) -> None:
     t = words("en")
     page = open_page()
@@ -97,3 +128,44 @@ def test_table_without_a_draft_begins_with_the_starter(open_page: Callable[..., 
     open_step(page, "model")
     expect(page.get_by_label(t("model.kind.starter"))).to_be_checked()
     assert setting(page, t, "training.epochs") == "1"
+
+
+def test_another_optimizer_brings_its_own_rate_where_none_was_typed(
+    open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    t = words("en")
+    page = open_page()
+    drop(page, write_table(tmp_path / "slopes.csv", 76))
+    open_step(page, "model")
+    page.locator("button.label-wrap:visible", has_text=t("model.group.training")).click()
+    rate, decay = field(page, t, "training.learning_rate"), field(page, t, "training.weight_decay")
+    expect(rate).to_have_value("0.0003")
+    decay.fill("0.2")
+
+    def choose(name: str) -> None:
+        page.get_by_label(t("setting.training.optimizer.name"), exact=True).click()
+        page.get_by_role("option", name=t(f"choice.training.optimizer.{name}"), exact=True).click()
+
+    decided = page.locator(".decisions li", has_text=t("setting.training.learning_rate.name")).first
+    choose("adamw")
+    chosen = page.locator(".decisions li", has_text=t("setting.training.optimizer.name")).first
+    expect(chosen).to_contain_text(t("decision.training.optimizer.asked"))
+    expect(rate).to_have_value("0.0003")
+    assert page.locator(".toast-title").count() == 0, "nothing changes, and nothing fails"
+    choose("sgd")
+    expect(rate).to_have_value("")
+    expect(decided).to_contain_text("0.3")
+    page.reload()
+    page.wait_for_selector("body.studio-ready .studio-header")
+    expect(rate).to_have_value("")
+    page.locator("button.label-wrap:visible", has_text=t("model.group.training")).click()
+    expect(decay).to_have_value("0.2")
+    choose("lion_8bit")
+    expect(rate).to_have_value("0.0003")
+    expect(decided).to_contain_text("0.0003")
+    choose("sgd")
+    expect(rate).to_have_value("")
+    expect(decided).to_contain_text("0.3")
+    rate.fill("0.0003")  # typed, it is asked for
+    expect(decided).to_contain_text("0.0003")
+    expect(decay).to_have_value("0.2")

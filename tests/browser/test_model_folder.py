@@ -49,4 +49,7 @@ def test_a_folder_is_looked_at_and_what_is_wrong_is_said_once(
     expect(tokens).to_have_count(0)
     expect(page.get_by_text(t("option.title"))).to_have_count(0)  # nothing is estimated of weights that are not there
     page.screenshot(path=str(tmp_path / "adapter.png"), full_page=True)
+    field.fill(str(tmp_path / "nothing"))
+    field.press("Enter")
+    expect(page.get_by_text(t("errors.model.folder_missing.what", folder=str(tmp_path / "nothing")))).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")

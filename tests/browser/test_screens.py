@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from studio.address import STEPS
 from studio.i18n import words
 from tests.browser.studio_process import StudioProcess
-from tests.browser.test_story import drop, start_training
+from tests.browser.test_story import drop, open_step, start_training
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -34,10 +34,12 @@ def test_no_step_is_wider_than_the_window(
 ) -> None:
     page = open_page(path, width=width, height=height)
     drop(page, wide_table)
-    data = page.url.partition("?")[2]
+    address, _, data = page.url.partition("?")
+    page.goto(f"{address}?{data.partition('&')[0]}&__theme=dark")
+    page.wait_for_selector("body.studio-ready .studio-header")
     for step in STEPS:
-        page.goto(f"{page.url.partition('?')[0]}?{data.partition('&')[0]}&step={step}&__theme=dark")
-        page.wait_for_selector(f"#step-{step}-button[aria-selected=true], #step-{step}", state="attached")
+        open_step(page, step)
+        expect(page.locator(f"#step-{step}-button")).to_have_attribute("aria-selected", "true")
         page.wait_for_timeout(600)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, step
         assert page.evaluate("document.body.classList.contains('dark')")

@@ -52,6 +52,7 @@ def await_state(page: Page, t: Words, state: str) -> None:
     expect(page.locator(".live-head .state")).to_have_text(t(f"state.{state}"), timeout=TRAINING_TIMEOUT_MS)
 
 
+@pytest.mark.timeout(900)  # its run alone takes minutes where other tests take a processor's time
 def test_chinese_reviews_from_file_to_shared_model(
     open_page: OpenPage, studio: StudioProcess, shared_data: Path, tmp_path: Path
 ) -> None:

@@ -62,6 +62,12 @@ def test_folder_without_a_model_is_refused_before_the_table_is_read(
     assert not list((studio.store.home.path / "datasets").glob("*"))
 
 
+def test_folder_that_is_not_there_is_said_so(studio: Studio, reviews: Path, tmp_path: Path) -> None:
+    error = studio.document("train", str(reviews), "--model", str(tmp_path / "nothing"), status=2)["error"]
+    assert error["code"] == "model.folder_missing"
+    assert str(tmp_path / "nothing") in error["what"]
+
+
 def test_all_settings_that_do_not_hold_are_named_at_once_in_the_language_of_the_terminal(
     studio: Studio, reviews: Path
 ) -> None:

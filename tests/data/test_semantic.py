@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pytest
 
 from backend.data import semantic
 from backend.data.report.rows import untold
 from backend.data.rows import TextRows
+from backend.machine import usable_memory
 from tests.hub_standin import HubStandIn
 from tests.tiny_models import make_tiny
 
@@ -78,7 +78,7 @@ def test_what_is_left_out_does_not_depend_on_the_blocks(monkeypatch: pytest.Monk
 def test_more_texts_than_memory_holds_are_kept_and_that_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    total = psutil.virtual_memory().total
+    total = usable_memory()
     monkeypatch.setattr(semantic, "MEMORY_SHARE", 4.5 * semantic.GRAPH_BYTES / total)
     encoder = str(make_tiny(tmp_path / "encoder", "bert", TEXTS))
     found = semantic.semantic(rows_of(TEXTS), 0.98, encoder, None, untold)

@@ -45,6 +45,11 @@ class SmallDisk:
         self._filler.unlink(missing_ok=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def forked(runs_begin_at_once: bool) -> None:
+    """Runs here are a user's, whose studio is open."""
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     """A tmpfs of its own; the test is skipped where this user may not mount one."""

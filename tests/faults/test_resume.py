@@ -31,8 +31,6 @@ KILLS, KILLS_IN_SOAK = 20, 200
 DAMAGES = 200
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """Sums of several threads may differ in the last bit from one run to the next."""
-MOMENTS_S = 6.0
-"""Within which a worker is killed after it was started: it may be reading, learning or saving."""
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +84,9 @@ def curve(run: JobDirectory, kind: type[LossLogged] | type[Evaluated]) -> dict[i
     return points
 
 
-def kill_worker(run: JobDirectory, draw: random.Random, *, in_a_save: bool) -> None:
-    """Kill the worker at a random moment, or while it saves."""
-    saving, moment = run.path / "checkpoints" / STAGING, time.monotonic() + draw.uniform(0, MOMENTS_S)
+def kill_worker(run: JobDirectory, after_s: float, *, in_a_save: bool) -> None:
+    """Kill the worker so long after it was started, or while it saves."""
+    saving, moment = run.path / "checkpoints" / STAGING, time.monotonic() + after_s
     while run.status().state in (JobState.QUEUED, JobState.STARTING):
         time.sleep(0.01)
     while not run.status().state.is_final:
@@ -100,12 +98,17 @@ def kill_worker(run: JobDirectory, draw: random.Random, *, in_a_save: bool) -> N
     ended(run)
 
 
-def killed_until_done(store: RunStore, spec: RunSpec, kills: int) -> tuple[JobDirectory, int]:
-    """A run whose worker is killed so often, a quarter of it in a save, and resumed; with how often it was."""
+def killed_until_done(store: RunStore, spec: RunSpec, kills: int, within_s: float) -> tuple[JobDirectory, int]:
+    """A run whose worker is killed so often, a quarter of it in a save, and resumed; with how often it was.
+
+    Args:
+        within_s: how long a run takes that nobody touches. A worker is killed at any moment of that: it may be
+            reading, learning or saving.
+    """
     draw, done = random.Random(3), 0
     run = store.start_new(spec, environ=ONE_THREAD)
     while done < kills:
-        kill_worker(run, draw, in_a_save=done % 4 == 0)
+        kill_worker(run, draw.uniform(0, within_s), in_a_save=done % 4 == 0)
         if run.status().state is JobState.COMPLETED:
             break
         assert run.status().state is JobState.INTERRUPTED, run.log_path.read_text()[-2000:]
@@ -120,9 +123,10 @@ def check_kills(shop: tuple[RunStore, RunSpec], kills: int) -> None:
     untouched = store.start_new(spec, environ=ONE_THREAD)
     ended(untouched)
     assert "vocabulary_in_use" in {event.code for event in untouched.events() if isinstance(event, Noted)}
-    done = 0
+    status, done = untouched.status(), 0
+    assert status.ended is not None
     while done < kills:
-        run, times = killed_until_done(store, spec, min(10, kills - done))
+        run, times = killed_until_done(store, spec, min(10, kills - done), status.ended - status.created)
         assert times, "it was never killed"
         done += times
         assert_same(run, untouched)

@@ -25,6 +25,8 @@ from tests.processes import PATIENCE_S, SUPERVISOR, processes_of, until
 
 CLIENTS = 50
 
+pytestmark = pytest.mark.usefixtures("runs_begin_at_once")
+
 
 @pytest.fixture
 def spec(home: Home) -> RunSpec:

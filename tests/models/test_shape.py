@@ -12,6 +12,7 @@ from backend.lab.expectations import Expectation, expectations, footprint
 from backend.machine import Machine
 from backend.models.shape import Shape, shape_of
 from backend.specs import STARTER, RunSpec
+from studio.i18n import words
 from tests.tiny_models import KINDS, make_tiny
 
 BERT = Shape(width=768, layers=12, heads=12, parameters=109_000_000, layer_parameters=7_000_000)
@@ -58,7 +59,8 @@ def test_options_save_what_arithmetic_says() -> None:
     assert found["checkpointing"].work == pytest.approx(4 / 3, abs=1e-3)
     assert 0 < found["checkpointing"].saved_bytes < whole.activations
     assert found["frozen"].work < found["lora"].work < 1
-    assert found["lora_8bit"].saved_bytes == pytest.approx(found["lora"].saved_bytes + 3 * BERT.parameters)
+    inside = BERT.layers * BERT.layer_parameters
+    assert found["lora_8bit"].saved_bytes == pytest.approx(found["lora"].saved_bytes + 3 * inside), "but not the rest"
     assert found["lora_4bit"].saved_bytes > found["lora_8bit"].saved_bytes
     short = footprint(spec.replaced(training__precision="auto", adapting__adapter="lora"), machine, BERT)
     assert short.weights == 2 * BERT.parameters, "what LoRA leaves alone is kept in bf16"
@@ -89,6 +91,29 @@ def test_model_that_is_too_large_whatever_the_batch_is_told(
     phi = shape_of(spec.model.base)
     assert phi is not None
     assert footprint(spec, machine, phi).fits(machine, spec.compute.processes) == fits
+
+
+def test_embeddings_are_frozen_however_many_layers_are_trained() -> None:
+    frozen = {"adapting__freeze": "lower", "adapting__trained_layers": 100}
+    found = footprint(RunSpec().replaced(model__base="some/bert", **frozen), CARD, BERT)
+    assert found.gradients == 4 * BERT.layers * BERT.layer_parameters
+
+
+def test_what_an_architecture_cannot_do_is_no_saving() -> None:
+    spec, machine = RunSpec().replaced(model__base="some/model"), replace(CARD, packages=("bitsandbytes", "peft"))
+
+    def hindrance(architecture: str, code: str) -> str:
+        shape = replace(BERT, architecture=architecture)
+        return next(each.hindrance for each in expectations(spec, machine, shape) if each.code == code)
+
+    assert hindrance("bert", "checkpointing") == hindrance("bert", "mixed_precision") == ""
+    assert hindrance("albert", "checkpointing") == "decision.speed.activation_checkpointing.architecture"
+    assert hindrance("deberta", "mixed_precision") == "decision.training.precision.architecture"
+    flash = hindrance("deberta-v2", "flash")
+    assert flash == "decision.speed.attention.architecture"
+    assert "{" not in words("en")(flash) + words("zh-CN")(flash)
+    own = footprint(spec, machine, replace(BERT, architecture="deberta-v2"))
+    assert own.activations > footprint(spec, machine, BERT).activations, "its scores are kept"
 
 
 def test_option_that_is_on_is_told_against_being_without_it() -> None:

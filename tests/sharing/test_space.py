@@ -6,7 +6,6 @@ import ast
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from backend.jobs.directory import JobDirectory
 from backend.settings import Home
 from backend.sharing.package import write_files
 from backend.sharing.space import space_files
+from tests.processes import free_port
 from tests.sharing.conftest import LABELS, SECRET_FOLDER, make_run
 
 START_TIMEOUT_S = 90.0
@@ -31,9 +31,7 @@ START_TIMEOUT_S = 90.0
 @contextmanager
 def started(folder: Path) -> Iterator[str]:
     """``python app.py`` in the folder; gives its address once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environ = {
         **os.environ,
         "GRADIO_SERVER_PORT": str(port),

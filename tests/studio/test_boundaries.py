@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROJECT = Path(__file__).resolve().parents[2]
 FORBIDDEN = ("torch", "transformers", "datasets", "sklearn", "evaluate", "backend.data.reading", "backend.training")
 RESIDENT_LIMIT_BYTES = 400e6
@@ -55,11 +57,25 @@ def test_the_root_app_is_a_space_entry_of_three_lines() -> None:
     assert lines == ["from studio.app import main", "", "main()"]
 
 
+@pytest.mark.parametrize(
+    "module", ["data.importer", "data.describer", "data.hub_importer", "inference.table_predictor", "lab.laboratory"]
+)
+def test_jobs_on_tables_load_no_scikit_learn(module: str) -> None:
+    """Two thirds of the time that an import took before it read anything."""
+    program = f"import sys, backend.{module}; print(*[name for name in ('sklearn', 'scipy') if name in sys.modules])"
+    assert run_python(program).strip() == ""
+
+
+def test_the_process_that_answers_texts_loads_no_scikit_learn() -> None:
+    program = "import sys, backend.inference.answering; print('torch' in sys.modules, 'sklearn' in sys.modules)"
+    assert run_python(program).split() == ["True", "False"]
+
+
 def test_a_run_without_an_adapter_loads_neither_peft_nor_bitsandbytes() -> None:
     program = """
 import sys
 from backend.specs import build_spec
-from backend.worker import prepare_environment
+from backend.environment import prepare_environment
 data = {"source": "s", "dataset": "d", "text_column": "text", "label_column": "label"}
 asked = {"data": data, "model": {"base": "./base"}, "adapting": {"adapter": "none"}}
 prepare_environment(build_spec(asked))

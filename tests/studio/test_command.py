@@ -10,7 +10,8 @@ from backend.data.labels import label_order
 from backend.errors import ModelNotNamed
 from backend.specs import RunSpec
 from studio.cli_flags import read_pairs
-from studio.pages.model import chosen_model, command_of
+from studio.pages.model_asked import command_of
+from studio.pages.model_choice import chosen_model
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,23 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from backend.recipes import PRETRAINED_RECIPE, STARTER_RECIPE
+from backend.recipes import PRETRAINED_RECIPE, STARTER_RECIPE, open_where_recipe, recipe_changes, with_recipe
 from backend.settings import Home
-from backend.specs import ModelSpec, RunSpec, Setting, build_spec, settings, spec_from_yaml, spec_to_yaml, value_at
+from backend.specs import (
+    STARTER,
+    ModelSpec,
+    RunSpec,
+    Setting,
+    build_spec,
+    settings,
+    spec_from_yaml,
+    spec_to_yaml,
+    value_at,
+)
 from studio.address import Address, Opened
 from studio.form import FORM_SECTIONS, TABLE_SECTIONS, build_form, form_document, form_settings, shown_value
 from studio.i18n import words
-from studio.pages import model
+from studio.pages import model_asked
 
 FORMS = (FORM_SECTIONS, TABLE_SECTIONS)
 ELSEWHERE = {
@@ -94,13 +104,13 @@ def test_command_and_yaml_say_the_same_as_the_form() -> None:
             "training": {"epochs": 3},
         }
     )
-    assert model.command_of(spec) == (
+    assert model_asked.command_of(spec) == (
         "python -m studio train 'a b.csv' --text review --label-names '0=差评' --epochs 3"
     )
     assert spec_from_yaml(spec_to_yaml(spec), "run.yaml") == spec
     steps = ["drop_blank", "minimum_rows:rows=5", {"kind": "map_labels", "mapping": {"a,b": "c"}}]
     spec = build_spec({"data": {"source": "x.csv"}, "prepare": {"steps": steps}})
-    assert model.command_of(spec) == (
+    assert model_asked.command_of(spec) == (
         "python -m studio train x.csv --step drop_blank --step minimum_rows:rows=5 "
         """--step '{"kind": "map_labels", "mapping": {"a,b": "c"}}'"""
     )
@@ -111,7 +121,7 @@ def test_nothing_is_started_without_a_table(home: Home) -> None:
     from backend.errors import DatasetMissing
 
     with pytest.raises(DatasetMissing):
-        model.build_run_spec(Opened(Address()), ("a", "b", "auto", "", ""), (), ("starter", None, "", ""), "", [])
+        model_asked.build_run_spec(Opened(Address()), ("a", "b", "auto", "", ""), (), ("starter", None, "", ""), "", [])
 
 
 def test_addresses_survive_the_round_trip_and_odd_input() -> None:
@@ -119,3 +129,26 @@ def test_addresses_survive_the_round_trip_and_odd_input() -> None:
     assert Address.parse(address.query) == address
     assert Address.parse("?step=nonsense&x=1").step == "data"
     assert Address.parse("?run=" + "a" * 5000).run == "a" * 80
+
+
+def test_another_optimizer_changes_what_stands_as_a_recipe_has_it_and_nothing_that_was_typed() -> None:
+    rate, decay = "training.learning_rate", "training.weight_decay"
+    plain = {f"training.{name}": value for name, value in vars(STARTER_RECIPE).items()}
+    sloping = {**plain, rate: None, decay: None}
+    assert recipe_changes(STARTER, "sgd", plain) == {rate: None, decay: None}
+    assert recipe_changes(STARTER, "adamw_8bit", sloping) == {rate: 3e-4, decay: 0.01}
+    assert recipe_changes("some/base", "auto", sloping) == {decay: 0.01}, "its rate is open in any case"
+    for typed in (0.0, 0.2):
+        assert decay not in recipe_changes(STARTER, "sgd", {**plain, decay: typed})
+        assert decay not in recipe_changes(STARTER, "auto", {**sloping, decay: typed})
+    assert not recipe_changes(STARTER, "lion_8bit", plain)
+
+
+def test_a_way_of_the_lab_with_another_optimizer_brings_its_recipe() -> None:
+    """What stood there as SGD's recipe has it, no decay, is not taken for a wish."""
+    shown = RunSpec().replaced(training__optimizer="sgd", training__max_steps=7)
+    changed = open_where_recipe(with_recipe(shown)).replaced(training__optimizer="auto")
+    assert (changed.training.weight_decay, changed.training.learning_rate) == (None, None)
+    assert changed.training.max_steps == 7
+    values = {setting.path: shown_value(setting, changed) for setting in form_settings()}
+    assert (values["training.weight_decay"], values["training.learning_rate"]) == (0.01, 3e-4)

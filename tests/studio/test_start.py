@@ -22,7 +22,7 @@ from backend.inference.client import PredictorPool
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import ModelSpec, RunSpec
-from studio.pages.model import start_run
+from studio.pages.model_asked import start_run
 from studio.services import Services
 
 FEW = [f"text number {n},{'good' if n % 2 else 'bad'}" for n in range(20)]

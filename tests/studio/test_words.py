@@ -14,7 +14,9 @@ from backend.jobs.directory import JobDirectory
 from backend.settings import Home
 from backend.specs import build_spec, settings
 from studio.comparing import told
+from studio.findings import finding_words
 from studio.i18n import ASSETS, LANGUAGES, Language, duration, language_of, size, words
+from studio.markup import problem
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -87,12 +89,30 @@ def test_all_problems_of_a_spec_are_said_at_once() -> None:
             }
         )
     what, _ = words("en").error(raised.value)
-    assert "Label weights · a.b = 'much' (pairs of a label and its weight" in what
+    assert "Label weights · a.b = much (pairs of a label and its weight" in what
     assert "Steps · 0 = " in what
     assert "(entries as docs/settings.md describes them)" in what
     assert "training.epochs.a = 1 (no such setting)" in what
     assert "Epochs = 0 (a whole number from 1 to 1,000)" in what
     assert "Learning rate = 7.0" in what
+
+
+def test_several_problems_are_a_list_and_one_is_a_sentence() -> None:
+    for document, rows in (({"epochs": 0, "learning_rate": 7.0}, 2), ({"epochs": 0}, 0)):
+        with pytest.raises(SpecError) as raised:
+            build_spec({"training": document})
+        assert problem(words("en"), raised.value).count("<li>") == rows
+
+
+def test_what_was_given_is_said_as_the_form_shows_it() -> None:
+    with pytest.raises(SpecError) as raised:
+        build_spec({"adapting": {"freeze": "lower"}, "compute": {"fsdp": True}})
+    for language in LANGUAGES:
+        t = words(language)
+        what, _ = t.error(raised.value)
+        assert f"{t('setting.adapting.freeze.name')} = {t('choice.adapting.freeze.lower')} (" in what
+        assert f"{t('setting.compute.fsdp.name')} = {t('auto.on')} (" in what
+        assert "True" not in what
 
 
 def test_sizes_and_times_are_readable() -> None:
@@ -111,3 +131,10 @@ def test_steps_that_differ_are_compared_as_the_form_calls_them(home: Home) -> No
         runs[-1].set_name("a run")
     told_of = {line["path"]: line["values"] for line in told(words("en"), runs)["settings"]}
     assert told_of["prepare.steps"] == ["Replace labels (INFJ=I, ENFJ=E) · Take out HTML (off)", "–"]
+
+
+def test_a_finding_on_more_labels_than_it_names_says_that_there_are_more() -> None:
+    facts = {"labels": [f"label {number}" for number in range(20)], "fewer": 20}
+    found = {"code": "few_rows_a_label", "count": 42, "rows": 420, "facts": facts}
+    assert "label 19, …" in finding_words(words("en"), found)
+    assert "…" not in finding_words(words("en"), {**found, "count": 20})

@@ -84,7 +84,7 @@ def ended(run: JobDirectory) -> JobDirectory:
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def workshop(runs_begin_at_once: bool, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """Four imported tables and three base models."""
     folder = tmp_path_factory.mktemp("workshop")
     home = Home(folder / "home").prepare()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,19 +25,24 @@ from backend.models.loading import load_base
 from backend.models.memory import bring
 from backend.remedies import changed, remedies
 from backend.specs import RunSpec
+from backend.training.division import Division
 from backend.training.memory import fitting_tokens, token_bytes, training_bytes
 from backend.training.rows import Rows
 from studio.remedies import remedy_of
+from tests.processes import free_port
 from tests.tiny_models import UNCLIPPED, make_enormous
 from tests.training.conftest import BAD, GOOD, Workshop, ended
 from tests.training.little_trainer import arguments_in, trainer_of
 
 
-def train_in(workshop: Workshop, folder: Path, *, spare_mb: int, accumulation: int = 1) -> dict[str, Any]:
+def train_in(
+    workshop: Workshop, folder: Path, *, spare_mb: int, accumulation: int = 1, number: int = 0
+) -> dict[str, Any]:
     """Two or more steps of 256 texts in a process that may have only so much memory more than it begins with."""
     module = "tests.training.little_memory"
     command = [sys.executable, "-m", module, str(workshop.models["bert"]), str(folder)]
-    done = subprocess.run([*command, str(spare_mb), str(accumulation)], capture_output=True, text=True, check=False)
+    told = map(str, (spare_mb, accumulation, number))
+    done = subprocess.run([*command, *told], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -46,7 +52,7 @@ def train_in(workshop: Workshop, folder: Path, *, spare_mb: int, accumulation: i
 def test_batch_that_memory_has_no_room_for_is_computed_in_parts(
     workshop: Workshop, tmp_path: Path, accumulation: int, steps: int
 ) -> None:
-    done = train_in(workshop, tmp_path, spare_mb=200, accumulation=accumulation)
+    done = train_in(workshop, tmp_path, spare_mb=150, accumulation=accumulation)
     assert (done["step"], done["failure"]) == (steps, None)
     at_once = [note["rows"] for note in done["notes"]]
     assert at_once, "it was not small enough to test anything"
@@ -57,6 +63,71 @@ def test_memory_without_room_for_one_text_ends_the_run_with_a_reason(workshop: W
     done = train_in(workshop, tmp_path, spare_mb=1)
     assert done["failure"]["code"] == "run.memory_full"
     assert done["failure"]["facts"]["kept"] == "last"
+
+
+def test_process_that_keeps_no_model_says_that_its_memory_was_too_small(workshop: Workshop, tmp_path: Path) -> None:
+    # The first process of several could only say that another one was lost.
+    done = train_in(workshop, tmp_path, spare_mb=1, number=1)
+    assert done["raised"]["code"] == "run.memory_full"
+
+
+def train_both(
+    base: Path, folder: Path, *, texts: int, named: str = "forward", accumulation: int = 1
+) -> list[dict[str, Any]]:
+    """What two processes say that have learned together, of which the second has room for so many texts; 0: for all."""
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    started = []
+    for number in range(2):
+        (folder / str(number)).mkdir(parents=True)
+        given = map(str, (base, folder / str(number), texts * number, named, accumulation))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.training.little_room", *given],
+                stdout=subprocess.PIPE,
+                env={**os.environ, **shared, "RANK": str(number), "LOCAL_RANK": str(number), "OMP_NUM_THREADS": "1"},
+                text=True,
+            )
+        )
+    try:
+        said = [process.communicate(timeout=240)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0]
+    return [json.loads(each.splitlines()[-1]) for each in said]
+
+
+@pytest.mark.parametrize(("named", "accumulation"), [("forward", 1), ("backward", 2)])
+def test_one_of_two_processes_without_room_for_its_batch_computes_it_in_parts_while_the_other_waits(
+    workshop: Workshop, tmp_path: Path, named: str, accumulation: int
+) -> None:
+    base = workshop.models["bert"]
+    first, second = train_both(base, tmp_path / "little", texts=2, named=named, accumulation=accumulation)
+    assert first["steps"] == second["steps"] == 12 // accumulation
+    assert 2 <= first["apart"] == second["apart"] < first["steps"], "where there is room gradients go meanwhile"
+    assert first["at_once"] == [4, 2], "the first process tells what another one had no room for, once"
+    assert not second["at_once"]
+    whole, _ = train_both(base, tmp_path / "plenty", texts=0, accumulation=accumulation)
+    assert not whole["at_once"]
+    assert first["norms"] == pytest.approx(whole["norms"], rel=1e-4, abs=1e-6), "no gradient counts twice or not at all"
+
+
+def test_room_is_proven_by_as_many_tokens_and_as_many_pairs_of_them() -> None:
+    def batch(rows: int, length: int) -> dict[str, torch.Tensor]:
+        ones = torch.ones(rows, length, dtype=torch.int64)
+        return {"input_ids": ones, "attention_mask": ones, "labels": torch.zeros(rows)}
+
+    division = Division("cpu")
+    assert not division.is_proven(batch(1, 1))
+    division.prove(batch(512, 8))
+    assert division.is_proven(batch(512, 8))
+    assert not division.is_proven(batch(8, 512)), "as many tokens have more pairs"
+    division.prove(batch(8, 512))
+    assert division.is_proven(batch(16, 256))
+    division.prove(batch(4, 128))
+    assert len(division.proven) == 1, "the larger one stands for the others"
+    division.most_tokens = 512 * 8
+    assert division.is_proven(batch(64, 512)), "it is computed in parts that are"
 
 
 def test_parts_of_a_batch_add_up_to_its_loss_and_weights(workshop: Workshop, tmp_path: Path) -> None:
@@ -92,6 +163,19 @@ def test_estimated_memory_grows_with_what_is_kept(workshop: Workshop) -> None:
     model.bert.encoder.layer[1].requires_grad_(True)
     assert token_bytes(model, 64, short=False, checkpointing=False) == whole / 2, "one of two layers is passed back"
     assert fitting_tokens(model, 64, cpu, short=False, checkpointing=False, optimizer="adamw") > 10_000
+
+
+def test_processes_of_a_processor_share_its_memory(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_base(workshop.models["bert"], name="m", labels=["a", "b"], task="binary", max_length=64, seed=1).model
+
+    def room() -> int:
+        cpu = torch.device("cpu")
+        return fitting_tokens(model, 64, cpu, short=False, checkpointing=False, optimizer="adamw")
+
+    alone = room()
+    for name, value in {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    assert room() == pytest.approx(alone / 4, rel=0.1)
 
 
 def test_memory_of_an_optimizer_is_that_of_what_it_keeps(workshop: Workshop) -> None:
@@ -194,6 +278,7 @@ def test_diverged_run_is_started_again_with_its_remedy(workshop: Workshop, diver
         (LossNotFinite(step=3, learning_rate=2e-5, cause="fp16"), ["precision", "learning_rate"]),
         (LossNotFinite(step=3, learning_rate=2e-5, cause="bf16"), ["precision", "learning_rate"]),
         (LossNotFinite(step=3, learning_rate=0.1), ["learning_rate"]),
+        (LossNotFinite(step=1, learning_rate=0.0, cause="bf16"), ["precision", "learning_rate"]),
         (MemoryFull(device="cuda"), ["checkpointing", "lora", "four_bits", "shorter"]),
         (ProcessKilled(signal="SIGKILL"), ["again"]),
     ],
@@ -205,6 +290,16 @@ def test_each_failure_has_its_remedies(workshop: Workshop, error: StudioError, c
         assert (changed(spec, remedy) == spec) is (remedy.code == "again")
 
 
+def test_tenth_of_a_rate_that_was_left_open_is_that_of_what_the_schedule_rises_to() -> None:
+    spec = RunSpec().replaced(model__base="some/model")
+    told = LossNotFinite(step=1, learning_rate=0.0, cause="fp16", highest_rate=2e-5)
+    exact, slower = remedies(told, spec)
+    assert exact.changes == {"training.precision": "fp32"}
+    assert slower.changes == {"training.learning_rate": 2e-6}
+    old = StudioError.from_dict({"code": told.code, "facts": {"step": 1, "learning_rate": 0.0, "cause": "fp16"}})
+    assert [remedy.code for remedy in remedies(old, spec)] == ["precision"], "nothing tells what the rate was"
+
+
 def test_remedies_leave_out_what_excludes_other_settings(workshop: Workshop) -> None:
     spec = workshop.spec("bert", speed__activation_checkpointing=True, adapting__adapter="lora")
     assert [remedy.code for remedy in remedies(MemoryFull(device="cuda"), spec)] == ["four_bits", "shorter"]
@@ -212,11 +307,14 @@ def test_remedies_leave_out_what_excludes_other_settings(workshop: Workshop) -> 
 
 def test_memory_that_is_too_small_for_several_processes_has_remedies_of_its_own() -> None:
     spec = RunSpec().replaced(model__base="some/base", compute__processes=2, training__accumulation=3)
+    first = remedies(MemoryFull(device="cuda"), spec)[0]
+    assert first.code == "shards", "smaller batches were tried"
+    assert changed(spec, first).compute.fsdp
+    spec = spec.replaced(compute__fsdp=True)
     found = {remedy.code: remedy for remedy in remedies(MemoryFull(device="cuda"), spec)}
-    assert list(found)[:2] == ["accumulation", "shards"]
+    assert list(found)[:2] == ["accumulation", "checkpointing"]
     accumulated = changed(spec, found["accumulation"]).training
     assert (accumulated.batch_size, accumulated.accumulation) == (32, 6), "the same rows a step"
-    assert changed(spec, found["shards"]).compute.fsdp
     least = spec.replaced(training__batch_size=2)
     assert "accumulation" not in {remedy.code for remedy in remedies(MemoryFull(device="cuda"), least)}
 

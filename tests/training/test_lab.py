@@ -11,18 +11,20 @@ import torch
 from backend.data.datasets import result_of
 from backend.errors import CombinationImpossible, CombinationUnknown
 from backend.jobs.directory import JobDirectory
+from backend.jobs.events import Noted
 from backend.jobs.process import JobContext
 from backend.jobs.status import JobState
 from backend.lab.bench import LEAST_S, Clock, Learned, examples_per_second
 from backend.lab.combinations import combinations
 from backend.lab.starting import estimate, expected, latest_lab, quickest, start_lab, tried
 from backend.machine import Machine, this_machine
-from backend.recipes import with_recipe
+from backend.recipes import bag_steps, learned_rows, made_up_for, with_recipe
 from backend.specs import RunSpec, conflicts
+from backend.training_specs import TrainingSpec
 from studio.i18n import LANGUAGES, words
 from studio.lab import flags_of, lines, told
 from tests.processes import processes_of, until
-from tests.training.conftest import Workshop, ended
+from tests.training.conftest import Workshop, ended, events_of
 
 PLAIN = Machine(device="cpu", processor="any", cores=2, memory_bytes=8 << 30, bf16=False)
 CARD = replace(
@@ -35,11 +37,35 @@ def spec_of(**values: object) -> RunSpec:
     return with_recipe(RunSpec().replaced(**{"model__base": "someone/model", **values}))
 
 
+def test_plain_ways_compute_without_short_products_on_a_card() -> None:
+    found = {way.code: way.applied(spec_of()).speed.tf32 for way in combinations(spec_of(), CARD)}
+    assert {code for code, tf32 in found.items() if not tf32} == {
+        "plain",
+        "dynamic_padding",
+        "length_grouped",
+        "length_split",
+    }
+    assert not any("speed.tf32" in way.changes for way in combinations(spec_of(), PLAIN)), "no card, no such thing"
+
+
 def test_ways_say_what_stands_against_them() -> None:
     against = {way.code: way.hindrance for way in combinations(spec_of(), PLAIN)}
     assert against["mixed_precision"] == "decision.training.precision.no_bf16"
-    assert against["lora_4bit"]
-    assert not any(against[code] for code in ("chosen", "auto", "plain", "dynamic_padding", "length_grouped"))
+    assert {code for code, why in against.items() if why} == {
+        "mixed_precision",
+        "compile",
+        "optimizer_8bit",
+        "lora_4bit",
+    }, "without short numbers the other ways are tried in full precision"
+    own = replace(CARD, packages=("bitsandbytes", "flash_attn"))
+    for architecture in ("deberta", "deberta-v2", "albert"):
+        found = [way.hindrance for way in combinations(spec_of(), own, architecture)]
+        assert not any("{" in words(language)(why) for language in LANGUAGES for why in found if why)
+    asked = spec_of(speed__attention="sdpa", training__precision="bf16")
+    chosen = next(way for way in combinations(asked, CARD, "deberta") if way.code == "chosen")
+    assert not chosen.hindrance, "a run would do without what it cannot have"
+    older = {way.code: way.applied(spec_of()) for way in combinations(spec_of(), CARD, architecture="deberta")}
+    assert older["lora"].training.precision == "fp32", "nor does this architecture take them"
     assert not any(way.hindrance for way in combinations(spec_of(), CARD))
     starter = {way.code: way.hindrance for way in combinations(with_recipe(RunSpec()), CARD)}
     assert {code for code, why in starter.items() if why} == {"frozen", "lora", "lora_4bit"}
@@ -91,12 +117,38 @@ def test_lab_measures_each_way_and_tells_the_one_that_fails(workshop: Workshop) 
     assert ahead is not None
     assert ahead[1] == (figures["chosen"] or {})["peak_bytes"]
     assert expected(home, spec.replaced(training__batch_size=8), rows) is None, "others than were measured"
+    assert expected(home, spec.replaced(compute__processes=2), rows) is None, "it was measured with one"
+    assert latest_lab(home, spec.replaced(sample__rows=100, split__seed=7)), "how many rows is nothing to the speed"
+    for other in ({"data__template": "{review}!"}, {"prepare__steps": ("strip_html",)}, {"compute__device": "cpu"}):
+        assert latest_lab(home, spec.replaced(**other)) is None, other
     shown = told(words("en"), job)
     assert [line["code"] for line in shown["lines"]] == list(found)
     assert shown["lines"][1]["ratio"] == "1.0×"
     assert shown["lines"][1]["flags"] == flags_of(found["plain"].changes)
     assert "--padding longest" in shown["lines"][1]["flags"]
     assert shown["estimate"]
+
+
+def test_estimate_of_a_starter_knows_its_made_up_texts_and_its_first_part(workshop: Workshop) -> None:
+    spec = workshop.spec("starter", "support_tickets", training__epochs=2)
+    job = ended(start_lab(workshop.store.home, spec, ["chosen"]))  # with all rows of so small a table
+    assert job.status().state is JobState.COMPLETED, job.log_path.read_text()
+    assert not tried(job)[0].error
+    figures, rows = tried(job)[0].figures or {}, result_of(job)["train_rows"]
+    assert figures["multilabel"] is False
+    assert 0 < figures["bag_step_seconds"] < 1
+    learned = rows + made_up_for(rows, multilabel=False)
+    first = bag_steps(learned, multilabel=False) * figures["bag_step_seconds"]
+    assert estimate(figures, spec, rows) == pytest.approx(first + 2 * learned / figures["examples_per_second"])
+    run, _ = workshop.do_here(spec.replaced(training__epochs=1))
+    steps = next(note.facts["steps"] for note in events_of(run, Noted) if note.code == "starter_steps")
+    assert steps == bag_steps(learned, multilabel=False), "as many as the run has"
+
+
+@pytest.mark.parametrize(("epochs", "steps", "rows"), [(3, 0, 300), (3, 5, 160), (1, 50, 1600)])
+def test_limited_steps_are_all_that_counts(epochs: int, steps: int, rows: int) -> None:
+    training = TrainingSpec(epochs=epochs, max_steps=steps, batch_size=16, accumulation=2)
+    assert learned_rows(100, training) == rows
 
 
 def test_ways_that_come_to_the_same_settings_are_tried_once(workshop: Workshop) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -109,6 +110,18 @@ def test_long_run_tells_few_points_of_which_the_first_come_at_once(tmp_path: Pat
 
 def test_short_run_tells_every_step(tmp_path: Path) -> None:
     assert [event.step for event in told_losses(tmp_path, 300)] == list(range(1, 301))
+
+
+def test_time_of_evaluating_and_writing_is_not_that_of_training(tmp_path: Path) -> None:
+    context = JobContext(JobDirectory.create(tmp_path, kind="test", module="none", spec={}))
+    telling, state, control = Telling(context, rows=100), TrainerState(max_steps=2, epoch=0.5), TrainerControl()
+    arguments = arguments_in(tmp_path / "out")
+    telling.on_train_begin(arguments, TrainerState(epoch=0.0), control)
+    time.sleep(0.3)
+    telling.on_save(arguments, state, control)
+    state.global_step = 1
+    telling.on_step_end(arguments, state, control)
+    assert telling.examples_per_second > 50 / 0.2
 
 
 def test_loss_that_is_not_finite_is_told_by_step_and_rate(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,11 @@ from backend.errors import (
     ProcessesLost,
     StudioError,
     TooManyProcesses,
+    TrackerFailed,
 )
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import Evaluated, JobCompleted, LossLogged, Noted, PhaseStarted
+from backend.jobs.process import JobContext
 from backend.jobs.ranks import Rank, rank_of
 from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
@@ -32,13 +36,16 @@ from backend.jobs.summaries import read_report
 from backend.machine import most_processes, this_machine
 from backend.settings import Home
 from backend.specs import RunSpec, conflicts
+from backend.training.arguments import LONGEST_WAIT_S
 from backend.training.rows import DividedBatches, LengthGroupedOrder, RandomOrder
-from tests.processes import processes_of, until
+from backend.worker import divide, learned_from, read
+from tests.processes import free_port, processes_of, until
 from tests.tiny_models import UNCLIPPED, make_enormous, make_tiny
 from tests.training.conftest import BAD, GOOD, Workshop, ended, events_of
 
 pytestmark = pytest.mark.skipif(most_processes(this_machine()) < 2, reason="one card: a run cannot be shared among two")
 TWO = {"compute__processes": 2}
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +171,16 @@ def test_loss_that_is_no_number_ends_all_processes_and_keeps_the_best(
     until(lambda: not processes_of(run), patience_s=10)
 
 
+def test_processes_of_a_processor_wait_as_long_for_each_other_as_those_of_cards(tmp_path: Path) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environ = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    command = [*launch, "-m", "tests.training.waiting", str(tmp_path)]
+    done = subprocess.run(command, env=environ, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    waits = [json.loads((tmp_path / f"waits-{rank}.json").read_text()) for rank in range(2)]
+    assert waits == [[2, float(LONGEST_WAIT_S)]] * 2
+
+
 def test_what_fails_in_another_process_is_what_the_run_says(tmp_path: Path) -> None:
     job = JobDirectory.create(tmp_path, kind="train", module="none", spec={})
     assert job.rank_error() is None
@@ -190,8 +207,6 @@ def test_two_machines_meet_and_each_keeps_the_run(workshop: Workshop, steady: st
     ("values", "changed"),
     [
         ({"training__learning_rate": 1e-4}, "settings"),
-        ({"split__seed": 7}, "texts"),
-        ({"sample__rows": 200}, "rows"),
         ({"model__base": "other"}, "model"),
     ],
 )
@@ -205,6 +220,21 @@ def test_machines_that_would_not_do_the_same_are_told_so(
         error = run.status().error
         assert isinstance(error, MachinesDiffer), (error, run.log_path.read_text()[-3000:])
         assert error.changed == changed
+
+
+def test_what_machines_compare_tells_one_table_from_another(workshop: Workshop) -> None:
+    """Each would be told by its name, as settings and model are by runs above."""
+
+    def told(**values: Any) -> dict[str, Any]:
+        spec = workshop.spec("bert", **values)
+        context = JobContext(workshop.store.create(spec))
+        labelled, splits = divide(context, *read(context, spec), spec)
+        return learned_from(labelled, splits)
+
+    usual = told()
+    assert usual == told()
+    assert [name for name, value in told(split__seed=7).items() if value != usual[name]] == ["texts"]
+    assert [name for name, value in told(sample__rows=200).items() if value != usual[name]] == ["rows", "texts"]
 
 
 @pytest.mark.parametrize("machine", [0, 1])
@@ -249,6 +279,30 @@ def test_machine_that_is_killed_before_all_have_met_does_not_leave_the_other_wai
     assert error.machine == 1
 
 
+def test_tracker_that_cannot_begin_on_the_first_machine_ends_the_run_on_both(
+    workshop: Workshop, steady: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    spec = workshop.spec(steady, training__max_steps=6, training__trackers=("tensorboard",))
+    stores, specs = two_machines(workshop, spec, tmp_path, {"training__trackers": ()})
+    environ = {"TENSORBOARD_LOGGING_DIR": str(tmp_path / "file")}
+    runs = [store.start_new(each, environ=environ) for store, each in zip(stores, specs, strict=True)]
+    errors = [ended(run).status().error for run in runs]
+    assert isinstance(errors[0], TrackerFailed), errors
+    assert isinstance(errors[1], MachineGone), (errors, runs[1].log_path.read_text()[-3000:])
+    assert errors[1].machine == 0
+
+
+def test_tracker_that_cannot_begin_is_what_both_processes_of_a_machine_say(
+    workshop: Workshop, steady: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    spec = workshop.spec(steady, training__max_steps=6, training__trackers=("tensorboard",), **TWO)
+    run = ended(workshop.start(spec, TENSORBOARD_LOGGING_DIR=str(tmp_path / "file")))
+    assert isinstance(run.status().error, TrackerFailed), run.log_path.read_text()[-3000:]
+    assert isinstance(StudioError.from_dict(run.rank_error() or {}), TrackerFailed)
+
+
 def test_two_processes_of_each_machine_do_not_take_their_own_for_another(
     workshop: Workshop, steady: str, tmp_path: Path
 ) -> None:
@@ -273,10 +327,7 @@ def two_machines(
     workshop: Workshop, spec: RunSpec, folder: Path, of_the_second: Mapping[str, Any]
 ) -> tuple[list[RunStore], list[RunSpec]]:
     """Two homes on one host, as two machines would have them, with the same tables in both; and each one's run."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = f"127.0.0.1:{free.getsockname()[1]}"
-    spec = spec.replaced(compute__machines=2, compute__rendezvous=place)
+    spec = spec.replaced(compute__machines=2, compute__rendezvous=f"127.0.0.1:{free_port()}")
     other = Home(folder / "home").prepare()
     (other.datasets).rmdir()
     (other.datasets).symlink_to(workshop.store.home.datasets)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch._inductor import config as inductor_config
-from transformers import AutoConfig, AutoModelForSequenceClassification, Trainer, TrainerCallback
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, Trainer, TrainerCallback
 
 import backend.training.fine_tuning as fine_tuning
 from backend.errors import LabelWeightsUnknown, LossNotFinite, ModelUnusable, TrackerMissing
@@ -23,13 +23,16 @@ from backend.jobs.summaries import read_report
 from backend.machine import this_machine
 from backend.models.encoding import encode
 from backend.models.loading import load_base, load_finished
+from backend.recipes import SGD_RATE
 from backend.training.compiling import codes_made, is_compiled
 from backend.training.fine_tuning import Schedule
 from backend.training.rows import Rows, TokenBudgetBatches
-from backend.training.setup import build_loss, set_attention
+from backend.training.setup import able, build_loss
 from backend.training.trainer import ClassificationTrainer
 from backend.training_specs import SpeedSpec, TrainingSpec
-from tests.training.conftest import Workshop, ended, events_of
+from studio.i18n import LANGUAGES, words
+from tests.tiny_models import make_tiny
+from tests.training.conftest import BAD, GOOD, Workshop, ended, events_of
 from tests.training.little_trainer import arguments_in, trainer_of
 
 
@@ -83,6 +86,7 @@ def test_every_training_setting_reaches_the_trainer(workshop: Workshop, trainers
     assert arguments.per_device_train_batch_size == 48
     assert sorted({round(rate / 7e-4, 6) for rate in trainer.lr_scheduler.base_lrs}) == [0.125, 0.25, 0.5, 1.0]
     assert type(trainer.optimizer.optimizer).__name__ == "SGD"
+    assert arguments.usual_rate == SGD_RATE
     assert arguments.lr_scheduler_type == "cosine"
     assert arguments.gradient_accumulation_steps == 2
     assert arguments.max_grad_norm == 0.25
@@ -163,13 +167,16 @@ def test_compiled_layers_learn_what_plain_ones_do_and_are_saved_as_such(
 
 
 def test_layers_that_cannot_be_compiled_are_trained_as_they_are_written(
-    workshop: Workshop, trainers: list[Any], monkeypatch: pytest.MonkeyPatch
+    workshop: Workshop, trainers: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(inductor_config.cpp, "cxx", ("/bin/false",))
     monkeypatch.setattr(inductor_config, "force_disable_caches", True)
     torch._dynamo.reset()  # what an earlier test compiled is not taken
+    torch._dynamo.utils.counters.clear()
     run, result = workshop.do_here(workshop.spec("bert", speed__compile="on", training__max_steps=3))
     assert [note.code for note in events_of(run, Noted)].count("compile_failed") == 1
+    assert torch._dynamo.utils.counters["frames"]["total"] == 1, "where one layer fails the others are not tried"
+    assert "torch.compile failed" in caplog.text
     assert np.isfinite(result["metrics"]["loss"])
     assert trainers[0].state.global_step == 3
 
@@ -334,12 +341,39 @@ def test_weights_and_smoothing_of_the_settings_are_those_of_the_loss() -> None:
     assert build_loss(TrainingSpec(), "multilabel", ["a"], np.ones((3, 1))).weights is None
 
 
-def test_attention_that_an_architecture_lacks_is_said(workshop: Workshop) -> None:
-    context = JobContext(workshop.store.create(workshop.spec("bert")))
-    config = AutoConfig.for_model("deberta", hidden_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=90)
-    model = AutoModelForSequenceClassification.from_config(config)
-    set_attention(context, model, "sdpa", asked="auto")
-    assert not events_of(context.job, Noted), "nobody asked for it"
-    set_attention(context, model, "sdpa", asked="sdpa")
-    assert [note.code for note in events_of(context.job, Noted)] == ["attention_unsupported"]
-    assert model.config._attn_implementation == "eager"
+def test_setting_that_changes_nothing_is_told_by_the_run(workshop: Workshop) -> None:
+    run, _ = workshop.do_here(workshop.spec("bert", training__max_steps=1, adapting__lora_rank=4))
+    notes = {note.code: note.facts for note in events_of(run, Noted)}
+    assert notes["without_effect"] == {"settings": "--lora-rank", "needed": "--adapter lora"}
+    for language in LANGUAGES:
+        assert "--lora-rank" in words(language)("note.without_effect", **notes["without_effect"])
+
+
+def test_attention_that_an_architecture_lacks_is_decided_to_be_its_own() -> None:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 90}
+    model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model("rembert", **sizes))
+    own = able(model, "sdpa", asked="auto")
+    assert own is not None
+    assert (own.value, own.refused) == ("eager", False), "nobody asked for it"
+    told = able(model, "sdpa", asked="sdpa")
+    assert told is not None
+    assert told.refused
+    assert able(model, "eager", asked="auto") is None
+    t5 = AutoModelForSequenceClassification.from_config(
+        AutoConfig.for_model("t5", d_model=32, d_ff=32, num_layers=1, num_heads=2, d_kv=16, vocab_size=90)
+    )
+    fused = able(t5, "flash_attention_2", asked="flash_attention_2")
+    assert fused is not None
+    assert (fused.value, fused.refused) == ("sdpa", True), "the best that it has"
+
+
+def test_run_decides_on_the_attention_that_it_computes(workshop: Workshop, tmp_path: Path) -> None:
+    make_tiny(tmp_path, "bert", [*GOOD, *BAD])
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = AutoConfig.for_model("deberta-v2", **sizes, vocab_size=AutoConfig.from_pretrained(tmp_path).vocab_size)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    run, _ = workshop.do_here(workshop.spec(str(tmp_path), training__max_steps=1, speed__attention="sdpa"))
+    decided_on = {each["setting"]: each for each in events_of(run, OptionsDecided)[0].decisions}["speed.attention"]
+    assert (decided_on["value"], decided_on["reason"], decided_on["refused"]) == ("eager", "architecture", True)
+    notes = {note.code: note.facts for note in events_of(run, Noted)}
+    assert notes["refused_attention_of_model"] == {"architecture": "deberta-v2", "asked": "sdpa", "used": "eager"}
