@@ -35,6 +35,15 @@ def runs_begin_at_once() -> Iterator[bool]:
         yield server is not None and server.is_ready
 
 
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """What a test trains in this process sets variables, which those that later tests start would have with them."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """A home of its own for the test."""
