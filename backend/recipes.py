@@ -140,15 +140,13 @@ def open_where_recipe(spec: RunSpec) -> RunSpec:
     return spec.model_copy(update={"training": spec.training.model_copy(update=said)})
 
 
-def recipe_changes(base: str, optimizer: str, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that stand as one optimizer's recipe has them, as the recipe of the one that is chosen now has them.
+def recipe_changes(before: Recipe, now: Recipe, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that stand as one recipe has them, as the one that holds now has them.
 
     Args:
-        shown: values by path, those that a recipe leaves open None. What is none of a recipe's values was typed.
+        shown: values by path, those that a recipe leaves open None. What is not as ``before`` has it was typed.
     """
-    usual, own = recipe_for(base), recipe_for(base, "sgd")
-    before, now = (usual, own) if optimizer == "sgd" else (own, usual)
-    found = {f"training.{name}": (getattr(before, name), getattr(now, name)) for name in vars(usual)}
+    found = {f"training.{name}": (getattr(before, name), getattr(now, name)) for name in vars(now)}
     return {path: new for path, (old, new) in found.items() if old != new and shown[path] == old}
 
 

@@ -153,7 +153,11 @@ def _cost_text(home: Home, run: JobDirectory, report: Mapping[str, Any], words: 
         ahead = expected(home, build_spec(run.spec), report["rows"]["train"])
     except SpecError:  # of another version, with other settings
         ahead = None
-    measured = [words("results.ahead", value=told) for told in (duration(ahead[0]), size(ahead[1]))] if ahead else []
+    measured = (
+        [words("results.ahead", value=told) for told in (duration(ahead.seconds), size(ahead.peak_bytes))]
+        if ahead
+        else []
+    )
     seconds, peak = report["seconds"]["training"], report.get("peak_memory_bytes")
     training, memory = f"{words('phase.training')} {duration(seconds)}", f"{words('results.memory')} {size(peak or 0)}"
     parts = [" ".join([training, *measured[:1]]), " ".join([memory, *measured[1:]])]

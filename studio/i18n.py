@@ -69,12 +69,17 @@ class Words:
     def _problem(self, problem: Mapping[str, str]) -> str:
         if MAPPED in problem["setting"]:
             label = problem["setting"].partition(MAPPED)[2].lstrip(".")
-            return f"{self('steps.map_labels')} · {label} = {problem['given']} ({self._rule(problem)})"
+            return self(
+                "rule.broken",
+                name=f"{self('steps.map_labels')} · {label}",
+                given=problem["given"],
+                rule=self._rule(problem),
+            )
         known = _setting_of(problem["setting"])
         path = known.path if known else problem["setting"]
         entry = problem["setting"].removeprefix(path)  # of a mapping or a list: ".positive"
         name = self.texts.get(f"setting.{path}.name", path) + entry.replace(".", " · ", 1)
-        return f"{name} = {self._given(path, problem['given'])} ({self._rule(problem)})"
+        return self("rule.broken", name=name, given=self._given(path, problem["given"]), rule=self._rule(problem))
 
     def _given(self, path: str, given: str) -> str:
         """What was given, of which there is Python's text, as the form shows it."""

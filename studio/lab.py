@@ -11,6 +11,7 @@ from backend.data.datasets import result_of
 from backend.errors import StudioError
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import CombinationTried
+from backend.lab.others import telling_share
 from backend.lab.starting import estimate, quickest, tried
 from backend.specs import RunSpec, settings
 from studio.i18n import Words, duration, size
@@ -95,9 +96,14 @@ def ratio_text(line: Line) -> str:
 
 
 def advice(t: Words, found: Sequence[CombinationTried]) -> str:
-    """Which way is the quickest that trains all weights; empty where none was measured."""
+    """Which way is the quickest that trains all weights, and what may have slowed them; empty where none was
+    measured."""
     best = quickest(found)
-    return t("lab.quickest", name=t(f"lab.{best.code}")) if best else ""
+    if best is None:
+        return ""
+    most = max(telling_share(each.figures or {}) for each in found)
+    said = [t("lab.quickest", name=t(f"lab.{best.code}"))]
+    return " ".join([*said, t("lab.beside", percent=round(100 * most))] if most else said)
 
 
 def estimate_words(t: Words, found: Sequence[CombinationTried], spec: RunSpec, train_rows: int) -> str:

@@ -43,6 +43,11 @@ def link(query: str, label: str, *, primary: bool = False) -> str:
     return tag("a", text(label), href=query, data_go=True, class_="button primary" if primary else "button")
 
 
+def problems(t: Words, errors: Sequence[StudioError]) -> str:
+    """Several errors, one below the other."""
+    return "".join(problem(t, error) for error in errors)
+
+
 def problem(t: Words, error: StudioError | None) -> str:
     """An error in the user's words: what is wrong and what to do. Empty for None.
 

@@ -35,13 +35,20 @@ def runs_begin_at_once() -> Iterator[bool]:
         yield server is not None and server.is_ready
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def same_environment() -> Iterator[None]:
-    """What a test trains in this process sets variables, which those that later tests start would have with them."""
-    before = dict(os.environ)
+    """What tests train or serve in this process sets variables of libraries, with which the processes of later tests
+    would load otherwise than the one from which they are forked."""
+    before = _others_environment()
     yield
-    os.environ.clear()
+    for name in _others_environment().keys() - before.keys():
+        del os.environ[name]
     os.environ.update(before)
+
+
+def _others_environment() -> dict[str, str]:
+    """The variables that are not the studio's own, which last as long as the fixtures that set them."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("STUDIO_")}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ Object.assign(Studio, (() => {
     const name = make("div", { class: "way" }, make("b", { text: found.name }), found.code === best ? make("span", { class: "chip", text: words["lab.best"] }) : null);
     if (found.why_not) return make("li", { class: "failed", "data-code": found.code }, name, make("p", { class: "problem", text: found.why_not }));
     const speed = `${found.rate.toFixed(1)} ${words["lab.rate"]}${found.ratio ? ` · ${found.ratio}` : ""}`;
-    const step = `${found.step_seconds.toFixed(2)} s`;
+    const step = Studio.fill(words["lab.step_took"], { seconds: found.step_seconds.toFixed(2) });
     const button = found.code === "chosen" ? null : make("button", { type: "button", class: "small", text: words["lab.apply"], title: found.flags, onclick: () => apply(found.code) });
     return make("li", { class: found.code === best ? "best" : "", "data-code": found.code },
       name, meter(found.rate / most.rate, speed, "speed"), meter(found.peak_bytes / most.memory, found.memory, "memory"),

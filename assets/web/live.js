@@ -69,7 +69,7 @@ Object.assign(Studio, (() => {
       drawn = true;
       revision += 1; // the arrays grow in place, which Plotly would take for the same data
       act(lossBox, loss, chartLayout(words["chart.loss"], { revision, xTitle: words["chart.step"], y: { type: log ? "log" : "linear", rangemode: log ? "normal" : "tozero" } }), chartOptions);
-      act(metricBox, scores, chartLayout(words["chart.metrics"], { revision, xTitle: words["chart.step"], y: { tickformat: ".3~f", ...(data.validation.x.length ? { autorange: true } : { range: [0, 1] }) }, ...baselineLines() }), chartOptions);
+      act(metricBox, scores, chartLayout(words["chart.metrics"], { revision, xTitle: words["chart.step"], y: { tickformat: ".3~f", ...(data.validation.x.length ? { autorange: true, autorangeoptions: { clipmin: -0.02, clipmax: 1.02 } } : { range: [0, 1] }) }, ...baselineLines() }), chartOptions);
     }
     document.addEventListener("studio-theme", () => draw(true));
     new ResizeObserver(() => { if (!drawn || stale) draw(true); }).observe(lossBox);
@@ -185,8 +185,8 @@ Object.assign(Studio, (() => {
       function resuming(steps, strong) {
         const newest = steps.at(-1), label = newest === undefined ? words["train.resume_anew"] : fill(words["train.resume"], { step: count(newest) });
         const button = make("button", { class: strong ? "button primary" : "button", type: "button", text: label, onclick: () => resume(button, select.value || undefined) });
-        const select = make("select", { "aria-label": words["train.resume_from"], onchange: () => { button.textContent = fill(words["train.resume"], { step: count(select.value) }); } },
-          ...[...steps].reverse().map((step) => make("option", { value: step, text: `${words["train.resume_from"]} ${count(step)}` })));
+        const select = make("select", { "aria-label": words["train.checkpoint"], onchange: () => { button.textContent = fill(words["train.resume"], { step: count(select.value) }); } },
+          ...[...steps].reverse().map((step) => make("option", { value: step, text: fill(words["train.resume_from"], { step: count(step) }) })));
         return steps.length > 1 ? [button, select] : [button];
       }
       function drawEnding(status, remedies, steps) {
@@ -198,7 +198,7 @@ Object.assign(Studio, (() => {
         else if (status.state === "stopped") {
           const kept = status.kept;
           box.push(make("div", { class: "banner" }, make("strong", { text: words["train.stopped"] }),
-            make("span", { text: kept ? fill(words[kept.metrics?.f1 === undefined ? "train.kept_unmeasured" : "train.kept"], { step: count(kept.step), epoch: Number(kept.epoch ?? 0).toFixed(2), f1: score(kept.metrics?.f1), accuracy: score(kept.metrics?.accuracy) }) : words["train.kept_nothing"] }),
+            make("span", { text: kept ? fill(words[`train.kept${kept.metrics?.f1 === undefined ? "_unmeasured" : ""}${kept.epoch ? "" : "_first"}`], { step: count(kept.step), epoch: Number(kept.epoch).toFixed(2), f1: score(kept.metrics?.f1), accuracy: score(kept.metrics?.accuracy) }) : words["train.kept_nothing"] }),
             kept ? link("try", "train.try", true) : null, ...resuming(steps, !kept)));
         } else if (status.state === "cancelled") {
           box.push(make("div", { class: "banner" }, make("strong", { text: words["train.cancelled"] })));

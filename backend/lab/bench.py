@@ -1,10 +1,11 @@
 """One way to train, tried for a few optimizer steps by the trainer of a run, without evaluations and checkpoints.
 
 What is measured: ``{"examples_per_second", "step_seconds", "warm_up_seconds", "peak_bytes", "steps", "rows",
-"tokens", "padded_tokens", "max_length", "device", "precision", "trained_share"}``, and of a starter besides
-``"bag_step_seconds"`` and ``"multilabel"``, on which the length of its first part hangs. The first steps, in which
-memory is taken and code is made or loaded, count for themselves; ``peak_bytes`` is the most memory of the whole
-process, or on a card what torch took of it; ``padded_tokens`` are those that were computed.
+"tokens", "padded_tokens", "max_length", "device", "precision", "trained_share", "others_share"}``, and of a starter
+besides ``"bag_step_seconds"`` and ``"multilabel"``, on which the length of its first part hangs. The first steps, in
+which memory is taken and code is made or loaded, count for themselves; ``peak_bytes`` is the most memory of the whole
+process, or on a card what torch took of it; ``padded_tokens`` are those that were computed; ``others_share`` is what
+other programs took of the processors.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from backend.decisions import Decision, decided
 from backend.jobs.process import JobContext, StopRequested
+from backend.lab.others import Others
 from backend.models.forward import choose_device, describe_device, prepare_processor
 from backend.models.loading import LoadedModel, name_labels
 from backend.models.memory import keep_memory
@@ -175,7 +177,9 @@ def try_out(context: JobContext) -> dict[str, Any]:
         most_tokens=room_for_tokens(context, model, given.rows, arguments),
         tell=context.emit,
     )
+    others = Others()
     trainer.train()
+    share_of_others = others.share
     context.check_stop()
     steps = trainer.learned
     counted = steps[warm_up:] or steps
@@ -192,6 +196,7 @@ def try_out(context: JobContext) -> dict[str, Any]:
         "device": describe_device(device),
         "precision": decided(placed.decisions, "training.precision"),
         "trained_share": share,
+        "others_share": round(share_of_others, 3),
         **of_the_bag,
     }
 

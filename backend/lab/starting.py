@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from backend.jobs.directory import JobDirectory, is_job_id
 from backend.jobs.events import CombinationTried
 from backend.jobs.launch import launch
 from backend.lab.combinations import Combination, combinations, differences
+from backend.lab.others import telling_share
 from backend.machine import machine_for
 from backend.models.shape import architecture_named
 from backend.recipes import bag_steps, learned_rows, made_up_for, with_recipe
@@ -157,8 +159,19 @@ def quickest(found: Sequence[CombinationTried]) -> CombinationTried | None:
     return max(whole, key=lambda each: float((each.figures or {})["examples_per_second"]), default=None)
 
 
-def expected(home: Home, spec: RunSpec, train_rows: int) -> tuple[float, int] | None:
-    """Seconds of training steps and bytes of memory that were measured ahead for a run with these settings.
+@dataclass(frozen=True)
+class Expected:
+    """What was measured ahead for a run."""
+
+    seconds: float
+    """Of its training steps."""
+    peak_bytes: int
+    others_share: float
+    """Of the processors, which other programs took meanwhile; 0 where that is not worth a word."""
+
+
+def expected(home: Home, spec: RunSpec, train_rows: int) -> Expected | None:
+    """What was measured ahead for a run with these settings.
 
     What counts is the newest measurement with all settings that bear on speed. None without one, and for a run of
     several processes, since one alone is measured.
@@ -170,8 +183,13 @@ def expected(home: Home, spec: RunSpec, train_rows: int) -> tuple[float, int] | 
             continue
         figures = next((each.figures for each in tried(job) if each.code == CHOSEN and each.figures), None)
         if figures:
-            return estimate(figures, spec, train_rows), int(figures["peak_bytes"])
+            return Expected(estimate(figures, spec, train_rows), int(figures["peak_bytes"]), telling_share(figures))
     return None
+
+
+def was_estimated(home: Home, spec: RunSpec) -> bool:
+    """Whether a run of this model on these texts was measured ahead, with whatever settings."""
+    return any(each.figures for job in _measurements(home, spec, (ESTIMATE,)) for each in tried(job))
 
 
 def _as_quick(job: JobDirectory, spec: RunSpec) -> bool:

@@ -111,6 +111,8 @@ def prepare_training(
         tell_limits(context, loaded, [], spec.training.max_length)  # its tokenizer was made of these texts
         texts["train"] = texts["train"] + kit.extra_texts
         learned = kit.soft_targets
+        if kit.extra_texts:
+            context.emit(Noted("starter_texts", {"made_up": len(kit.extra_texts), "texts": len(learned)}))
     else:
         source = folder_of(context, spec.model)
         # Of shards the first process of the machine has the weights, and gives the others their parts.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,13 +14,13 @@ from gradio.components import Component
 from backend.data.choices import names_columns
 from backend.data.datasets import load_report
 from backend.errors import DatasetMissing, ModelNotNamed, SpecError, StudioError
-from backend.recipes import open_where_recipe, recipe_changes
+from backend.recipes import Recipe, made_up_for, open_where_recipe, recipe_changes, recipe_for
 from backend.specs import STARTER, RunSpec, spec_to_yaml
 from studio import auto, components
 from studio.address import Opened
 from studio.form import Form, build_form, form_settings
 from studio.i18n import Words
-from studio.markup import empty_state, link, problem, tag, text
+from studio.markup import empty_state, link, problem, problems, tag, text
 from studio.pages import lab as lab_page
 from studio.pages import model_estimate, model_tokens
 from studio.pages.data import DataView, check_label_names
@@ -65,6 +65,8 @@ class ModelView:
     start: gr.Button
     request: gr.Textbox
     """Unseen: what this page's click on Train is known by, so that a double click starts one run."""
+    followed: gr.Textbox
+    """Unseen: the kind of model whose recipe the options show where nothing else was typed."""
 
     def model_fields(self) -> list[Component]:
         """The fields that name the model, in the order of `chosen_model`."""
@@ -73,7 +75,7 @@ class ModelView:
     def outputs(self) -> list[Any]:
         """Everything an address can change."""
         plain = [self.nothing, self.options, *self.model_fields(), self.check, self.facts, self.tokens, self.name]
-        told = [self.decisions, self.command, self.yaml, self.problem, self.summary, self.request]
+        told = [self.decisions, self.command, self.yaml, self.problem, self.summary, self.request, self.followed]
         return [*plain, *self.form.fields, *self.lab.outputs(), *self.estimate.outputs(), *told]
 
 
@@ -106,15 +108,16 @@ def layout(t: Words) -> ModelView:
                 language="shell", label=t("model.command"), interactive=False, wrap_lines=True, lines=2, max_lines=8
             )
             yaml = gr.Code(language="yaml", label="run.yaml", interactive=False)
-        trouble = gr.HTML(elem_classes="slot")
-        said, progress = gr.HTML(elem_classes="slot"), components.job_progress()
-        with gr.Row(elem_classes="start"):
-            summary = gr.HTML()
-            ask = gr.Button(t("model.estimate"), elem_id=f"estimate-{t.language}", scale=0, min_width=160)
-            start = gr.Button(
-                t("model.train"), variant="primary", elem_id=f"train-{t.language}", scale=0, min_width=160
-            )
-        request = gr.Textbox(visible="hidden", elem_classes="never-shown")
+        with gr.Column(elem_classes="in-sight"):
+            trouble = gr.HTML(elem_classes="slot told")
+            said, progress = gr.HTML(elem_classes="slot"), components.job_progress()
+            with gr.Row(elem_classes="start"):
+                summary = gr.HTML()
+                ask = gr.Button(t("model.estimate"), elem_id=f"estimate-{t.language}", scale=0, min_width=140)
+                start = gr.Button(
+                    t("model.train"), variant="primary", elem_id=f"train-{t.language}", scale=0, min_width=140
+                )
+        request, followed = (gr.Textbox(visible="hidden", elem_classes="never-shown") for _ in range(2))
     return ModelView(
         nothing,
         options,
@@ -136,6 +139,7 @@ def layout(t: Words) -> ModelView:
         EstimateView(said, progress, ask),
         start,
         request,
+        followed,
     )
 
 
@@ -164,6 +168,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
         view.name: "" if opened.run else spec.name,
         view.problem: "",
         view.request: secrets.token_hex(16),
+        view.followed: kind,
         view.estimate.said: "",
         view.estimate.progress: "",
         **view.form.updates(spec),
@@ -189,12 +194,16 @@ def _language(services: Services, opened: Opened) -> str:
 
 
 def _summary(services: Services, t: Words, spec: RunSpec) -> str:
-    report = load_report(services.home, spec.choices)
-    parts = (report or {}).get("parts") or {}
+    report = load_report(services.home, spec.choices) or {}
+    parts = report.get("parts") or {}
     if "train" not in parts:
         return ""
-    counts = t("data.parts_counts", **{name: parts[name]["rows"] for name in ("train", "validation", "test")})
-    return tag("p", text(counts), class_="muted")
+    rows = {name: parts[name]["rows"] for name in ("train", "validation", "test")}
+    told = [text(t("data.parts_counts", **rows))]
+    if spec.model.base == STARTER:
+        made_up = made_up_for(rows["train"], multilabel=report["task"] == "multilabel")
+        told.append(text(t("model.starter_texts", count=made_up, together=made_up + rows["train"])))
+    return tag("p", "<br>".join(told), class_="muted")
 
 
 def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
@@ -215,20 +224,24 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
 
     form_fields: dict[str, Any] = {s.path: f for s, f in zip(form_settings(), view.form.fields, strict=True)}
 
-    def kind_chosen(kind: str, optimizer: str) -> dict[Any, Any]:
-        spec = RunSpec(model=any_of(kind)).replaced(training__optimizer=optimizer)
+    def kind_chosen(kind: str, listed: str | None, before: str, optimizer: str, *values: Any) -> dict[Any, Any]:
+        followed, now = (recipe_for(any_of(each).base, optimizer) for each in (before, kind))
         return {
             view.listed: gr.update(visible=kind == "list"),
             view.hub_id: gr.update(visible=kind == "hub"),
             view.folder: gr.update(visible=kind == "folder"),
             view.check: gr.update(visible=kind in ("hub", "folder")),
-            view.facts: model_facts(t, STARTER) if kind == "starter" else "",
-            **_training_updates(view.form, spec),
+            view.facts: model_facts(t, {"starter": STARTER, "list": listed or ""}.get(kind, "")),
+            view.followed: kind,
+            **recipe_updates(followed, now, values),
         }
 
     def optimizer_chosen(kind: str, optimizer: str, *values: Any) -> dict[Any, Any]:
-        said = {path: value for path, value in zip(form_fields, values, strict=True) if path.startswith("training.")}
-        changes = recipe_changes(any_of(kind).base, optimizer, said)
+        usual, own = (recipe_for(any_of(kind).base, each) for each in ("auto", "sgd"))
+        return recipe_updates(*((usual, own) if optimizer == "sgd" else (own, usual)), values)
+
+    def recipe_updates(before: Recipe, now: Recipe, values: tuple[Any, ...]) -> dict[Any, Any]:
+        changes = recipe_changes(before, now, dict(zip(form_fields, values, strict=True)))
         return {form_fields[path]: gr.update(value=value) for path, value in changes.items()}
 
     def listed_chosen(base: str | None) -> str:
@@ -240,6 +253,9 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         except StudioError as error:
             return problem(t, error)
 
+    def folder_left(*fields: Any) -> str:
+        return checked(*fields) if (fields[-1] or "").strip() else ""
+
     def described(address: str, *values: Any, changed: bool = False) -> dict[Any, Any]:
         try:
             opened, spec = spec_of(address, *values)
@@ -250,30 +266,30 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
                 return {view.problem: problem(t, error)}
             if changed:
                 keep(services, opened, holding)  # what else was changed is not lost with it
-            return told_of(holding, error, t("model.without_what_fails"))
+            return told_of(holding, [error, *vain(services, holding)], t("model.without_what_fails"))
         except (DatasetMissing, ModelNotNamed):  # the page says itself what is still to be chosen
-            return {view.problem: ""}
+            return {view.problem: "", view.summary: "", view.estimate.said: ""}
         if changed:
             keep(services, opened, spec)
         return told_of(spec, vain(services, spec))
 
-    def told_of(spec: RunSpec, error: StudioError | None, beside: str = "") -> dict[Any, Any]:
-        shown, wrong = open_where_recipe(spec), beside or (t.error(error)[0] if error else "")
-        comment = f"# {wrong}\n" if wrong else ""
+    def told_of(spec: RunSpec, errors: Sequence[StudioError], beside: str = "") -> dict[Any, Any]:
+        shown, wrong = open_where_recipe(spec), [beside] if beside else [t.error(error)[0] for error in errors]
+        comment = "".join(f"# {each}\n" for each in wrong)
         return {
-            view.problem: problem(t, error),
+            view.problem: problems(t, errors),
             view.decisions: (tag("p", text(beside), class_="banner slim") if beside else "") + auto.listed(t, shown),
             view.command: comment + command_of(shown),
             view.yaml: comment + spec_to_yaml(shown),
             view.summary: _summary(services, t, spec),
-            view.estimate.said: "" if error else model_estimate.measured(services, t, spec),
+            view.estimate.said: "" if errors else model_estimate.measured(services, t, spec),
         }
 
     def estimated(address: str, *values: Any) -> dict[Any, Any]:
         try:
             _, spec = spec_of(address, *values)
             if asked_in_vain := vain(services, spec):
-                raise asked_in_vain
+                return {view.problem: problems(t, asked_in_vain)}
             return {
                 view.problem: "",
                 view.estimate.said: "",
@@ -301,6 +317,8 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         try:
             opened, spec = spec_of(address, *values)
             check_label_names(services, spec.choices)
+            if asked_in_vain := vain(services, spec):
+                return {view.problem: problems(t, asked_in_vain), view.estimate.said: ""}
             # What is clicked after this answer is another wish; what was clicked before it is the same one.
             fresh = {view.problem: "", view.request: secrets.token_hex(16)}
             led = start_run(services, spec, request)
@@ -320,7 +338,12 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     told = [view.problem, view.decisions, view.command, view.yaml, view.summary, view.estimate.said]
     site.on(tab.select, described, everything, told)  # the table's choices may have changed
     optimizer = form_fields["training.optimizer"]
-    kind_shown = site.on(view.kind.input, kind_chosen, [view.kind, optimizer], view.outputs())
+    kind_shown = site.on(
+        view.kind.input,
+        kind_chosen,
+        [view.kind, view.listed, view.followed, optimizer, *view.form.fields],
+        view.outputs(),
+    )
     recipe_shown = site.on(
         optimizer.input,
         optimizer_chosen,
@@ -335,6 +358,7 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     site.on(view.check.click, checked, view.model_fields(), [view.facts])
     site.on(view.hub_id.submit, checked, view.model_fields(), [view.facts])
     site.on(view.folder.submit, checked, view.model_fields(), [view.facts])
+    site.on(view.folder.blur, folder_left, view.model_fields(), [view.facts])
     typed: tuple[Any, ...] = (view.listed, view.hub_id, view.folder, view.name, *view.form.fields)
     for field in (field for field in typed if field is not optimizer):
         site.on(field.input, changed, everything, told, trigger_mode="always_last")
@@ -348,12 +372,3 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     site.on(progress.ended, estimate_ended, [progress, *everything], [view.problem, *view.estimate.outputs()])
     answered = [site.router, view.problem, view.request, view.estimate.said]
     site.on(view.start.click, started, [view.request, *everything], answered)
-
-
-def _training_updates(form: Form, spec: RunSpec) -> dict[Any, Any]:
-    updates = form.updates(spec)
-    return {
-        field: updates[field]
-        for setting, field in zip(form_settings(), form.fields, strict=True)
-        if setting.section == "training" and setting.optional
-    }

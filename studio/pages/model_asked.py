@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from backend.asked import check_machine, check_weighted
+from backend.asked import check_trackers, check_weighted
 from backend.data.choices import refusal_of
 from backend.data.datasets import load_report
 from backend.data.drafts import save_draft
 from backend.data.labels import named_labels
 from backend.data.template import check_apart
 from backend.errors import DatasetMissing, SpecError, StudioError
+from backend.machine import check_processes
 from backend.models.folder import check_folder, names_a_folder
 from backend.models.hub import look_up
 from backend.recipes import open_where_recipe
@@ -90,7 +92,7 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
     report = load_report(services.home, spec.choices)
     if report and (refusal := refusal_of(report, spec.data.label_names)):
         raise refusal
-    if asked_in_vain := vain(services, spec):
+    for asked_in_vain in vain(services, spec):
         raise asked_in_vain
     if names_a_folder(spec.model.base):
         check_folder(spec.model.base)
@@ -102,14 +104,20 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
     return goto(run=run.id, step="train")
 
 
-def vain(services: Services, spec: RunSpec) -> StudioError | None:
+def vain(services: Services, spec: RunSpec) -> list[StudioError]:
     """What the options ask for that neither this machine nor, as far as its labels are known, the table has."""
+    checks = [partial(check_processes, spec.compute)]
+    checks += [partial(check_trackers, [name]) for name in spec.training.trackers]
     report = load_report(services.home, spec.choices) if spec.data.dataset else None
+    if report and refusal_of(report, spec.data.label_names) is None:
+        labels = named_labels([label["value"] for label in report["labels"]], spec.data.label_names)
+        checks.append(partial(check_weighted, spec.training.label_weights, labels))
+    return [error for check in checks if (error := _refusal(check))]
+
+
+def _refusal(check: Callable[[], None]) -> StudioError | None:
     try:
-        check_machine(spec)
-        if report and refusal_of(report, spec.data.label_names) is None:
-            labels = [label["value"] for label in report["labels"]]
-            check_weighted(spec.training.label_weights, named_labels(labels, spec.data.label_names))
+        check()
     except StudioError as error:
         return error
     return None

@@ -12,7 +12,7 @@ from backend.data.choices import refusal_of
 from backend.data.datasets import load_report
 from backend.errors import ProcessesNotEstimated, StudioError
 from backend.jobs.directory import JobDirectory
-from backend.lab.starting import expected, living_estimate, start_estimate, tried
+from backend.lab.starting import expected, living_estimate, start_estimate, tried, was_estimated
 from backend.specs import RunSpec
 from studio.i18n import Words, duration, size
 from studio.markup import problem, tag, text
@@ -46,10 +46,15 @@ def measured(services: Services, t: Words, spec: RunSpec) -> str:
     """What is known of the time and memory of a run with these settings; empty where nothing was measured."""
     report = load_report(services.home, spec.choices) if spec.data.dataset else None
     parts = (report or {}).get("parts") or {}
-    if "train" not in parts or (ahead := expected(services.home, spec, parts["train"]["rows"])) is None:
+    if "train" not in parts:
         return ""
-    words = t("model.estimated", time=duration(ahead[0]), memory=size(ahead[1]))
-    return tag("p", text(words), class_="muted", role="status")
+    if ahead := expected(services.home, spec, parts["train"]["rows"]):
+        words = [t("model.estimated", time=duration(ahead.seconds), memory=size(ahead.peak_bytes))]
+        if ahead.others_share:
+            words.append(t("lab.beside", percent=round(100 * ahead.others_share)))
+    else:
+        words = [t("model.estimated_other")] if was_estimated(services.home, spec) else []
+    return tag("p", text(" ".join(words)), class_="muted", role="status") if words else ""
 
 
 def begin(services: Services, spec: RunSpec) -> str:
@@ -73,8 +78,5 @@ def ended(services: Services, t: Words, view: EstimateView, spec: RunSpec, shown
     found = next(iter(tried(job)), None)
     if found is None:
         return {view.said: ""}
-    if found.error:
-        said = problem(t, StudioError.from_dict(found.error))
-    else:
-        said = measured(services, t, spec) or tag("p", text(t("model.estimated_other")), class_="muted", role="status")
+    said = problem(t, StudioError.from_dict(found.error)) if found.error else measured(services, t, spec)
     return {view.said: said, view.progress: ""}

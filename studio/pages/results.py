@@ -10,7 +10,7 @@ import gradio as gr
 
 from backend.jobs.phases import TRAINING
 from backend.jobs.status import JobState
-from backend.lab.starting import expected
+from backend.lab.starting import Expected, expected
 from studio import components
 from studio.address import Opened
 from studio.figures import confusion_chart
@@ -71,7 +71,7 @@ def show(services: Services, t: Words, view: ResultsView, opened: Opened) -> dic
     }
 
 
-def _measured_ahead(services: Services, opened: Opened, report: Mapping[str, Any]) -> tuple[float, int] | None:
+def _measured_ahead(services: Services, opened: Opened, report: Mapping[str, Any]) -> Expected | None:
     return expected(services.home, opened.spec, report["rows"]["train"]) if opened.spec else None
 
 
@@ -133,7 +133,7 @@ def figures(t: Words, report: Mapping[str, Any]) -> str:
     )
 
 
-def details(t: Words, report: Mapping[str, Any], ahead: tuple[float, int] | None = None) -> str:
+def details(t: Words, report: Mapping[str, Any], ahead: Expected | None = None) -> str:
     """Each label's precision, recall and F1, and what the run cost, beside what the lab had measured ``ahead``."""
     names = ("precision", "recall", "f1", "support")
     cells = (
@@ -148,12 +148,12 @@ def details(t: Words, report: Mapping[str, Any], ahead: tuple[float, int] | None
     phases = [[text(t(f"phase.{name}")), duration(seconds[name])] for name in seconds]
     if ahead:
         phases = [
-            [name, f"{time} {text(t('results.ahead', value=duration(ahead[0])))}" if phase == TRAINING else time]
+            [name, f"{time} {text(t('results.ahead', value=duration(ahead.seconds)))}" if phase == TRAINING else time]
             for phase, (name, time) in zip(seconds, phases, strict=True)
         ]
     memory = size(report["peak_memory_bytes"]) if report.get("peak_memory_bytes") else "–"
     if ahead:
-        memory += f" {t('results.ahead', value=size(ahead[1]))}"
+        memory += f" {t('results.ahead', value=size(ahead.peak_bytes))}"
     facts = [
         [text(t("results.base")), text(t("model.starter") if report["base"] == "starter" else report["base"])],
         [text(t("results.parameters")), f"{report['parameters']:,}"],

@@ -120,6 +120,34 @@ def test_what_is_asked_for_in_vain_is_said_before_train_is_clicked(
     expect(alert).to_have_count(0)
     expect(command).not_to_contain_text("#")
 
+    # All of it at once, also beside a setting that does not hold.
+    weights.fill("7=2")
+    field(page, t, "training.trackers").fill("nobody")
+    field(page, t, "training.epochs").fill("-1")
+    for said in ("7", "nobody", "-1"):
+        expect(page.get_by_role("alert").filter(has_text=said)).to_be_visible()
+
+
+def test_what_was_typed_stays_when_another_kind_of_model_is_looked_at(
+    open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    t = words("en")
+    page = open_page()
+    drop(page, write_table(tmp_path / "looked_at.csv", 79))
+    open_step(page, "model")
+    made_up = t("model.starter_texts", count=0, together=0).partition("0")[0]
+    expect(page.get_by_text(made_up)).to_be_visible()
+    field(page, t, "training.epochs").fill("7")
+    page.get_by_label(t("model.kind.list")).check()
+    expect(field(page, t, "training.max_length")).to_have_value("")
+    expect(field(page, t, "training.epochs")).to_have_value("7")
+    expect(page.get_by_text(made_up)).to_have_count(0)
+    page.get_by_label(t("model.kind.hub")).check()
+    page.get_by_label(t("model.kind.starter")).check()
+    expect(field(page, t, "training.max_length")).to_have_value("256")
+    expect(field(page, t, "training.epochs")).to_have_value("7")
+    expect(page.get_by_text(made_up)).to_be_visible()
+
 
 def test_table_without_a_draft_begins_with_the_starter(open_page: Callable[..., Page], tmp_path: Path) -> None:
     t = words("en")

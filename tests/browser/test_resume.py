@@ -60,7 +60,7 @@ def test_waiting_run_is_cancelled_and_a_stopped_one_goes_on(
     steps = [checkpoint.step for checkpoint in list_checkpoints(first.path) if checkpoint.complete]
     other = open_page(f"/?run={first.id}&step=train", width=390, height=844)
     expect(other.locator(".ending .banner")).to_contain_text(t("train.stopped"))
-    page.get_by_label(t("train.resume_from")).select_option(str(steps[0]))
+    page.get_by_label(t("train.checkpoint")).select_option(str(steps[0]))
     page.get_by_role("button", name=t("train.resume", step=f"{steps[0]:,}")).click()
     expect(page.locator(".live ul.notes")).to_contain_text(t("train.resumed", step=f"{steps[0]:,}"), timeout=60_000)
     expect(page.locator(".live .state")).to_have_text(t("state.running"))

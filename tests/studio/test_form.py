@@ -7,7 +7,14 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from backend.recipes import PRETRAINED_RECIPE, STARTER_RECIPE, open_where_recipe, recipe_changes, with_recipe
+from backend.recipes import (
+    PRETRAINED_RECIPE,
+    STARTER_RECIPE,
+    open_where_recipe,
+    recipe_changes,
+    recipe_for,
+    with_recipe,
+)
 from backend.settings import Home
 from backend.specs import (
     STARTER,
@@ -135,13 +142,23 @@ def test_another_optimizer_changes_what_stands_as_a_recipe_has_it_and_nothing_th
     rate, decay = "training.learning_rate", "training.weight_decay"
     plain = {f"training.{name}": value for name, value in vars(STARTER_RECIPE).items()}
     sloping = {**plain, rate: None, decay: None}
-    assert recipe_changes(STARTER, "sgd", plain) == {rate: None, decay: None}
-    assert recipe_changes(STARTER, "adamw_8bit", sloping) == {rate: 3e-4, decay: 0.01}
-    assert recipe_changes("some/base", "auto", sloping) == {decay: 0.01}, "its rate is open in any case"
+    usual, own = recipe_for(STARTER), recipe_for(STARTER, "sgd")
+    assert recipe_changes(usual, own, plain) == {rate: None, decay: None}
+    assert recipe_changes(own, usual, sloping) == {rate: 3e-4, decay: 0.01}
+    pretrained = recipe_changes(recipe_for("some/base", "sgd"), PRETRAINED_RECIPE, sloping)
+    assert pretrained == {decay: 0.01}, "its rate is open in any case"
     for typed in (0.0, 0.2):
-        assert decay not in recipe_changes(STARTER, "sgd", {**plain, decay: typed})
-        assert decay not in recipe_changes(STARTER, "auto", {**sloping, decay: typed})
-    assert not recipe_changes(STARTER, "lion_8bit", plain)
+        assert decay not in recipe_changes(usual, own, {**plain, decay: typed})
+        assert decay not in recipe_changes(own, usual, {**sloping, decay: typed})
+    assert not recipe_changes(usual, recipe_for(STARTER, "lion_8bit"), plain)
+
+
+def test_another_kind_of_model_changes_what_stands_as_a_recipe_has_it_and_nothing_that_was_typed() -> None:
+    epochs, length = "training.epochs", "training.max_length"
+    shown = {f"training.{name}": value for name, value in vars(STARTER_RECIPE).items()} | {epochs: 7}
+    looked_at = shown | recipe_changes(STARTER_RECIPE, PRETRAINED_RECIPE, shown)
+    assert (looked_at[epochs], looked_at[length]) == (7, None)
+    assert looked_at | recipe_changes(PRETRAINED_RECIPE, STARTER_RECIPE, looked_at) == shown
 
 
 def test_a_way_of_the_lab_with_another_optimizer_brings_its_recipe() -> None:

@@ -123,11 +123,11 @@ def runs(workshop: Workshop) -> BackgroundRuns:
     started = BackgroundRuns(
         completed=workshop.start(workshop.spec("bert", training__epochs=8)),
         stopped=workshop.start(endless),
-        stopped_early=workshop.start(endless),
         stopped_starter=workshop.start(workshop.spec("starter", "takeaway_reviews")),
         worker_killed=workshop.start(endless),
-        supervisor_killed=workshop.start(workshop.spec("bert", training__epochs=1)),
+        supervisor_killed=workshop.start(endless),
         starter=workshop.start(workshop.spec("starter", "takeaway_reviews", training__learning_rate=1e-3)),
+        stopped_early=workshop.start(workshop.spec("starter", "takeaway_reviews")),  # last: it soon makes up its texts
     )
     until(lambda: started.stopped_early.status().state is not JobState.QUEUED)  # that would cancel it
     workshop.store.stop(started.stopped_early.id)
