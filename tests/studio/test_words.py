@@ -110,8 +110,8 @@ def test_what_was_given_is_said_as_the_form_shows_it() -> None:
     for language in LANGUAGES:
         t = words(language)
         what, _ = t.error(raised.value)
-        assert f"{t('setting.adapting.freeze.name')} = {t('choice.adapting.freeze.lower')} (" in what
-        assert f"{t('setting.compute.fsdp.name')} = {t('auto.on')} (" in what
+        for path, given in (("adapting.freeze", t("choice.adapting.freeze.lower")), ("compute.fsdp", t("auto.on"))):
+            assert t("rule.broken", name=t(f"setting.{path}.name"), given=given, rule="").rstrip(")）") in what
         assert "True" not in what
 
 

@@ -115,7 +115,7 @@ def test_lab_measures_each_way_and_tells_the_one_that_fails(workshop: Workshop) 
     assert estimate(plain, spec, rows) == pytest.approx(2 * rows / plain["examples_per_second"])
     ahead = expected(home, spec, rows)
     assert ahead is not None
-    assert ahead[1] == (figures["chosen"] or {})["peak_bytes"]
+    assert ahead.peak_bytes == (figures["chosen"] or {})["peak_bytes"]
     assert expected(home, spec.replaced(training__batch_size=8), rows) is None, "others than were measured"
     assert expected(home, spec.replaced(compute__processes=2), rows) is None, "it was measured with one"
     assert latest_lab(home, spec.replaced(sample__rows=100, split__seed=7)), "how many rows is nothing to the speed"
