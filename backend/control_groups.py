@@ -1,10 +1,12 @@
-"""What control groups (Linux, versions 1 and 2), of which containers are made, allow this process of the memory.
+"""What control groups (Linux, versions 1 and 2), of which containers are made, allow this process of memory and
+processors.
 
 Where there are none, or none of them has a limit, everything is allowed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,8 +35,25 @@ def left_memory(root: Path = Path("/")) -> int:
     return max(0, min((limit - used for limit, used in _groups(root)), default=NO_LIMIT))
 
 
+def allowed_processors(root: Path = Path("/")) -> float:
+    """Of how many processors this process's groups let it have the time at most; infinite where nothing limits it.
+
+    Args:
+        root: of the file system.
+    """
+    shares = (_processors_of(folder, version) for folder, version in _folders(root, "cpu"))
+    return min((share for share in shares if share is not None), default=math.inf)
+
+
 def _groups(root: Path) -> Iterator[tuple[int, int]]:
-    """Limit and use of each group that this process is in and that has a limit: its own and those above it."""
+    """Limit and use of the memory of each group that has a limit."""
+    for folder, version in _folders(root, "memory"):
+        if known := _memory_of(folder, version):
+            yield known
+
+
+def _folders(root: Path, controller: str) -> Iterator[tuple[Path, int]]:
+    """The groups that this process is in, its own and those above it, with their version."""
     try:
         lines = (root / "proc/self/cgroup").read_text("ascii").splitlines()
     except (OSError, ValueError):  # no Linux
@@ -43,8 +62,8 @@ def _groups(root: Path) -> Iterator[tuple[int, int]]:
         number, controllers, path = line.split(":", 2)
         if number == "0":
             version, top = 2, root / "sys/fs/cgroup"
-        elif "memory" in controllers.split(","):
-            version, top = 1, root / "sys/fs/cgroup/memory"
+        elif controller in controllers.split(","):
+            version, top = 1, root / "sys/fs/cgroup" / controller
         else:
             continue
         # Within a container the path may be that of the system outside: then only the top is there.
@@ -52,8 +71,7 @@ def _groups(root: Path) -> Iterator[tuple[int, int]]:
         for folder in (own, *own.parents):
             if folder != top and top not in folder.parents:
                 break
-            if known := _memory_of(folder, version):
-                yield known
+            yield folder, version
 
 
 def _memory_of(folder: Path, version: int) -> tuple[int, int] | None:
@@ -66,6 +84,19 @@ def _memory_of(folder: Path, version: int) -> tuple[int, int] | None:
     except (OSError, ValueError):  # not every sandbox has it
         told = {}
     return limited, (used or 0) - sum(int(told.get(name, 0)) for name in _KEPT[version])
+
+
+def _processors_of(folder: Path, version: int) -> float | None:
+    """The processors of which a group may have the time; None where it has no limit, or is not there."""
+    if version == 1:
+        quota, period = (_number(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    else:
+        try:
+            told = (folder / "cpu.max").read_text("ascii").split()
+            quota, period = int(told[0]), int(told[1])
+        except (OSError, ValueError, IndexError):  # "max" is no number
+            return None
+    return quota / period if quota and period and quota > 0 else None
 
 
 def _number(file: Path) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import math
 import os
 import platform
 import shutil
@@ -17,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from backend.control_groups import allowed_memory, left_memory
+from backend.control_groups import allowed_memory, allowed_processors, left_memory
 from backend.errors import TooManyProcesses
 from backend.specs import ComputeSpec
 
@@ -90,7 +91,7 @@ def this_machine() -> Machine:
 
 def usable_cores() -> int:
     """Physical cores that this process may use."""
-    usable = _usable_threads()
+    usable = usable_threads()
     return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
 
 
@@ -105,7 +106,7 @@ def threads_each(processes: int) -> int:
 def most_processes(machine: Machine) -> int:
     """How many processes can share a run here: one for each card; without any, one for each thread of the processor,
     and two at any rate."""
-    return max(1, machine.cards) if machine.device == "cuda" else max(2, _usable_threads())
+    return max(1, machine.cards) if machine.device == "cuda" else max(2, usable_threads())
 
 
 def machine_for(compute: ComputeSpec) -> Machine:
@@ -124,8 +125,11 @@ def check_processes(compute: ComputeSpec) -> None:
         raise TooManyProcesses(asked=asked, most=most, device=machine.device)
 
 
-def _usable_threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_threads() -> int:
+    """Threads of the processor that this process may use, or as many as a control group gives it the time of."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = allowed_processors()
+    return there if math.isinf(allowed) else max(1, min(there, math.ceil(allowed)))
 
 
 def usable_memory() -> int:

@@ -140,14 +140,25 @@ def open_where_recipe(spec: RunSpec) -> RunSpec:
     return spec.model_copy(update={"training": spec.training.model_copy(update=said)})
 
 
-def recipe_changes(before: Recipe, now: Recipe, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that stand as one recipe has them, as the one that holds now has them.
+def typed_values(recipe: Recipe, shown: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, by path, that were typed: what stands there is not as the recipe has it, or was known to be typed.
 
     Args:
-        shown: values by path, those that a recipe leaves open None. What is not as ``before`` has it was typed.
+        shown: values by path, those that are left open None.
+        known: what was typed beside another recipe, with which this one may agree.
     """
-    found = {f"training.{name}": (getattr(before, name), getattr(now, name)) for name in vars(now)}
-    return {path: new for path, (old, new) in found.items() if old != new and shown[path] == old}
+    found = {f"training.{name}": usual for name, usual in vars(recipe).items()}
+    return {
+        path: shown[path]
+        for path, usual in found.items()
+        if shown[path] is not None and (shown[path] != usual or known.get(path) == shown[path])
+    }
+
+
+def recipe_changes(recipe: Recipe, shown: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
+    """What becomes of the settings, by path, that were not typed, so that they stand as the recipe has them."""
+    found = {f"training.{name}": value for name, value in vars(recipe).items()}
+    return {path: value for path, value in found.items() if path not in typed and shown[path] != value}
 
 
 def with_recipe(spec: RunSpec) -> RunSpec:

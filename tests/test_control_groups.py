@@ -1,7 +1,8 @@
-"""What containers allow of the machine's memory, told from the files of both versions of control groups."""
+"""What containers allow of memory and processors, told from the files of both versions of control groups."""
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import uuid
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.control_groups import NO_LIMIT, allowed_memory, left_memory
+from backend import machine
+from backend.control_groups import NO_LIMIT, allowed_memory, allowed_processors, left_memory
 
 GB = 1 << 30
 PROJECT = Path(__file__).resolve().parents[1]
@@ -64,6 +66,30 @@ def test_first_version_is_read_too(tmp_path: Path) -> None:
     write(group, **files, memory__stat="inactive_file 7\ntotal_inactive_file 0\n")
     assert allowed_memory(tmp_path) == 3 * GB
     assert left_memory(tmp_path) == 0, "more than is allowed is in use: nothing is left"
+
+
+@pytest.mark.parametrize(("limit", "allowed"), [("max 100000", math.inf), ("150000 100000", 1.5), ("", math.inf)])
+def test_container_is_told_of_how_many_processors_it_has_the_time(tmp_path: Path, limit: str, allowed: float) -> None:
+    write(tmp_path / "proc/self", cgroup="0::/app\n")
+    assert allowed_processors(tmp_path) == math.inf
+    write(tmp_path / "sys/fs/cgroup/app", cpu__max=f"{limit}\n")
+    assert allowed_processors(tmp_path) == allowed
+    write(tmp_path / "sys/fs/cgroup", cpu__max="50000 100000\n")
+    assert allowed_processors(tmp_path) == 0.5, "the group above limits it, too"
+
+
+@pytest.mark.parametrize(("quota", "allowed"), [("-1", math.inf), ("400000", 4)])
+def test_processors_are_told_by_the_first_version_too(tmp_path: Path, quota: str, allowed: float) -> None:
+    write(tmp_path / "proc/self", cgroup="5:cpu,cpuacct:/x\n3:memory:/\n")
+    write(tmp_path / "sys/fs/cgroup/cpu/x", cpu__cfs_quota_us=f"{quota}\n", cpu__cfs_period_us="100000\n")
+    assert allowed_processors(tmp_path) == allowed
+
+
+def test_no_more_threads_compute_than_the_group_has_the_time_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = machine.usable_threads()
+    for allowed, threads in ((0.5, 1), (1.0, 1), (there + 0.5, there)):
+        monkeypatch.setattr(machine, "allowed_processors", lambda allowed=allowed: allowed)
+        assert machine.usable_threads() == threads
 
 
 @pytest.fixture

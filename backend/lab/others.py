@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import psutil
+
+from backend.machine import usable_threads
 
 WORTH_A_WORD = 0.1
 """Of the processors' time: with less a measurement is as good as alone."""
@@ -20,7 +23,10 @@ class Others:
 
     @property
     def share(self) -> float:
-        """Of the time of all processors, from 0 to 1."""
+        """Of the time of all processors, from 0 to 1; 0 where only some of them are for this process: what goes on on
+        the others is nothing to it."""
+        if usable_threads() < (psutil.cpu_count() or 1):
+            return 0.0
         busy, whole = _machine()
         theirs = (busy - self._busy) - (_own() - self._own)
         return min(1.0, max(0.0, theirs / (whole - self._whole))) if whole > self._whole else 0.0
@@ -44,10 +50,6 @@ def _own() -> float:
     process = psutil.Process()
     seconds = 0.0
     for each in (process, *process.children(recursive=True)):
-        try:
-            times = each.cpu_times()
-        except psutil.NoSuchProcess:  # it has ended: its parent has its time
-            continue
-        seconds += times.user + times.system
-    ended = process.cpu_times()
-    return seconds + float(ended.children_user + ended.children_system)
+        with suppress(psutil.NoSuchProcess):  # it has ended: its parent has its time
+            seconds += sum(each.cpu_times()[:4])  # user and system, and of its own that have ended
+    return seconds

@@ -14,8 +14,8 @@ from gradio.components import Component
 from backend.data.choices import names_columns
 from backend.data.datasets import load_report
 from backend.errors import DatasetMissing, ModelNotNamed, SpecError, StudioError
-from backend.recipes import Recipe, made_up_for, open_where_recipe, recipe_changes, recipe_for
-from backend.specs import STARTER, RunSpec, spec_to_yaml
+from backend.recipes import made_up_for, open_where_recipe
+from backend.specs import STARTER, Choices, RunSpec, spec_to_yaml
 from studio import auto, components
 from studio.address import Opened
 from studio.form import Form, build_form, form_settings
@@ -28,7 +28,6 @@ from studio.pages.lab import LabView
 from studio.pages.model_asked import build_holding_spec, build_run_spec, command_of, keep, start_run, vain
 from studio.pages.model_choice import (
     KINDS,
-    any_of,
     check_model,
     chosen_model,
     kind_of,
@@ -36,6 +35,7 @@ from studio.pages.model_choice import (
     model_facts,
 )
 from studio.pages.model_estimate import EstimateView
+from studio.pages.model_recipe import followed, remembered
 from studio.services import Services
 from studio.site import Site
 
@@ -66,7 +66,7 @@ class ModelView:
     request: gr.Textbox
     """Unseen: what this page's click on Train is known by, so that a double click starts one run."""
     followed: gr.Textbox
-    """Unseen: the kind of model whose recipe the options show where nothing else was typed."""
+    """Unseen: the recipe that the options follow, and what was typed (`studio.pages.model_recipe`)."""
 
     def model_fields(self) -> list[Component]:
         """The fields that name the model, in the order of `chosen_model`."""
@@ -168,7 +168,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
         view.name: "" if opened.run else spec.name,
         view.problem: "",
         view.request: secrets.token_hex(16),
-        view.followed: kind,
+        view.followed: remembered(kind, spec.training.optimizer),
         view.estimate.said: "",
         view.estimate.progress: "",
         **view.form.updates(spec),
@@ -179,7 +179,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
             view.decisions: auto.listed(t, open_where_recipe(full)),
             view.command: command_of(full),
             view.yaml: spec_to_yaml(full),
-            view.summary: _summary(services, t, full),
+            view.summary: _summary(services, t, full.choices, base),
             **model_estimate.show(services, t, view.estimate, full),
             **lab_page.show(services, t, view.lab, full),
         }
@@ -193,15 +193,15 @@ def _language(services: Services, opened: Opened) -> str:
     return max(shares, key=lambda name: shares[name]) if shares else "en"
 
 
-def _summary(services: Services, t: Words, spec: RunSpec) -> str:
-    report = load_report(services.home, spec.choices) or {}
+def _summary(services: Services, t: Words, choices: Choices, base: str) -> str:
+    report = load_report(services.home, choices) or {}
     parts = report.get("parts") or {}
     if "train" not in parts:
         return ""
     rows = {name: parts[name]["rows"] for name in ("train", "validation", "test")}
     told = [text(t("data.parts_counts", **rows))]
-    if spec.model.base == STARTER:
-        made_up = made_up_for(rows["train"], multilabel=report["task"] == "multilabel")
+    made_up = made_up_for(rows["train"], multilabel=report["task"] == "multilabel")
+    if base == STARTER and made_up:
         told.append(text(t("model.starter_texts", count=made_up, together=made_up + rows["train"])))
     return tag("p", "<br>".join(told), class_="muted")
 
@@ -224,25 +224,19 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
 
     form_fields: dict[str, Any] = {s.path: f for s, f in zip(form_settings(), view.form.fields, strict=True)}
 
-    def kind_chosen(kind: str, listed: str | None, before: str, optimizer: str, *values: Any) -> dict[Any, Any]:
-        followed, now = (recipe_for(any_of(each).base, optimizer) for each in (before, kind))
+    def kind_chosen(kind: str, listed: str | None, *rest: Any) -> dict[Any, Any]:
         return {
             view.listed: gr.update(visible=kind == "list"),
             view.hub_id: gr.update(visible=kind == "hub"),
             view.folder: gr.update(visible=kind == "folder"),
             view.check: gr.update(visible=kind in ("hub", "folder")),
             view.facts: model_facts(t, {"starter": STARTER, "list": listed or ""}.get(kind, "")),
-            view.followed: kind,
-            **recipe_updates(followed, now, values),
+            **recipe_followed(kind, *rest),
         }
 
-    def optimizer_chosen(kind: str, optimizer: str, *values: Any) -> dict[Any, Any]:
-        usual, own = (recipe_for(any_of(kind).base, each) for each in ("auto", "sgd"))
-        return recipe_updates(*((usual, own) if optimizer == "sgd" else (own, usual)), values)
-
-    def recipe_updates(before: Recipe, now: Recipe, values: tuple[Any, ...]) -> dict[Any, Any]:
-        changes = recipe_changes(before, now, dict(zip(form_fields, values, strict=True)))
-        return {form_fields[path]: gr.update(value=value) for path, value in changes.items()}
+    def recipe_followed(kind: str, before: str, optimizer: str, *values: Any) -> dict[Any, Any]:
+        changes, known = followed(kind, optimizer, dict(zip(form_fields, values, strict=True)), before)
+        return {view.followed: known, **{form_fields[path]: gr.update(value=value) for path, value in changes.items()}}
 
     def listed_chosen(base: str | None) -> str:
         return model_facts(t, base or "")
@@ -253,25 +247,43 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         except StudioError as error:
             return problem(t, error)
 
-    def folder_left(*fields: Any) -> str:
-        return checked(*fields) if (fields[-1] or "").strip() else ""
+    def folder_left(kind: str, *fields: Any) -> Any:
+        return checked(kind, *fields) if kind == "folder" and (fields[-1] or "").strip() else gr.skip()
+
+    def complaints(address: str, error: SpecError, *values: Any) -> tuple[RunSpec | None, list[StudioError]]:
+        # What was kept of a setting that does not hold now stands in no field.
+        opened = site.opened(address)
+        holding = build_holding_spec(error, opened, *divided(values))
+        failed = [found["setting"] for found in error.problems]
+        return holding, [error, *(vain(services, holding, but=failed) if holding else ())]
 
     def described(address: str, *values: Any, changed: bool = False) -> dict[Any, Any]:
         try:
             opened, spec = spec_of(address, *values)
         except SpecError as error:
-            opened = site.opened(address)
-            holding = build_holding_spec(error, opened, *divided(values))
+            holding, wrong = complaints(address, error, *values)
             if holding is None:
-                return {view.problem: problem(t, error)}
+                return {view.problem: problems(t, wrong)}
             if changed:
-                keep(services, opened, holding)  # what else was changed is not lost with it
-            return told_of(holding, [error, *vain(services, holding)], t("model.without_what_fails"))
-        except (DatasetMissing, ModelNotNamed):  # the page says itself what is still to be chosen
-            return {view.problem: "", view.summary: "", view.estimate.said: ""}
+                keep(services, site.opened(address), holding)  # what else was changed is not lost with it
+            return told_of(holding, wrong, t("model.without_what_fails"))
+        except DatasetMissing:  # the page says so itself
+            return {view.problem: ""}
+        except ModelNotNamed as error:
+            return unnamed(site.opened(address), t.error(error)[0])
         if changed:
             keep(services, opened, spec)
         return told_of(spec, vain(services, spec))
+
+    def unnamed(opened: Opened, said: str) -> dict[Any, Any]:
+        return {
+            view.problem: "",
+            view.decisions: tag("p", text(said), class_="muted"),
+            view.command: f"# {said}",
+            view.yaml: f"# {said}",
+            view.summary: _summary(services, t, opened.choices, "") if opened.choices else "",
+            view.estimate.said: "",
+        }
 
     def told_of(spec: RunSpec, errors: Sequence[StudioError], beside: str = "") -> dict[Any, Any]:
         shown, wrong = open_where_recipe(spec), [beside] if beside else [t.error(error)[0] for error in errors]
@@ -281,7 +293,7 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
             view.decisions: (tag("p", text(beside), class_="banner slim") if beside else "") + auto.listed(t, shown),
             view.command: comment + command_of(shown),
             view.yaml: comment + spec_to_yaml(shown),
-            view.summary: _summary(services, t, spec),
+            view.summary: _summary(services, t, spec.choices, spec.model.base),
             view.estimate.said: "" if errors else model_estimate.measured(services, t, spec),
         }
 
@@ -295,6 +307,8 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
                 view.estimate.said: "",
                 view.estimate.progress: model_estimate.begin(services, spec),
             }
+        except SpecError as error:
+            return {view.problem: problems(t, complaints(address, error, *values)[1])}
         except StudioError as error:
             return {view.problem: problem(t, error)}
 
@@ -302,8 +316,8 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         try:
             _, spec = spec_of(address, *values)
             return model_estimate.ended(services, t, view.estimate, spec, shown)
-        except StudioError as error:
-            return {view.problem: problem(t, error)}
+        except (SpecError, DatasetMissing, ModelNotNamed):  # nobody has clicked: the page says it already
+            return {view.estimate.progress: ""}
 
     def counted(address: str, *values: Any) -> Iterator[str]:
         try:
@@ -324,6 +338,8 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
             led = start_run(services, spec, request)
             keep(services, opened, spec.replaced(name=""))
             return {site.router: led, **fresh}
+        except SpecError as error:
+            return {view.problem: problems(t, complaints(address, error, *values)[1]), view.estimate.said: ""}
         except StudioError as error:
             return {view.problem: problem(t, error), view.estimate.said: ""}
 
@@ -338,17 +354,15 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     told = [view.problem, view.decisions, view.command, view.yaml, view.summary, view.estimate.said]
     site.on(tab.select, described, everything, told)  # the table's choices may have changed
     optimizer = form_fields["training.optimizer"]
+    recipe = [view.followed, optimizer, *view.form.fields]
     kind_shown = site.on(
-        view.kind.input,
-        kind_chosen,
-        [view.kind, view.listed, view.followed, optimizer, *view.form.fields],
-        view.outputs(),
+        view.kind.input, kind_chosen, [view.kind, view.listed, *recipe], view.outputs(), trigger_mode="always_last"
     )
     recipe_shown = site.on(
         optimizer.input,
-        optimizer_chosen,
-        [view.kind, optimizer, *view.form.fields],
-        view.form.fields,
+        recipe_followed,
+        [view.kind, *recipe],
+        [view.followed, *view.form.fields],
         trigger_mode="always_last",
     )
     changed = partial(described, changed=True)
@@ -362,11 +376,13 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     typed: tuple[Any, ...] = (view.listed, view.hub_id, view.folder, view.name, *view.form.fields)
     for field in (field for field in typed if field is not optimizer):
         site.on(field.input, changed, everything, told, trigger_mode="always_last")
-    named = (view.kind.input, view.listed.input, view.check.click, view.hub_id.submit, view.folder.submit)
+    looked_at = (view.hub_id.submit, view.folder.submit, view.folder.blur)
+    named = (view.kind.input, view.listed.input, view.check.click, *looked_at)
     for asking in (*named, form_fields["training.max_length"].blur):
         site.on(asking, counted, everything, [view.tokens], trigger_mode="always_last")
     filled = lab_page.wire(view.lab, view.form, site, everything, lambda *fields: spec_of(*fields)[1])
     site.on(filled.then, changed, everything, told)
+    site.on(filled.then, remembered, [view.kind, optimizer], [view.followed])
     site.on(view.estimate.ask.click, estimated, everything, [view.problem, *view.estimate.outputs()])
     progress = view.estimate.progress
     site.on(progress.ended, estimate_ended, [progress, *everything], [view.problem, *view.estimate.outputs()])

@@ -81,10 +81,11 @@ def _document(
 def start_run(services: Services, spec: RunSpec, request: str) -> str:
     """Start the run in a process of its own, or find the one that this request has started; leads to it.
 
+    What is asked for in vain (`vain`) is told before.
+
     Raises:
         DataError: the report on the chosen columns says that training on them cannot begin.
         SameColumn: one column is text and label.
-        LabelWeightsUnknown: a weight is for a label that there is not.
         TooManyProcesses, TrackerUnknown, TrackerMissing: this machine does not have what it asks for.
         ModelError: the model's folder holds no model, or the Hub does not have it or cannot be reached.
     """
@@ -92,8 +93,6 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
     report = load_report(services.home, spec.choices)
     if report and (refusal := refusal_of(report, spec.data.label_names)):
         raise refusal
-    for asked_in_vain in vain(services, spec):
-        raise asked_in_vain
     if names_a_folder(spec.model.base):
         check_folder(spec.model.base)
     elif spec.model.base != STARTER:
@@ -104,15 +103,20 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
     return goto(run=run.id, step="train")
 
 
-def vain(services: Services, spec: RunSpec) -> list[StudioError]:
-    """What the options ask for that neither this machine nor, as far as its labels are known, the table has."""
-    checks = [partial(check_processes, spec.compute)]
-    checks += [partial(check_trackers, [name]) for name in spec.training.trackers]
+def vain(services: Services, spec: RunSpec, *, but: Sequence[str] = ()) -> list[StudioError]:
+    """What the options ask for that neither this machine nor, as far as its labels are known, the table has.
+
+    Args:
+        but: paths of settings that are not looked at, or of entries in them.
+    """
+    checks = [("compute.processes", partial(check_processes, spec.compute))]
+    checks += [("training.trackers", partial(check_trackers, [name])) for name in spec.training.trackers]
     report = load_report(services.home, spec.choices) if spec.data.dataset else None
     if report and refusal_of(report, spec.data.label_names) is None:
         labels = named_labels([label["value"] for label in report["labels"]], spec.data.label_names)
-        checks.append(partial(check_weighted, spec.training.label_weights, labels))
-    return [error for check in checks if (error := _refusal(check))]
+        checks.append(("training.label_weights", partial(check_weighted, spec.training.label_weights, labels)))
+    looked_at = [check for path, check in checks if not any(left.startswith(path) for left in but)]
+    return [error for check in looked_at if (error := _refusal(check))]
 
 
 def _refusal(check: Callable[[], None]) -> StudioError | None:

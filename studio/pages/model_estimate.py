@@ -53,7 +53,8 @@ def measured(services: Services, t: Words, spec: RunSpec) -> str:
         if ahead.others_share:
             words.append(t("lab.beside", percent=round(100 * ahead.others_share)))
     else:
-        words = [t("model.estimated_other")] if was_estimated(services.home, spec) else []
+        again = spec.compute.together == 1 and was_estimated(services.home, spec)
+        words = [t("model.estimated_other")] if again and not living_estimate(services.home, spec) else []
     return tag("p", text(" ".join(words)), class_="muted", role="status") if words else ""
 
 
@@ -79,4 +80,4 @@ def ended(services: Services, t: Words, view: EstimateView, spec: RunSpec, shown
     if found is None:
         return {view.said: ""}
     said = problem(t, StudioError.from_dict(found.error)) if found.error else measured(services, t, spec)
-    return {view.said: said, view.progress: ""}
+    return {view.said: said or tag("p", text(t("model.estimated_other")), class_="muted"), view.progress: ""}

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from backend.errors import ModelNotNamed
 from backend.jobs.files import read_json
+from backend.recipes import made_up_for
 from studio.i18n import Words, words
 from tests.browser.studio_process import StudioProcess
 from tests.browser.test_story import drop, open_step
@@ -124,8 +126,14 @@ def test_what_is_asked_for_in_vain_is_said_before_train_is_clicked(
     weights.fill("7=2")
     field(page, t, "training.trackers").fill("nobody")
     field(page, t, "training.epochs").fill("-1")
-    for said in ("7", "nobody", "-1"):
-        expect(page.get_by_role("alert").filter(has_text=said)).to_be_visible()
+    for click in (None, "#estimate-en", "#train-en"):
+        if click:
+            page.locator(click).click()
+            expect(page.locator(click)).to_be_enabled()
+        for said in ("7", "nobody", "-1"):
+            expect(page.get_by_role("alert").filter(has_text=said)).to_be_visible()
+    weights.fill("1=-1")  # what was kept of it before stands in no field
+    expect(page.get_by_role("alert").filter(has_text="7")).to_have_count(0)
 
 
 def test_what_was_typed_stays_when_another_kind_of_model_is_looked_at(
@@ -135,18 +143,33 @@ def test_what_was_typed_stays_when_another_kind_of_model_is_looked_at(
     page = open_page()
     drop(page, write_table(tmp_path / "looked_at.csv", 79))
     open_step(page, "model")
-    made_up = t("model.starter_texts", count=0, together=0).partition("0")[0]
-    expect(page.get_by_text(made_up)).to_be_visible()
-    field(page, t, "training.epochs").fill("7")
+    told = page.locator(".start p:visible")
+    found = re.search(r"([0-9]+) train", told.inner_text())
+    assert found
+    rows = int(found[1])
+    count = made_up_for(rows, multilabel=False)
+    expect(told).to_contain_text(t("model.starter_texts", count=count, together=rows + count))
+    epochs, length = field(page, t, "training.epochs"), field(page, t, "training.max_length")
+    epochs.fill("3")  # as the recipe of pretrained models has it
+    page.locator(".folded button.label-wrap:visible", has_text=t("model.same")).click()
+    command = page.locator(".cm-content").first
+    expect(command).to_contain_text("--epochs 3")
     page.get_by_label(t("model.kind.list")).check()
-    expect(field(page, t, "training.max_length")).to_have_value("")
-    expect(field(page, t, "training.epochs")).to_have_value("7")
-    expect(page.get_by_text(made_up)).to_have_count(0)
+    expect(length).to_have_value("")
+    expect(epochs).to_have_value("3")
+    unnamed, _ = t.error(ModelNotNamed())
+    expect(command).to_have_text(f"# {unnamed}")
+    expect(told).to_contain_text(f"{rows} train")
+    expect(told).not_to_contain_text(str(rows + count))
     page.get_by_label(t("model.kind.hub")).check()
     page.get_by_label(t("model.kind.starter")).check()
-    expect(field(page, t, "training.max_length")).to_have_value("256")
-    expect(field(page, t, "training.epochs")).to_have_value("7")
-    expect(page.get_by_text(made_up)).to_be_visible()
+    expect(length).to_have_value("256")
+    expect(epochs).to_have_value("3")
+    expect(command).to_contain_text("--epochs 3")
+
+    # Train stays in sight, with what it says.
+    page.evaluate("scrollTo(0, 0)")
+    expect(page.locator("#train-en")).to_be_in_viewport()
 
 
 def test_table_without_a_draft_begins_with_the_starter(open_page: Callable[..., Page], tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_time_and_memory_are_estimated_by_a_click_and_follow_the_settings(
     length = page.locator("label:visible", has_text=t("setting.training.max_length.help")).locator("input")
     length.fill("16")  # other steps, which nobody has measured
     expect(estimate).to_have_count(0)
+    expect(page.get_by_text(t("model.estimated_other"))).to_be_visible()
     length.fill("256")
     expect(estimate).to_have_text(once)
     page.reload()
@@ -91,5 +92,6 @@ def test_time_and_memory_are_estimated_by_a_click_and_follow_the_settings(
     processes = page.locator("label:visible", has_text=t("setting.compute.processes.help")).locator("input")
     processes.fill("2")
     expect(estimate).to_have_count(0)
+    expect(page.get_by_text(t("model.estimated_other"))).to_have_count(0)  # it cannot be
     page.locator("#estimate-en").click()
     expect(page.get_by_role("alert").filter(has_text=t("errors.lab.processes_not_estimated.next"))).to_be_visible()

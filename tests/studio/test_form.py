@@ -11,13 +11,10 @@ from backend.recipes import (
     PRETRAINED_RECIPE,
     STARTER_RECIPE,
     open_where_recipe,
-    recipe_changes,
-    recipe_for,
     with_recipe,
 )
 from backend.settings import Home
 from backend.specs import (
-    STARTER,
     ModelSpec,
     RunSpec,
     Setting,
@@ -31,6 +28,7 @@ from studio.address import Address, Opened
 from studio.form import FORM_SECTIONS, TABLE_SECTIONS, build_form, form_document, form_settings, shown_value
 from studio.i18n import words
 from studio.pages import model_asked
+from studio.pages.model_recipe import followed, remembered
 
 FORMS = (FORM_SECTIONS, TABLE_SECTIONS)
 ELSEWHERE = {
@@ -142,23 +140,32 @@ def test_another_optimizer_changes_what_stands_as_a_recipe_has_it_and_nothing_th
     rate, decay = "training.learning_rate", "training.weight_decay"
     plain = {f"training.{name}": value for name, value in vars(STARTER_RECIPE).items()}
     sloping = {**plain, rate: None, decay: None}
-    usual, own = recipe_for(STARTER), recipe_for(STARTER, "sgd")
-    assert recipe_changes(usual, own, plain) == {rate: None, decay: None}
-    assert recipe_changes(own, usual, sloping) == {rate: 3e-4, decay: 0.01}
-    pretrained = recipe_changes(recipe_for("some/base", "sgd"), PRETRAINED_RECIPE, sloping)
-    assert pretrained == {decay: 0.01}, "its rate is open in any case"
+    usual, own = remembered("starter", "auto"), remembered("starter", "sgd")
+    assert followed("starter", "sgd", plain, usual)[0] == {rate: None, decay: None}
+    assert followed("starter", "adamw_8bit", sloping, own)[0] == {rate: 3e-4, decay: 0.01}
+    open_rate = {f"training.{name}": value for name, value in vars(PRETRAINED_RECIPE).items()} | {decay: None}
+    assert followed("hub", "auto", open_rate, remembered("hub", "sgd"))[0] == {decay: 0.01}, "its rate stays open"
     for typed in (0.0, 0.2):
-        assert decay not in recipe_changes(usual, own, {**plain, decay: typed})
-        assert decay not in recipe_changes(own, usual, {**sloping, decay: typed})
-    assert not recipe_changes(usual, recipe_for(STARTER, "lion_8bit"), plain)
+        assert decay not in followed("starter", "sgd", {**plain, decay: typed}, usual)[0]
+        assert decay not in followed("starter", "auto", {**sloping, decay: typed}, own)[0]
+    assert not followed("starter", "lion_8bit", plain, usual)[0]
 
 
-def test_another_kind_of_model_changes_what_stands_as_a_recipe_has_it_and_nothing_that_was_typed() -> None:
+@pytest.mark.parametrize("typed", [7, STARTER_RECIPE.epochs])
+def test_another_kind_of_model_changes_what_stands_as_a_recipe_has_it_and_nothing_that_was_typed(typed: int) -> None:
+    """Also where what was typed is what the other kind's recipe says."""
     epochs, length = "training.epochs", "training.max_length"
-    shown = {f"training.{name}": value for name, value in vars(STARTER_RECIPE).items()} | {epochs: 7}
-    looked_at = shown | recipe_changes(STARTER_RECIPE, PRETRAINED_RECIPE, shown)
-    assert (looked_at[epochs], looked_at[length]) == (7, None)
-    assert looked_at | recipe_changes(PRETRAINED_RECIPE, STARTER_RECIPE, looked_at) == shown
+    shown = {f"training.{name}": value for name, value in vars(PRETRAINED_RECIPE).items()} | {epochs: typed}
+    changes, known = followed("starter", "auto", shown, remembered("hub", "auto"))
+    looked_at = shown | changes
+    assert (looked_at[epochs], looked_at[length]) == (typed, 256)
+    changes, known = followed("starter", "sgd", looked_at, known)
+    looked_at |= changes
+    changes, known = followed("folder", "auto", looked_at, known)
+    assert looked_at | changes == shown
+
+    emptied = {**shown, epochs: None}
+    assert followed("starter", "auto", emptied, known)[0][epochs] == STARTER_RECIPE.epochs
 
 
 def test_a_way_of_the_lab_with_another_optimizer_brings_its_recipe() -> None:

@@ -11,7 +11,7 @@ import torch
 from backend.data.datasets import result_of
 from backend.errors import CombinationImpossible, CombinationUnknown
 from backend.jobs.directory import JobDirectory
-from backend.jobs.events import Noted
+from backend.jobs.events import CombinationTried, Noted
 from backend.jobs.process import JobContext
 from backend.jobs.status import JobState
 from backend.lab.bench import LEAST_S, Clock, Learned, examples_per_second
@@ -22,7 +22,7 @@ from backend.recipes import bag_steps, learned_rows, made_up_for, with_recipe
 from backend.specs import RunSpec, conflicts
 from backend.training_specs import TrainingSpec
 from studio.i18n import LANGUAGES, words
-from studio.lab import flags_of, lines, told
+from studio.lab import advice, flags_of, lines, told
 from tests.processes import processes_of, until
 from tests.training.conftest import Workshop, ended, events_of
 
@@ -107,6 +107,7 @@ def test_lab_measures_each_way_and_tells_the_one_that_fails(workshop: Workshop) 
     assert (plain["precision"], plain["trained_share"]) == ("fp32", 1)
     assert lora["trained_share"] < 1
     assert all((each or {})["peak_bytes"] > 100e6 for each in figures.values())
+    assert all(0 <= (each or {})["others_share"] <= 1 for each in figures.values())
     best = quickest(tried(job))
     assert best is not None
     assert best.code != "lora"
@@ -143,6 +144,16 @@ def test_estimate_of_a_starter_knows_its_made_up_texts_and_its_first_part(worksh
     run, _ = workshop.do_here(spec.replaced(training__epochs=1))
     steps = next(note.facts["steps"] for note in events_of(run, Noted) if note.code == "starter_steps")
     assert steps == bag_steps(learned, multilabel=False), "as many as the run has"
+    texts = next(note.facts for note in events_of(run, Noted) if note.code == "starter_texts")
+    assert texts["made_up"] + rows == texts["texts"] <= learned, "not all that are wanted come out well"
+    assert texts["made_up"] > 0.9 * (learned - rows)
+
+
+def test_what_others_took_meanwhile_is_said_where_it_is_much() -> None:
+    t, figures = words("en"), {"examples_per_second": 10.0, "trained_share": 1, "others_share": 0.37}
+    beside = t("lab.beside", percent=37)
+    assert advice(t, [CombinationTried("plain", {}, figures, None)]).endswith(beside)
+    assert beside not in advice(t, [CombinationTried("plain", {}, figures | {"others_share": 0.02}, None)])
 
 
 @pytest.mark.parametrize(("epochs", "steps", "rows"), [(3, 0, 300), (3, 5, 160), (1, 50, 1600)])
