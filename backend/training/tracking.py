@@ -24,9 +24,12 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from backend.errors import TrackerFailed
 from backend.jobs.events import Evaluated, Event, LossLogged, Noted
+from backend.jobs.files import read_json, write_json
 from backend.jobs.platform import POSIX
 from backend.jobs.process import JobContext
 
+BEGUN = "trackers.json"
+"""The file in a run's folder that says by which number MLflow knows it: ``{"mlflow": id}``."""
 PROJECT = "studio"
 """The project, or experiment, that runs are found in."""
 PREFIXES = {"validation": "eval_", "test": "test_"}
@@ -62,12 +65,16 @@ class Trackers:
         self._arguments.project = PROJECT
         places = places_of(os.environ, run)
         self._settled.enter_context(_environment(places))
+        if "mlflow" in self._names:
+            self._settled.enter_context(_environment(continued(run)))
         self._context.at_end.append(self.end)
         for name in self._names:
             try:
                 tracker = INTEGRATION_TO_CALLBACK[name]()
                 tracker.on_train_begin(self._arguments, TrainerState(), TrainerControl(), model=model)
                 found_by = shown_by(name, places, run)
+                if name == "mlflow":
+                    write_json(run / BEGUN, {name: sys.modules[name].active_run().info.run_id})
             except Exception as error:  # whatever a package raises that is not ours
                 traceback.print_exc()
                 raise TrackerFailed(tracker=name, reason=_first_line(error)) from error
@@ -116,7 +123,7 @@ def logs_of(event: LossLogged | Evaluated) -> dict[str, float]:
 def places_of(environ: Mapping[str, str], run: Path) -> dict[str, str]:
     """Where trackers write, as variables of the environment: what it says already, else what is one run's in its
     folder and what is shared in the home. A further attempt adds to what the earlier ones told, the steps since its
-    checkpoint a second time; for MLflow it is a run of its own."""
+    checkpoint a second time."""
     given = environ.get("TENSORBOARD_LOGGING_DIR")
     usual = {
         "MLFLOW_TRACKING_URI": f"sqlite:///{run.parents[1] / 'mlflow.db'}",
@@ -131,6 +138,24 @@ def places_of(environ: Mapping[str, str], run: Path) -> dict[str, str]:
         "WANDB_LOG_MODEL": "false",  # it would look for checkpoints where Trainer writes them by itself
     }
     return {name: environ.get(name, value) for name, value in usual.items()} | settled
+
+
+def continued(run: Path) -> dict[str, str]:
+    """The run of MLflow's that an earlier attempt has begun, as the variable that names it.
+
+    Nothing where there is none, or it is not there any more, or the environment names one already.
+    """
+    if "MLFLOW_RUN_ID" in os.environ or not (run / BEGUN).exists():
+        return {}
+    import mlflow
+
+    known = str(read_json(run / BEGUN)["mlflow"])
+    try:
+        mlflow.get_run(known)
+    except mlflow.exceptions.MlflowException:
+        traceback.print_exc()
+        return {}
+    return {"MLFLOW_RUN_ID": known}
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -101,10 +103,42 @@ def test_what_the_environment_says_of_a_place_holds(tmp_path: Path) -> None:
     assert {name: chosen[name] for name in given} == {**given, "TENSORBOARD_LOGGING_DIR": f"/logs/{run.name}"}
 
 
+@pytest.fixture
+def mlflow_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs that MLflow, which is not installed here, would know: a package with the three names that are used."""
+
+    class MlflowException(Exception):
+        """There is no such run."""
+
+    known: list[str] = []
+    package = ModuleType("mlflow")
+
+    def get_run(run_id: str) -> None:
+        if run_id not in known:
+            raise MlflowException(run_id)
+
+    vars(package).update(
+        get_run=get_run,
+        active_run=lambda: SimpleNamespace(info=SimpleNamespace(run_id=known[-1])),
+        exceptions=SimpleNamespace(MlflowException=MlflowException),
+    )
+    monkeypatch.setitem(sys.modules, "mlflow", package)
+    monkeypatch.setitem(INTEGRATION_TO_CALLBACK, "mlflow", Looking)
+    monkeypatch.setattr(Looking, "places", [])
+    monkeypatch.setattr(Looking, "begun", known)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    return known
+
+
 class Looking(TrainerCallback):
     """A tracker that looks up where it writes whenever it is told something, as MLflow does."""
 
     places: ClassVar[list[str]] = []
+    begun: ClassVar[list[str]] = []
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self.begun.append(os.environ.get("MLFLOW_RUN_ID", f"new {len(self.begun)}"))
 
     def on_log(self, *_: Any, **__: Any) -> None:
         self.places.append(os.environ["MLFLOW_TRACKING_URI"])
@@ -115,11 +149,8 @@ class Looking(TrainerCallback):
 
 @pytest.mark.parametrize("end", ["stopped", "failed", "completed"])
 def test_tracker_finds_its_place_until_the_job_ends_however_it_does(
-    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+    workshop: Workshop, tmp_path: Path, mlflow_runs: list[str], end: str
 ) -> None:
-    monkeypatch.setitem(INTEGRATION_TO_CALLBACK, "mlflow", Looking)
-    monkeypatch.setattr(Looking, "places", [])
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     context = JobContext(workshop.store.create(workshop.spec("bert")))
 
     def work(_context: JobContext) -> dict[str, Any]:
@@ -134,6 +165,7 @@ def test_tracker_finds_its_place_until_the_job_ends_however_it_does(
     carry_out(context, work)
     place = f"sqlite:///{workshop.store.home.path / 'mlflow.db'}"
     assert Looking.places == [place, "ended"]
+    assert mlflow_runs == ["new 0"]
     assert "MLFLOW_TRACKING_URI" not in os.environ
     kinds = [type(event).__name__ for event in context.job.events()]
     assert kinds[-1] == {"stopped": "JobStopped", "failed": "JobFailed", "completed": "JobCompleted"}[end]
@@ -152,3 +184,23 @@ def test_what_goes_wrong_at_the_end_is_raised_and_what_hangs_is_left() -> None:
     done: list[int] = []
     _within(5, lambda: done.append(1))
     assert done == [1]
+
+
+def test_resumed_run_goes_on_in_the_run_that_mlflow_knows(
+    workshop: Workshop, tmp_path: Path, mlflow_runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = workshop.store.create(workshop.spec("bert"))
+
+    def begin() -> str:
+        context = JobContext(job)
+        Trackers(context, ["mlflow"]).begin(arguments_in(tmp_path), None)
+        context.at_end[0]()
+        return mlflow_runs[-1]
+
+    assert [begin(), begin()] == ["new 0", "new 0"]
+    assert "MLFLOW_RUN_ID" not in os.environ
+    mlflow_runs.clear()  # it was deleted there
+    mlflow_runs.append("another's")
+    assert [begin(), begin()] == ["new 1", "new 1"]
+    monkeypatch.setenv("MLFLOW_RUN_ID", "mine")
+    assert begin() == "mine"
