@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from backend.errors import LabelWeightsUnknown, SpecError, TrackerMissing, TrackerUnknown
+from backend.errors import LabelWeightsUnknown, LabelWeightsZero, SpecError, TrackerMissing, TrackerUnknown
 from backend.machine import check_processes, this_machine
 from backend.specs import RunSpec, conflicts
 
@@ -48,11 +48,14 @@ def check_metric(spec: RunSpec, task: str) -> None:
         raise SpecError(problems=problems)
 
 
-def check_weighted(weighted: Iterable[str], labels: Sequence[str]) -> None:
-    """Whether the labels that have a weight are labels of the run.
+def check_weighted(weights: Mapping[str, float], labels: Sequence[str]) -> None:
+    """Whether the labels that have a weight are labels of the run, and something is left to learn.
 
     Raises:
         LabelWeightsUnknown: some are not.
+        LabelWeightsZero: every label has a weight of 0.
     """
-    if unknown := [name for name in weighted if name not in labels]:
+    if unknown := [name for name in weights if name not in labels]:
         raise LabelWeightsUnknown(given=unknown, labels=list(labels))
+    if labels and not any(weights.get(name, 1) for name in labels):
+        raise LabelWeightsZero

@@ -44,8 +44,9 @@ def link(query: str, label: str, *, primary: bool = False) -> str:
 
 
 def problems(t: Words, errors: Sequence[StudioError]) -> str:
-    """Several errors, one below the other."""
-    return "".join(problem(t, error) for error in errors)
+    """Several errors, one below the other, and how many."""
+    said = "".join(problem(t, error) for error in errors)
+    return tag("p", text(t("errors.several", count=len(errors))), class_="muted") + said if len(errors) > 1 else said
 
 
 def problem(t: Words, error: StudioError | None) -> str:

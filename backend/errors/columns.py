@@ -89,6 +89,13 @@ class LabelWeightsUnknown(DataError):
 
 
 @dataclass(eq=False)
+class LabelWeightsZero(DataError):
+    """Every label weighs nothing, so that there is nothing to learn."""
+
+    code = "data.label_weights_zero"
+
+
+@dataclass(eq=False)
 class LabelNamesUnknown(DataError):
     """Names were given for labels that the column does not hold."""
 

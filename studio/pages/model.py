@@ -224,13 +224,14 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
 
     form_fields: dict[str, Any] = {s.path: f for s, f in zip(form_settings(), view.form.fields, strict=True)}
 
-    def kind_chosen(kind: str, listed: str | None, *rest: Any) -> dict[Any, Any]:
+    def kind_chosen(kind: str, listed: str | None, hub_id: str, folder: str, *rest: Any) -> dict[Any, Any]:
+        known = model_facts(t, {"starter": STARTER, "list": listed or ""}.get(kind, ""))
         return {
             view.listed: gr.update(visible=kind == "list"),
             view.hub_id: gr.update(visible=kind == "hub"),
             view.folder: gr.update(visible=kind == "folder"),
             view.check: gr.update(visible=kind in ("hub", "folder")),
-            view.facts: model_facts(t, {"starter": STARTER, "list": listed or ""}.get(kind, "")),
+            view.facts: folder_left(kind, listed, hub_id, folder) if kind == "folder" else known,
             **recipe_followed(kind, *rest),
         }
 
@@ -248,20 +249,24 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
             return problem(t, error)
 
     def folder_left(kind: str, *fields: Any) -> Any:
-        return checked(kind, *fields) if kind == "folder" and (fields[-1] or "").strip() else gr.skip()
+        if kind != "folder":
+            return gr.skip()
+        return checked(kind, *fields) if (fields[-1] or "").strip() else ""
 
-    def complaints(address: str, error: SpecError, *values: Any) -> tuple[RunSpec | None, list[StudioError]]:
+    def complaints(
+        address: str, error: SpecError, *values: Any, clicked: bool = True
+    ) -> tuple[RunSpec | None, list[StudioError]]:
         # What was kept of a setting that does not hold now stands in no field.
         opened = site.opened(address)
         holding = build_holding_spec(error, opened, *divided(values))
         failed = [found["setting"] for found in error.problems]
-        return holding, [error, *(vain(services, holding, but=failed) if holding else ())]
+        return holding, [error, *(vain(services, holding, but=failed, model=clicked) if holding else ())]
 
     def described(address: str, *values: Any, changed: bool = False) -> dict[Any, Any]:
         try:
             opened, spec = spec_of(address, *values)
         except SpecError as error:
-            holding, wrong = complaints(address, error, *values)
+            holding, wrong = complaints(address, error, *values, clicked=False)
             if holding is None:
                 return {view.problem: problems(t, wrong)}
             if changed:
@@ -270,18 +275,22 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         except DatasetMissing:  # the page says so itself
             return {view.problem: ""}
         except ModelNotNamed as error:
-            return unnamed(site.opened(address), t.error(error)[0])
+            return unnamed(address, t.error(error)[0], *values, changed=changed)
         if changed:
             keep(services, opened, spec)
         return told_of(spec, vain(services, spec))
 
-    def unnamed(opened: Opened, said: str) -> dict[Any, Any]:
-        return {
-            view.problem: "",
+    def unnamed(address: str, said: str, *values: Any, changed: bool) -> dict[Any, Any]:
+        # The other options are kept and looked at meanwhile, with the model that was named before.
+        before = (site.opened(address).spec or RunSpec()).model.base
+        first = data_count + table_count
+        named_before = (*values[:first], "hub", None, before, None, *values[first + model_count :])
+        others = described(address, *named_before, changed=changed)
+        return others | {
             view.decisions: tag("p", text(said), class_="muted"),
             view.command: f"# {said}",
             view.yaml: f"# {said}",
-            view.summary: _summary(services, t, opened.choices, "") if opened.choices else "",
+            view.summary: tag("p", text(said), class_="muted"),
             view.estimate.said: "",
         }
 
@@ -300,7 +309,7 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     def estimated(address: str, *values: Any) -> dict[Any, Any]:
         try:
             _, spec = spec_of(address, *values)
-            if asked_in_vain := vain(services, spec):
+            if asked_in_vain := vain(services, spec, model=True):
                 return {view.problem: problems(t, asked_in_vain)}
             return {
                 view.problem: "",
@@ -331,7 +340,7 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         try:
             opened, spec = spec_of(address, *values)
             check_label_names(services, spec.choices)
-            if asked_in_vain := vain(services, spec):
+            if asked_in_vain := vain(services, spec, model=True):
                 return {view.problem: problems(t, asked_in_vain), view.estimate.said: ""}
             # What is clicked after this answer is another wish; what was clicked before it is the same one.
             fresh = {view.problem: "", view.request: secrets.token_hex(16)}
@@ -356,7 +365,7 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
     optimizer = form_fields["training.optimizer"]
     recipe = [view.followed, optimizer, *view.form.fields]
     kind_shown = site.on(
-        view.kind.input, kind_chosen, [view.kind, view.listed, *recipe], view.outputs(), trigger_mode="always_last"
+        view.kind.input, kind_chosen, [*view.model_fields(), *recipe], view.outputs(), trigger_mode="always_last"
     )
     recipe_shown = site.on(
         optimizer.input,

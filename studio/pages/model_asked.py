@@ -15,7 +15,7 @@ from backend.data.labels import named_labels
 from backend.data.template import check_apart
 from backend.errors import DatasetMissing, SpecError, StudioError
 from backend.machine import check_processes
-from backend.models.folder import check_folder, names_a_folder
+from backend.models.folder import check_base, check_folder, names_a_folder
 from backend.models.hub import look_up
 from backend.recipes import open_where_recipe
 from backend.schema import Section
@@ -81,11 +81,10 @@ def _document(
 def start_run(services: Services, spec: RunSpec, request: str) -> str:
     """Start the run in a process of its own, or find the one that this request has started; leads to it.
 
-    What is asked for in vain (`vain`) is told before.
-
     Raises:
         DataError: the report on the chosen columns says that training on them cannot begin.
         SameColumn: one column is text and label.
+        LabelWeightsUnknown, LabelWeightsZero: a weight is for a label that there is not, or all of them are 0.
         TooManyProcesses, TrackerUnknown, TrackerMissing: this machine does not have what it asks for.
         ModelError: the model's folder holds no model, or the Hub does not have it or cannot be reached.
     """
@@ -93,6 +92,8 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
     report = load_report(services.home, spec.choices)
     if report and (refusal := refusal_of(report, spec.data.label_names)):
         raise refusal
+    if asked_in_vain := vain(services, spec):
+        raise asked_in_vain[0]
     if names_a_folder(spec.model.base):
         check_folder(spec.model.base)
     elif spec.model.base != STARTER:
@@ -103,11 +104,12 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
     return goto(run=run.id, step="train")
 
 
-def vain(services: Services, spec: RunSpec, *, but: Sequence[str] = ()) -> list[StudioError]:
+def vain(services: Services, spec: RunSpec, *, but: Sequence[str] = (), model: bool = False) -> list[StudioError]:
     """What the options ask for that neither this machine nor, as far as its labels are known, the table has.
 
     Args:
         but: paths of settings that are not looked at, or of entries in them.
+        model: whether the model's folder is looked at, too, where it has one.
     """
     checks = [("compute.processes", partial(check_processes, spec.compute))]
     checks += [("training.trackers", partial(check_trackers, [name])) for name in spec.training.trackers]
@@ -115,6 +117,8 @@ def vain(services: Services, spec: RunSpec, *, but: Sequence[str] = ()) -> list[
     if report and refusal_of(report, spec.data.label_names) is None:
         labels = named_labels([label["value"] for label in report["labels"]], spec.data.label_names)
         checks.append(("training.label_weights", partial(check_weighted, spec.training.label_weights, labels)))
+    if model:
+        checks.append(("model.base", partial(check_base, spec.model.base)))
     looked_at = [check for path, check in checks if not any(left.startswith(path) for left in but)]
     return [error for check in looked_at if (error := _refusal(check))]
 

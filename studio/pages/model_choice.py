@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from backend.errors import ModelNotNamed
 from backend.models.catalogue import CatalogueModel, catalogue, suggested
 from backend.models.folder import check_folder, names_a_folder
@@ -63,6 +65,8 @@ def chosen_model(kind: str, listed: str | None, hub_id: str | None, folder: str 
     base = (base or "").strip()
     if not base:
         raise ModelNotNamed
+    if kind == "folder" and not names_a_folder(base):
+        base = str(Path(base).absolute())  # what is typed there is no id of the Hub
     return ModelSpec(base=base)
 
 

@@ -12,6 +12,7 @@ from backend.data.choices import refusal_of
 from backend.data.datasets import load_report
 from backend.errors import ProcessesNotEstimated, StudioError
 from backend.jobs.directory import JobDirectory
+from backend.jobs.status import JobState
 from backend.lab.starting import expected, living_estimate, start_estimate, tried, was_estimated
 from backend.specs import RunSpec
 from studio.i18n import Words, duration, size
@@ -78,6 +79,7 @@ def ended(services: Services, t: Words, view: EstimateView, spec: RunSpec, shown
     job = services.job(json.loads(shown)["job"])
     found = next(iter(tried(job)), None)
     if found is None:
-        return {view.said: ""}
+        cancelled = job.status().state is JobState.STOPPED  # by who knows it
+        return {view.said: measured(services, t, spec), view.progress: ""} if cancelled else {view.said: ""}
     said = problem(t, StudioError.from_dict(found.error)) if found.error else measured(services, t, spec)
     return {view.said: said or tag("p", text(t("model.estimated_other")), class_="muted"), view.progress: ""}

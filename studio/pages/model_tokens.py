@@ -10,7 +10,7 @@ import gradio as gr
 from backend.data.choices import names_columns
 from backend.data.datasets import load_report, wait
 from backend.data.token_counts import start_token_count
-from backend.errors import NotAModelFolder, StudioError
+from backend.errors import NotAModelFolder, StudioError, Unexpected
 from backend.models.catalogue import MULTILINGUAL, catalogue
 from backend.models.folder import check_base
 from backend.recipes import recipe_for
@@ -49,7 +49,9 @@ def token_lines(services: Services, t: Words, spec: RunSpec) -> Iterator[str]:
         yield unfit + counted_line(t, wait(job, timeout_s=COUNT_TIMEOUT_S)["tokens"])
     except (StudioError, TimeoutError) as error:
         # The run will say what is wrong with the model; here it is only that nothing can be counted.
-        why = t.error(error)[0] if isinstance(error, StudioError) else ""
+        why = ""
+        if isinstance(error, StudioError) and not isinstance(error, Unexpected):  # which says nothing to who reads it
+            why = t.error(error)[0]
         yield unfit + tag("p", text(t("model.tokens_uncounted", why=why)), class_="muted")
 
 

@@ -72,7 +72,8 @@ def show(services: Services, t: Words, view: ResultsView, opened: Opened) -> dic
 
 
 def _measured_ahead(services: Services, opened: Opened, report: Mapping[str, Any]) -> Expected | None:
-    return expected(services.home, opened.spec, report["rows"]["train"]) if opened.spec else None
+    whole = report["state"] == JobState.COMPLETED  # what was stopped took less
+    return expected(services.home, opened.spec, report["rows"]["train"]) if opened.spec and whole else None
 
 
 def _not_yet(t: Words, opened: Opened) -> str:
@@ -127,7 +128,8 @@ def figures(t: Words, report: Mapping[str, Any]) -> str:
     meaning = text(t(f"results.f1_meaning.{report['task']}", label=report.get("positive_label") or ""))
     few = 0 < counts["test"] < FEW_TESTS
     caution = text(t("results.few_tests", points=f"{PERCENT / counts['test']:.1f}")) if few else ""
-    note = tag("p", held_out, " ", meaning, " ", caution, class_="muted")
+    told = (held_out, meaning, caution) if report["metrics"] else (meaning,)  # of baselines alone
+    note = tag("p", " ".join(told), class_="muted")
     return tag(
         "div", tag("h4", text(t("results.figures"))), note, table(heads, rows, kind="figures scores"), class_="card"
     )
@@ -158,7 +160,7 @@ def details(t: Words, report: Mapping[str, Any], ahead: Expected | None = None) 
         [text(t("results.base")), text(t("model.starter") if report["base"] == "starter" else report["base"])],
         [text(t("results.parameters")), f"{report['parameters']:,}"],
         [text(t("results.device")), text(f"{report['device']} · {report['precision']}")],
-        [text(t("results.speed")), f"{report['examples_per_second'] or 0:,.0f}"],
+        [text(t("results.speed")), f"{report['examples_per_second']:,.0f}" if report["examples_per_second"] else "–"],
         [text(t("results.memory")), text(memory)],
     ]
     labels_card = tag("div", tag("h4", text(t("results.per_label"))), per_label, class_="card")

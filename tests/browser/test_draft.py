@@ -137,7 +137,7 @@ def test_what_is_asked_for_in_vain_is_said_before_train_is_clicked(
 
 
 def test_what_was_typed_stays_when_another_kind_of_model_is_looked_at(
-    open_page: Callable[..., Page], tmp_path: Path
+    open_page: Callable[..., Page], studio: StudioProcess, tmp_path: Path
 ) -> None:
     t = words("en")
     page = open_page()
@@ -159,13 +159,22 @@ def test_what_was_typed_stays_when_another_kind_of_model_is_looked_at(
     expect(epochs).to_have_value("3")
     unnamed, _ = t.error(ModelNotNamed())
     expect(command).to_have_text(f"# {unnamed}")
-    expect(told).to_contain_text(f"{rows} train")
-    expect(told).not_to_contain_text(str(rows + count))
+    expect(told).to_have_text(unnamed)
+    page.locator("button.label-wrap:visible", has_text=t("model.group.training")).click()
+    field(page, t, "training.batch_size").fill("48")  # is kept, though nothing can be started yet
+    field(page, t, "training.patience").fill("-1")
+    expect(page.get_by_role("alert").filter(has_text="-1")).to_be_visible()
+    field(page, t, "training.patience").fill("0")
+    expect(page.get_by_role("alert")).to_have_count(0)
     page.get_by_label(t("model.kind.hub")).check()
     page.get_by_label(t("model.kind.starter")).check()
     expect(length).to_have_value("256")
     expect(epochs).to_have_value("3")
     expect(command).to_contain_text("--epochs 3")
+
+    table = page.url.partition("data=")[2].partition("&")[0]
+    draft = read_json(studio.home / "datasets" / table / "draft.json")
+    assert (draft["training"]["batch_size"], draft["training"]["epochs"]) == (48, 3)
 
     # Train stays in sight, with what it says.
     page.evaluate("scrollTo(0, 0)")

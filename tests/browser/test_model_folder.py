@@ -52,4 +52,11 @@ def test_a_folder_is_looked_at_and_what_is_wrong_is_said_once(
     field.fill(str(tmp_path / "nothing"))
     field.press("Tab")  # as it is left
     expect(page.get_by_text(t("errors.model.folder_missing.what", folder=str(tmp_path / "nothing")))).to_be_visible()
+    field.fill("relative/model")  # no id of the Hub: it was said that it is a folder
+    page.locator(f"#train-{language}").click()
+    said = t("errors.model.folder_missing.what", folder=str(Path("relative/model").absolute()))
+    expect(page.get_by_role("alert").filter(has_text=said).last).to_be_visible()
+    field.fill("")
+    field.press("Tab")
+    expect(page.get_by_text(t("errors.model.folder_missing.what", folder=str(tmp_path / "nothing")))).to_have_count(0)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")

@@ -15,7 +15,8 @@ from torch._inductor import config as inductor_config
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, Trainer, TrainerCallback
 
 import backend.training.fine_tuning as fine_tuning
-from backend.errors import LabelWeightsUnknown, LossNotFinite, ModelUnusable, TrackerMissing
+from backend.asked import check_weighted
+from backend.errors import LabelWeightsUnknown, LabelWeightsZero, LossNotFinite, ModelUnusable, TrackerMissing
 from backend.jobs.events import CheckpointSaved, Evaluated, LossLogged, ModelDescribed, Noted, OptionsDecided
 from backend.jobs.process import JobContext
 from backend.jobs.status import JobState
@@ -208,6 +209,9 @@ def test_a_tracker_that_is_not_installed_is_named_with_its_remedy(workshop: Work
 
 
 def test_a_weight_for_a_label_that_there_is_not_is_refused(workshop: Workshop) -> None:
+    with pytest.raises(LabelWeightsZero):
+        check_weighted({"bad": 0, "good": 0}, ["bad", "good"])
+    check_weighted({"bad": 0}, ["bad", "good"])
     with pytest.raises(LabelWeightsUnknown) as caught:
         workshop.do_here(workshop.spec("bert", training__label_weights={"excellent": 2.0}))
     assert caught.value.facts == {"given": ["excellent"], "labels": ["bad", "good"]}
