@@ -29,8 +29,8 @@ def test_figures_of_a_run_stand_beside_what_the_lab_measured_ahead(studio: Studi
     ahead = studio.document("lab", str(table), "--try", "chosen", "--try-steps", "2", *flags)
     assert studio.run("train", str(table), *flags).returncode == 0
     shown = studio.run("show", "last").stdout
-    assert shown.count("(the lab measured ") == 2, shown
+    assert shown.count("(estimated before: ") == 2, shown
     memory = size(ahead["tried"][0]["figures"]["peak_bytes"])
-    assert f"(the lab measured {memory} ahead)" in " ".join(shown.split())
+    assert f"(estimated before: {memory})" in " ".join(shown.split())
     assert studio.run("train", str(table), "--batch-size", "8").returncode == 0
-    assert "the lab measured" not in studio.run("show", "last").stdout
+    assert "estimated before" not in studio.run("show", "last").stdout
