@@ -165,7 +165,8 @@ Object.assign(Studio, (() => {
   function trashBox(onChange, failed) {
     const head = make("summary"), list = make("tbody"), actions = make("div", { class: "trash-actions" });
     const node = make("details", { class: "trash", hidden: true, ontoggle: () => refresh() }, head, make("div", { class: "scroll" }, make("table", { class: "figures" }, list)), actions);
-    const act = async (path, options) => { try { await ask(path, options); } catch (error) { failed(error); } await refresh(); onChange(); };
+    let asked = 0; // about so many runs, and not answered yet
+    const act = async (path, options) => { asked = 0; try { await ask(path, options); } catch (error) { failed(error); } await refresh(); onChange(); };
     async function refresh() {
       const answer = await ask("api/trash").catch(() => null);
       if (!answer) return;
@@ -176,9 +177,12 @@ Object.assign(Studio, (() => {
         make("td", { class: "number", text: size(run.disk_bytes) }), make("td", { class: "actions" },
           make("button", { class: "small", text: words["runs.restore"], onclick: () => act(`api/trash/${run.id}/restore`, { method: "POST" }) })))));
       const sure = make("button", { class: "small danger", type: "button", text: words["runs.empty_yes"], onclick: () => act("api/trash", { method: "DELETE" }) });
-      const keep = make("button", { class: "small", type: "button", text: words["runs.delete_no"], onclick: () => actions.replaceChildren(ask_) });
-      const ask_ = make("button", { class: "small", type: "button", text: words["runs.empty"], onclick: () => actions.replaceChildren(make("span", { class: "question", text: fill(words["runs.empty_question"], { count: count(runs.length) }) }), sure, keep) });
-      actions.replaceChildren(ask_);
+      const keep = make("button", { class: "small", type: "button", text: words["runs.delete_no"], onclick: () => { asked = 0; actions.replaceChildren(ask_); } });
+      const ask_ = make("button", { class: "small", type: "button", text: words["runs.empty"], onclick: () => {
+        asked = runs.length;
+        actions.replaceChildren(make("span", { class: "question", text: fill(words["runs.empty_question"], { count: count(asked) }) }), sure, keep);
+      } });
+      if (asked !== runs.length) { asked = 0; actions.replaceChildren(ask_); } // a question stays while what it asks about does
     }
     return { node, refresh };
   }
