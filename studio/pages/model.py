@@ -25,9 +25,18 @@ from studio.pages import lab as lab_page
 from studio.pages import model_estimate, model_tokens
 from studio.pages.data import DataView, check_label_names
 from studio.pages.lab import LabView
-from studio.pages.model_asked import build_holding_spec, build_run_spec, command_of, keep, start_run, vain
+from studio.pages.model_asked import (
+    build_holding_spec,
+    build_run_spec,
+    command_of,
+    keep,
+    keep_options,
+    start_run,
+    vain,
+)
 from studio.pages.model_choice import (
     KINDS,
+    any_of,
     check_model,
     chosen_model,
     kind_of,
@@ -281,11 +290,12 @@ def wire(view: ModelView, data: DataView, tab: gr.Tab, site: Site) -> None:
         return told_of(spec, vain(services, spec))
 
     def unnamed(address: str, said: str, *values: Any, changed: bool) -> dict[Any, Any]:
-        # The other options are kept and looked at meanwhile, with the model that was named before.
-        before = (site.opened(address).spec or RunSpec()).model.base
+        # The other options are looked at meanwhile, and kept beside the model that was named before.
         first = data_count + table_count
-        named_before = (*values[:first], "hub", None, before, None, *values[first + model_count :])
-        others = described(address, *named_before, changed=changed)
+        of_any = (*values[:first], "hub", None, any_of(values[first]).base, None, *values[first + model_count :])
+        others = described(address, *of_any)
+        if changed:
+            keep_options(services, site.opened(address), *divided(of_any))
         return others | {
             view.decisions: tag("p", text(said), class_="muted"),
             view.command: f"# {said}",

@@ -139,6 +139,20 @@ def keep(services: Services, opened: Opened, spec: RunSpec) -> None:
     save_draft(services.home, opened.dataset, open_where_recipe(spec))
 
 
+def keep_options(services: Services, opened: Opened, *fields: Any) -> None:
+    """Keep the options alone, beside the model of the draft: the one that they are for is not named yet.
+
+    What they show as its recipe has it is left open, as far as they hold.
+    """
+    try:
+        asked: RunSpec | None = build_run_spec(opened, *fields)
+    except SpecError as error:
+        asked = build_holding_spec(error, opened, *fields)
+    if asked:
+        model = (opened.spec or RunSpec()).model
+        keep(services, opened, open_where_recipe(asked).model_copy(update={"model": model}))
+
+
 def command_of(spec: RunSpec) -> str:
     """The command that does the same as a click on Train: flags only for what differs from the defaults."""
     parts = ["python", "-m", "studio", "train", spec.data.source or "DATA.csv"]

@@ -166,15 +166,18 @@ def test_what_was_typed_stays_when_another_kind_of_model_is_looked_at(
     expect(page.get_by_role("alert").filter(has_text="-1")).to_be_visible()
     field(page, t, "training.patience").fill("0")
     expect(page.get_by_role("alert")).to_have_count(0)
+    draft = studio.home / "datasets" / page.url.partition("data=")[2].partition("&")[0] / "draft.json"
+    until(lambda: read_json(draft)["training"]["batch_size"] == 48, "the draft")
+    kept = read_json(draft)
+    assert (kept["model"]["base"], kept["training"]["warmup_steps"], kept["training"]["epochs"]) == ("starter", 0, None)
     page.get_by_label(t("model.kind.hub")).check()
     page.get_by_label(t("model.kind.starter")).check()
     expect(length).to_have_value("256")
     expect(epochs).to_have_value("3")
     expect(command).to_contain_text("--epochs 3")
 
-    table = page.url.partition("data=")[2].partition("&")[0]
-    draft = read_json(studio.home / "datasets" / table / "draft.json")
-    assert (draft["training"]["batch_size"], draft["training"]["epochs"]) == (48, 3)
+    kept = read_json(draft)
+    assert (kept["training"]["batch_size"], kept["training"]["epochs"]) == (48, 3)
 
     # Train stays in sight, with what it says.
     page.evaluate("scrollTo(0, 0)")
