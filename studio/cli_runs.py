@@ -148,7 +148,7 @@ def show_run(terminal: Terminal, store: RunStore, given: str) -> int:
 
 
 def _cost_text(home: Home, run: JobDirectory, report: Mapping[str, Any], words: Words) -> str:
-    """What training took in time and memory, beside what the lab had measured ahead."""
+    """What training took in time and memory, beside what was estimated ahead."""
     try:
         ahead = expected(home, build_spec(run.spec), report["rows"]["train"])
     except SpecError:  # of another version, with other settings

@@ -15,7 +15,7 @@ from backend.data.labels import named_labels
 from backend.data.template import check_apart
 from backend.errors import DatasetMissing, SpecError, StudioError
 from backend.machine import check_processes
-from backend.models.folder import check_base, check_folder, names_a_folder
+from backend.models.folder import check_base, names_a_folder
 from backend.models.hub import look_up
 from backend.recipes import open_where_recipe
 from backend.schema import Section
@@ -92,11 +92,9 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
     report = load_report(services.home, spec.choices)
     if report and (refusal := refusal_of(report, spec.data.label_names)):
         raise refusal
-    if asked_in_vain := vain(services, spec):
+    if asked_in_vain := vain(services, spec, model=True):
         raise asked_in_vain[0]
-    if names_a_folder(spec.model.base):
-        check_folder(spec.model.base)
-    elif spec.model.base != STARTER:
+    if spec.model.base != STARTER and not names_a_folder(spec.model.base):
         revision = spec.model.revision or None
         look_up(spec.model.base, token=services.hub_token, timeout_s=HUB_TIMEOUT_S, revision=revision)
     # The same click with other settings, after what was wrong with them was mended, is another request.

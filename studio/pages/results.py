@@ -136,7 +136,7 @@ def figures(t: Words, report: Mapping[str, Any]) -> str:
 
 
 def details(t: Words, report: Mapping[str, Any], ahead: Expected | None = None) -> str:
-    """Each label's precision, recall and F1, and what the run cost, beside what the lab had measured ``ahead``."""
+    """Each label's precision, recall and F1, and what the run cost, beside what was estimated ``ahead``."""
     names = ("precision", "recall", "f1", "support")
     cells = (
         [

@@ -17,7 +17,7 @@ from backend.jobs.store import RunStore
 from backend.settings import Home
 from studio.i18n import words
 from tests.browser.studio_process import StudioProcess
-from tests.browser.test_story import drop, open_step
+from tests.browser.test_story import open_options
 from tests.processes import SUPERVISOR, WORKER, commands, processes_of, until
 from tests.training.conftest import write_table
 
@@ -47,9 +47,7 @@ def test_run_of_an_open_studio_is_forked_and_outlives_it(
     open_page: Callable[..., Page], studio: StudioProcess, tmp_path: Path
 ) -> None:
     t = words("en")
-    page = open_page()
-    drop(page, write_table(tmp_path / "at_once.csv", 240))
-    open_step(page, "model")
+    page = open_options(open_page, write_table(tmp_path / "at_once.csv", 240))
     page.locator("label:visible", has_text=t("setting.training.epochs.help")).locator("input").fill("500")
     ((server, address),) = servers(studio)
     until(address.exists, "the server")

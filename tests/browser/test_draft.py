@@ -14,7 +14,7 @@ from backend.jobs.files import read_json
 from backend.recipes import made_up_for
 from studio.i18n import Words, words
 from tests.browser.studio_process import StudioProcess
-from tests.browser.test_story import drop, open_step
+from tests.browser.test_story import open_options, open_step
 from tests.processes import until
 from tests.tiny_models import make_tiny
 from tests.training.conftest import write_table
@@ -37,9 +37,7 @@ def test_options_are_kept_beside_the_table(
 ) -> None:
     t, zh = words("en"), words("zh-CN")
     folder = make_tiny(tmp_path / "my-bert", "bert", [f"review {n}" for n in range(40)])
-    page = open_page()
-    drop(page, write_table(tmp_path / "drafted.csv", 70))
-    open_step(page, "model")
+    page = open_options(open_page, write_table(tmp_path / "drafted.csv", 70))
     page.get_by_label(t("model.kind.folder")).check()
     page.get_by_role("textbox", name=t("model.folder")).fill(str(folder))
     field(page, t, "training.epochs").fill("2")
@@ -107,9 +105,7 @@ def test_what_is_asked_for_in_vain_is_said_before_train_is_clicked(
     open_page: Callable[..., Page], tmp_path: Path
 ) -> None:
     t = words("en")
-    page = open_page()
-    drop(page, write_table(tmp_path / "in_vain.csv", 78))
-    open_step(page, "model")
+    page = open_options(open_page, write_table(tmp_path / "in_vain.csv", 78))
     page.locator("button.label-wrap:visible", has_text=t("model.group.training")).click()
     weights = field(page, t, "training.label_weights")
     weights.fill("7=2")
@@ -140,9 +136,7 @@ def test_what_was_typed_stays_when_another_kind_of_model_is_looked_at(
     open_page: Callable[..., Page], studio: StudioProcess, tmp_path: Path
 ) -> None:
     t = words("en")
-    page = open_page()
-    drop(page, write_table(tmp_path / "looked_at.csv", 79))
-    open_step(page, "model")
+    page = open_options(open_page, write_table(tmp_path / "looked_at.csv", 79))
     told = page.locator(".start p:visible")
     found = re.search(r"([0-9]+) train", told.inner_text())
     assert found
@@ -186,9 +180,7 @@ def test_what_was_typed_stays_when_another_kind_of_model_is_looked_at(
 
 def test_table_without_a_draft_begins_with_the_starter(open_page: Callable[..., Page], tmp_path: Path) -> None:
     t = words("en")
-    page = open_page()
-    drop(page, write_table(tmp_path / "fresh.csv", 74))
-    open_step(page, "model")
+    page = open_options(open_page, write_table(tmp_path / "fresh.csv", 74))
     expect(page.get_by_label(t("model.kind.starter"))).to_be_checked()
     assert setting(page, t, "training.epochs") == "1"
 
@@ -197,9 +189,7 @@ def test_another_optimizer_brings_its_own_rate_where_none_was_typed(
     open_page: Callable[..., Page], tmp_path: Path
 ) -> None:
     t = words("en")
-    page = open_page()
-    drop(page, write_table(tmp_path / "slopes.csv", 76))
-    open_step(page, "model")
+    page = open_options(open_page, write_table(tmp_path / "slopes.csv", 76))
     page.locator("button.label-wrap:visible", has_text=t("model.group.training")).click()
     rate, decay = field(page, t, "training.learning_rate"), field(page, t, "training.weight_decay")
     expect(rate).to_have_value("0.0003")

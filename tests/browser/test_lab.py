@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from studio.i18n import Words, words
-from tests.browser.test_story import drop, open_step
+from tests.browser.test_story import drop, open_options, open_step
 from tests.training.conftest import write_table
 
 pytestmark = pytest.mark.browser
@@ -61,9 +61,7 @@ def test_time_and_memory_are_estimated_by_a_click_and_follow_the_settings(
     open_page: Callable[..., Page], tmp_path: Path
 ) -> None:
     t = words("en")
-    page = open_page()
-    drop(page, write_table(tmp_path / "estimated.csv", 122))
-    open_step(page, "model")
+    page = open_options(open_page, write_table(tmp_path / "estimated.csv", 122))
     page.locator("#estimate-en").click()
     estimate = page.get_by_role("status").filter(
         has_text=t("model.estimated").partition("{time} ")[2].partition("{")[0]

@@ -15,7 +15,7 @@ from backend.jobs.store import RunStore
 from backend.settings import Home
 from studio.i18n import words
 from tests.browser.studio_process import StudioProcess
-from tests.browser.test_story import drop, open_step
+from tests.browser.test_story import open_options, open_step
 from tests.faults.conftest import start_run
 from tests.processes import until
 from tests.training.conftest import write_table
@@ -26,9 +26,7 @@ pytestmark = pytest.mark.browser
 def test_double_click_starts_one_run_and_a_later_click_another(
     open_page: Callable[..., Page], studio: StudioProcess, tmp_path: Path
 ) -> None:
-    page = open_page()
-    drop(page, write_table(tmp_path / "reviews.csv", 150))
-    open_step(page, "model")
+    page = open_options(open_page, write_table(tmp_path / "reviews.csv", 150))
     page.locator("#train-en").dblclick()
     page.wait_for_url("**run=*")
     until(lambda: bool(studio.runs()) and studio.runs()[0]["state"] == "completed", "the run's end")

@@ -36,6 +36,14 @@ def drop(page: Page, file: Path) -> None:
     page.wait_for_selector(".label-grid")
 
 
+def open_options(open_page: OpenPage, table: Path, path: str = "/", **window: int) -> Page:
+    """A page on which this table was dropped, at *Model & options*."""
+    page = open_page(path, **window)
+    drop(page, table)
+    open_step(page, "model")
+    return page
+
+
 def start_training(page: Page, t: Words, *, epochs: int) -> str:
     """Go to the options, set the number of epochs, click Train; gives the run's id."""
     open_step(page, "model")
