@@ -69,7 +69,7 @@ Object.assign(Studio, (() => {
       drawn = true;
       revision += 1; // the arrays grow in place, which Plotly would take for the same data
       act(lossBox, loss, chartLayout(words["chart.loss"], { revision, xTitle: words["chart.step"], y: { type: log ? "log" : "linear", rangemode: log ? "normal" : "tozero" } }), chartOptions);
-      act(metricBox, scores, chartLayout(words["chart.metrics"], { revision, xTitle: words["chart.step"], y: { tickformat: ".3~f", ...(data.validation.x.length ? { autorange: true, autorangeoptions: { clipmin: -0.02, clipmax: 1.02 } } : { range: [0, 1] }) }, ...baselineLines() }), chartOptions);
+      act(metricBox, scores, chartLayout(words["chart.metrics"], { revision, xTitle: words["chart.step"], x: data.validation.x.length ? {} : { range: [0, data.loss.x.at(-1)] }, y: { tickformat: ".3~f", ...(data.validation.x.length ? { autorange: true, autorangeoptions: { clipmin: -0.02, clipmax: 1.02 } } : { range: [0, 1] }) }, ...baselineLines() }), chartOptions);
     }
     document.addEventListener("studio-theme", () => draw(true));
     new ResizeObserver(() => { if (!drawn || stale) draw(true); }).observe(lossBox);
