@@ -1,7 +1,10 @@
 """The last layer of an encoder, asked for the first token of each text alone: the head looks at no other.
 
-Its keys and values are still those of all tokens; queries, the attention's output and the feed-forward part, five
-sixths of a layer's products, are computed for as many tokens as there are texts. What the head is given is the same.
+Queries, the attention's output and the feed-forward part, five sixths of a layer's products, are computed for as many
+tokens as there are texts. Keys and values, the last sixth, need not be computed either: with one query a text it is
+less work to put the weights that make them on the query and on what is found (`backend.training.packed_attention`),
+which is the same sum in another order. Where these weights are not those of a plain linear layer (adapters, 4 and 8
+bits) keys and values are those of all tokens. What the head is given is the same.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ class LastLayer:
         self._layer, self._names = layer, names
         self.attention = attention
         """The module that has keys and values, and asks for `keys_and_values` instead of those it is given."""
-        self._hidden = torch.empty(0)
+        self.hidden = torch.empty(0)
+        """What the layer is given, of all tokens, while it is asked: (1, tokens, width)."""
         self._found: dict[str, torch.Tensor] = {}
 
     @classmethod
@@ -39,6 +43,12 @@ class LastLayer:
                     if all(hasattr(module, name) for name in names):
                         return cls(layer, module, names)
         return None
+
+    @property
+    def plain(self) -> tuple[nn.Linear, nn.Linear] | None:
+        """The layers that would make keys and values, if all they do is to multiply and to add."""
+        keys, values = (getattr(self.attention, name) for name in self._names)
+        return (keys, values) if type(keys) is type(values) is nn.Linear else None
 
     def keys_and_values(self, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Of all tokens, as the attention of any other layer has them: (1, heads, tokens, width) each."""
@@ -55,11 +65,11 @@ class LastLayer:
         """
 
         def keep_all(_layer: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
-            self._hidden, *others = given
-            return self._hidden.index_select(1, firsts), *others
+            self.hidden, *others = given
+            return self.hidden.index_select(1, firsts), *others
 
         def of_all(_linear: nn.Module, _given: tuple[Any, ...]) -> tuple[torch.Tensor]:
-            return (self._hidden,)
+            return (self.hidden,)
 
         def keeping(name: str) -> Any:
             def keep(_linear: nn.Module, _given: tuple[Any, ...], output: torch.Tensor) -> torch.Tensor:
@@ -71,11 +81,11 @@ class LastLayer:
         with ExitStack() as hooks:
             hooks.callback(self._forget)
             hooks.callback(self._layer.register_forward_pre_hook(keep_all).remove)
-            for name in self._names:
+            for name in self._names if self.plain is None else ():
                 linear = getattr(self.attention, name)
                 hooks.callback(linear.register_forward_pre_hook(of_all).remove)
                 hooks.callback(linear.register_forward_hook(keeping(name)).remove)
             yield
 
     def _forget(self) -> None:
-        self._hidden, self._found = torch.empty(0), {}
+        self.hidden, self._found = torch.empty(0), {}

@@ -7,7 +7,7 @@ The gradient is written out, since autograd's way through all the groups takes l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,10 @@ SHARED = 64
 products of a group takes longer than they do: attention of 64 texts of 26 tokens took 12.6 ms instead of 9.8."""
 COST_OF_A_GROUP = 20.0
 """The tokens that take as long to attend to as one more group of texts does."""
+
+
+Asking = Literal["all", "firsts", "firsts of all heads"]
+"""Which tokens ask: all, those that begin a text, or these for all heads, which ask the same."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Order:
 
     @classmethod
     def of(cls, groups: list[Group], tokens: int, heads: int, dtype: torch.dtype, *, firsts: int = 0) -> Self:
-        """That of so many heads.
+        """That of so many heads, each with keys and values of its own.
 
         Args:
             tokens: all that stand in the row.
@@ -141,6 +145,22 @@ class Order:
         unseen = [group.unseen(group.texts if firsts else group.owners) for group in groups]
         added = [torch.where(each, torch.finfo(dtype).min, 0.0).to(dtype) for each in unseen]
         return cls(asking, asked, [each.repeat_interleave(heads, 0) for each in added])
+
+    @classmethod
+    def of_firsts(cls, groups: list[Group], tokens: int, heads: int, dtype: torch.dtype, *, firsts: int) -> Self:
+        """That of first tokens whose heads all ask the same: what the layer is given, and not keys.
+
+        They stand one head after the other, ``firsts`` rows each, as if there were one head of so many tokens.
+        """
+        places = [
+            torch.where(group.texts >= 0, group.texts + torch.arange(heads)[:, None, None] * firsts, -1)
+            for group in groups
+        ]
+        asking = Layout.of([each.transpose(0, 1).flatten(1) for each in places], heads * firsts, 1)
+        asked = Layout.of([group.places for group in groups], tokens, 1)
+        unseen = [group.unseen(group.texts) for group in groups]
+        added = [torch.where(each, torch.finfo(dtype).min, 0.0).to(dtype) for each in unseen]
+        return cls(asking, asked, [each.repeat(1, heads, 1) for each in added])
 
     @property
     def shapes(self) -> list[tuple[int, int, int]]:
@@ -170,14 +190,15 @@ class EndToEnd:
         self.firsts = torch.cumsum(lengths, 0) - lengths
         """(b,) the places of their first tokens."""
         self.groups = self._grouped(lengths.numpy())
-        self._orders: dict[tuple[int, torch.dtype, bool], Order] = {}
+        self._orders: dict[tuple[Asking, int, torch.dtype], Order] = {}
 
-    def order(self, heads: int, dtype: torch.dtype, *, firsts_ask: bool = False) -> Order:
-        """How attention of so many heads is computed: every token asks, or the first of each text alone does."""
-        wanted = (heads, dtype, firsts_ask)
+    def order(self, asking: Asking, heads: int, dtype: torch.dtype) -> Order:
+        """How attention of so many heads is computed."""
+        wanted = (asking, heads, dtype)
         if wanted not in self._orders:
-            firsts = len(self.lengths) if firsts_ask else 0
-            self._orders[wanted] = Order.of(self.groups, self._tokens, heads, dtype, firsts=firsts)
+            firsts = 0 if asking == "all" else len(self.lengths)
+            build = Order.of_firsts if asking == "firsts of all heads" else Order.of
+            self._orders[wanted] = build(self.groups, self._tokens, heads, dtype, firsts=firsts)
         return self._orders[wanted]
 
     def _grouped(self, lengths: npt.NDArray[np.int64]) -> list[Group]:
@@ -203,15 +224,51 @@ class EndToEnd:
         **_more: Any,
     ) -> tuple[torch.Tensor, None]:
         """As `transformers.AttentionInterface` calls it: (1, heads, tokens, width) each, (1, tokens, heads, width)."""
-        heads, width = query.shape[1], query.shape[3]
-        firsts_ask = self._last is not None and module is self._last.attention
-        if self._last is not None and firsts_ask:
-            key, value = self._last.keys_and_values(width)
-        order = self.order(heads, query.dtype, firsts_ask=firsts_ask)
-        scale = width**-0.5 if scaling is None else scaling
+        scale = query.shape[3] ** -0.5 if scaling is None else scaling
+        p = dropout if module.training else 0.0
+        last = self._last if self._last is not None and module is self._last.attention else None
+        if last is not None and last.plain is not None:
+            return self._of_hidden(query, last.hidden, *last.plain, scale, p).transpose(1, 2), None
+        if last is not None:
+            key, value = last.keys_and_values(query.shape[3])
+        order = self.order("all" if last is None else "firsts", query.shape[1], query.dtype)
         apply: Any = _Attention.apply
-        found = apply(query, key, value, order, scale, dropout if module.training else 0.0)
+        found = apply(query, key, value, order, scale, p)
         return found.transpose(1, 2), None
+
+    def _of_hidden(
+        self, query: torch.Tensor, hidden: torch.Tensor, keys: nn.Linear, values: nn.Linear, scale: float, p: float
+    ) -> torch.Tensor:
+        """What first tokens find, (1, heads, b, width), without the keys and values of all tokens.
+
+        A score q·(K x) is (q K)·x, and the sum of shares of V x is V times that of x, where x is what the layer is
+        given. The keys' biases add the same to all scores of a query, which moves no share.
+        """
+        _, heads, texts, width = query.shape
+        order = self.order("firsts of all heads", heads, query.dtype)
+        with torch.autocast(query.device.type, enabled=False):
+            to_keys, to_values = (each.weight.to(query.dtype).view(heads, width, -1) for each in (keys, values))
+            asking = (query.squeeze(0) @ to_keys * scale).view(1, 1, heads * texts, -1)
+            asked = hidden.to(query.dtype).unsqueeze(1)
+            noise = noise_of(torch.Size([order.pairs]), p, query.dtype)
+            of_groups = (
+                order.asking.matrices(order.asking.ordered(asking)),
+                order.asked.matrices(order.asked.ordered(asked)),
+                order.squares(noise),
+                order.seen,
+            )
+            found, sums = list[torch.Tensor](), list[torch.Tensor]()
+            for q, x, kept, seen in zip(*of_groups, strict=True):
+                share = torch.softmax(torch.baddbmm(seen, q, x.transpose(1, 2)), dim=-1) * kept
+                found.append((share @ x).flatten(0, 1))
+                sums.append(share.sum(-1).view(-1, 1))
+            mixed, total = (order.asking.given_back(torch.cat(each)) for each in (found, sums))
+            answer = mixed.view(heads, texts, -1) @ to_values.transpose(1, 2)
+            if values.bias is not None:
+                answer = answer + total.view(heads, texts, 1) * values.bias.to(query.dtype).view(heads, 1, width)
+            if keys.bias is not None:
+                answer = answer + 0.0 * keys.bias.sum()  # so that its gradient is zero and not missing
+            return answer.unsqueeze(0)
 
 
 def sharing(texts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> list[list[int]]:

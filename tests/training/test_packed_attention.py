@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from backend.models.dropout import noise_of
+from backend.training.last_layer import LastLayer
 from backend.training.packed_attention import EndToEnd
 
 HEADS, WIDTH = 3, 8
@@ -43,7 +45,7 @@ def one_by_one(given: list[torch.Tensor], scale: float, noise: list[torch.Tensor
 def noise_by_text(p: float, dtype: torch.dtype) -> list[torch.Tensor]:
     """What the next draw multiplies the shares of each text by: (heads, length, length)."""
     end_to_end = EndToEnd(LENGTHS, TOKENS)
-    order = end_to_end.order(HEADS, dtype)
+    order = end_to_end.order("all", HEADS, dtype)
     assert [group.texts.shape[1] > 1 for group in end_to_end.groups] == [False, True], (
         "a long text, and some that share"
     )
@@ -79,6 +81,57 @@ def test_each_text_attends_to_itself_alone(p: float, dtype: torch.dtype, scale: 
         assert other.grad is not None
         assert not each.grad[:, :, TOKENS:].any(), "what fills the row up has no gradient"
         assert torch.allclose(each.grad.float(), other.grad.float(), **exact)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("p", [0.0, 0.3])
+@pytest.mark.parametrize("bias", [True, False])
+def test_first_tokens_find_the_same_without_keys_and_values(p: float, dtype: torch.dtype, bias: bool) -> None:
+    """Also where shares are dropped, which makes their sum, by which the values' biases count, other than 1."""
+    torch.manual_seed(0)
+    size = HEADS * WIDTH
+    layer = nn.ModuleDict({name: nn.Linear(size, size, bias=bias) for name in ("query", "key", "value")}).train()
+    last = LastLayer(layer, layer, ("key", "value"))
+    end_to_end = EndToEnd(LENGTHS, TOKENS + FILLERS, last)
+    hidden = torch.randn(1, TOKENS + FILLERS, size).requires_grad_()
+
+    def by_heads(rows: torch.Tensor) -> torch.Tensor:
+        return rows.view(1, -1, HEADS, WIDTH).transpose(1, 2)
+
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
+        last.hidden = hidden
+        query = by_heads(layer["query"](hidden.index_select(1, end_to_end.firsts)))
+        torch.manual_seed(1)
+        found, _ = end_to_end.attend(layer, query, query, query, None, dropout=p)  # keys and values are not looked at
+    assert (found.shape, found.dtype) == ((1, len(LENGTHS), HEADS, WIDTH), dtype)
+
+    order = end_to_end.order("firsts of all heads", HEADS, dtype)
+    torch.manual_seed(1)
+    noise = {}
+    squares = order.squares(noise_of(torch.Size([order.pairs]), p, dtype).float())
+    for group, square in zip(end_to_end.groups, squares, strict=True):
+        most = group.texts.shape[1]
+        for texts, owners, kept in zip(group.texts, group.owners, square, strict=True):
+            for at, text in enumerate(texts[texts >= 0].tolist()):
+                noise[text] = kept.view(HEADS, most, -1)[:, at, owners == text]
+    given = hidden.detach().clone().requires_grad_()
+    other = copy.deepcopy(layer)
+    other.zero_grad()
+    queries, keys, values = (by_heads(other[name](given))[0] for name in ("query", "key", "value"))
+    wanted = []
+    for text, (start, length) in enumerate(zip(end_to_end.firsts.tolist(), LENGTHS.tolist(), strict=True)):
+        inside = slice(start, start + length)
+        scores = (queries[:, start, None] * keys[:, inside]).sum(-1) * WIDTH**-0.5
+        wanted.append(((torch.softmax(scores, -1) * noise[text])[:, :, None] * values[:, inside]).sum(1))
+    exact: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5} if dtype is torch.float32 else {"rtol": 5e-2, "atol": 5e-2}
+    torch.testing.assert_close(found[0].float(), torch.stack(wanted), **exact)
+    weights = torch.randn(found.shape)
+    (found.float() * weights).sum().backward()
+    (torch.stack(wanted) * weights[0]).sum().backward()
+    torch.testing.assert_close(hidden.grad, given.grad, **exact)
+    for name, parameter in layer.named_parameters():
+        assert parameter.grad is not None, name
+        torch.testing.assert_close(parameter.grad, other.get_parameter(name).grad, **exact, msg=name)
 
 
 def test_nothing_is_dropped_outside_training() -> None:
