@@ -98,21 +98,28 @@ def made_up_for(texts: int, *, multilabel: bool) -> int:
     return min(MOST_MADE_UP, max(fewest, min(most, ENOUGH_TEXTS - texts), LEAST_TEXTS - texts))
 
 
-def bag_steps(texts: int, *, multilabel: bool) -> int:
-    """Steps of a starter's first part of training, from so many texts, those made up among them."""
+def bag_steps(texts: int, *, multilabel: bool, max_steps: int = 0) -> int:
+    """Steps of a starter's first part of training.
+
+    Args:
+        texts: those made up among them.
+        max_steps: of the whole training, of which it has three quarters at most; 0: no limit.
+    """
     epochs = BAG_EPOCHS_OF_SEVERAL if multilabel else BAG_EPOCHS
-    return min(MOST_BAG_STEPS, max(LEAST_BAG_STEPS, epochs * math.ceil(texts / BAG_BATCH_SIZE)))
+    steps = min(MOST_BAG_STEPS, max(LEAST_BAG_STEPS, epochs * math.ceil(texts / BAG_BATCH_SIZE)))
+    return min(steps, 3 * max_steps // 4) if max_steps else steps
 
 
-def learned_rows(rows: int, training: TrainingSpec) -> int:
+def learned_rows(rows: int, training: TrainingSpec, steps_before: int = 0) -> int:
     """Rows that are learned from in all epochs, or in all steps where these are limited.
 
     Args:
         rows: of an epoch.
         training: with its recipe's values (`with_recipe`).
+        steps_before: of a limited number those that are a starter's first part.
     """
     if training.max_steps:
-        return training.max_steps * (training.batch_size or 1) * training.accumulation
+        return (training.max_steps - steps_before) * (training.batch_size or 1) * training.accumulation
     return (training.epochs or 1) * rows
 
 

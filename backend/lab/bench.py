@@ -30,7 +30,7 @@ from backend.models.loading import LoadedModel, name_labels
 from backend.models.memory import keep_memory
 from backend.models.starter import build_model, learn_tokenizer, warm_up
 from backend.models.warm_start import BagStep
-from backend.recipes import learned_rows, longest_of
+from backend.recipes import LEAST_BAG_STEPS, learned_rows, longest_of
 from backend.specs import STARTER, RunSpec
 from backend.training.arguments import arguments_of
 from backend.training.losses import ClassificationLoss
@@ -212,7 +212,8 @@ def time_bag(given: Tried, multilabel: bool) -> dict[str, Any]:
             raise StopRequested
 
     with suppress(StopRequested):
-        warm_up(given.loaded.model, given.rows.texts, targets, multilabel=multilabel, seed=0, tell=enough)
+        loss = ClassificationLoss(multilabel)
+        warm_up(given.loaded.model, given.rows.texts, targets, loss=loss, steps=LEAST_BAG_STEPS, seed=0, tell=enough)
     given.loaded.model.zero_grad()
     later = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else ends[0] - began
     return {"bag_step_seconds": round(later, 5), "multilabel": multilabel}

@@ -203,8 +203,9 @@ def _as_quick(job: JobDirectory, spec: RunSpec) -> bool:
 
 def estimate(figures: Mapping[str, Any], spec: RunSpec, train_rows: int) -> float:
     """Seconds that the training steps of a run would take, by the figures of its way to train."""
-    first, rows = 0.0, train_rows
+    training, rows, steps, seconds = with_recipe(spec).training, train_rows, 0, 0.0
     if "bag_step_seconds" in figures:  # a starter learns from more texts than there are, and has a part before
         rows += made_up_for(train_rows, multilabel=figures["multilabel"])
-        first = bag_steps(rows, multilabel=figures["multilabel"]) * figures["bag_step_seconds"]
-    return first + learned_rows(rows, with_recipe(spec).training) / float(figures["examples_per_second"])
+        steps = bag_steps(rows, multilabel=figures["multilabel"], max_steps=training.max_steps)
+        seconds = steps * figures["bag_step_seconds"]
+    return seconds + learned_rows(rows, training, steps) / float(figures["examples_per_second"])

@@ -22,7 +22,7 @@ from backend.models.augmentation import broken_up, make_up
 from backend.models.encoding import EncodedTexts
 from backend.models.scripts import mostly_unspaced
 from backend.models.teacher import Floats, Teacher, plan_lessons
-from backend.models.warm_start import BagStep, begin_as_bag, train_bag
+from backend.models.warm_start import BagLoss, BagStep, begin_as_bag, train_bag
 from backend.recipes import LEAST_TEXTS, made_up_for
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -94,7 +94,8 @@ def warm_up(
     texts: EncodedTexts,
     soft_targets: npt.NDArray[np.generic],
     *,
-    multilabel: bool,
+    loss: BagLoss,
+    steps: int,
     seed: int,
     tell: Callable[[BagStep], None] = lambda step: None,
 ) -> None:
@@ -103,13 +104,15 @@ def warm_up(
     Args:
         texts: the real and the made-up ones, encoded by the kit's tokenizer.
         soft_targets: (n + m, k) the kit's.
+        loss: of the run.
+        steps: how many (`backend.recipes.bag_steps`).
         tell: called after each step: the place to raise for a stop.
     """
     hidden_piece = SPECIAL_TOKENS.index("[MASK]")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         targets = soft_targets.astype(np.float64)
-        train_bag(model, texts, targets, multilabel=multilabel, hidden_piece=hidden_piece, seed=seed, tell=tell)
+        train_bag(model, texts, targets, loss=loss, steps=steps, hidden_piece=hidden_piece, seed=seed, tell=tell)
 
 
 def soften(

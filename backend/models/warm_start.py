@@ -11,18 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional
 from transformers import BertForSequenceClassification
 
 from backend.models.dropout import drop
 from backend.models.encoding import EncodedTexts
-from backend.recipes import BAG_BATCH_SIZE, bag_steps
+from backend.recipes import BAG_BATCH_SIZE
 
 POSITION_WIDTH = 32
 """Dimensions of the embedding that hold the position, as sines and cosines; the rest are the piece's own."""
@@ -38,7 +37,24 @@ LEARNING_RATE, LEARNING_RATE_OF_SEVERAL = 2e-3, 5e-3
 the second, to 0.81 with twice as many steps at the first."""
 RAREST_SHARE = 1e-3
 """Of texts with a label, as far as the head begins by knowing how rare labels are."""
+LEAST_WEIGHT = 1e-3
+"""Of a label, as far as the head begins by knowing how much labels count."""
 DROPOUT, HIDDEN_PIECES = 0.2, 0.1
+
+
+class BagLoss(Protocol):
+    """What is learned by: the loss of the run, with all that was asked of it."""
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a text may have several labels."""
+
+    @property
+    def weights(self) -> torch.Tensor | None:
+        """(k,) how much each label counts; None: all alike."""
+
+    def of_logits(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The mean loss of logits (b, k) where the labels should have these probabilities (b, k)."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +142,8 @@ def train_bag(
     texts: EncodedTexts,
     targets: npt.NDArray[np.float64],
     *,
-    multilabel: bool,
+    loss: BagLoss,
+    steps: int,
     hidden_piece: int,
     seed: int,
     tell: Callable[[BagStep], None] = lambda step: None,
@@ -135,18 +152,19 @@ def train_bag(
 
     Args:
         targets: (n, k) probabilities.
+        steps: how many; none leaves the model as it is, but for what its head expects.
         hidden_piece: token that stands in for pieces hidden at random.
         tell: called after each step: the place to raise for a stop, which leaves the model a bag learned so far.
     """
     bert: Any = model.bert
-    if multilabel:
-        expect_shares(model, targets)
+    if loss.multilabel:
+        expect_shares(model, targets, loss.weights)
+    if not steps:
+        return
     learned = [bert.embeddings.word_embeddings.weight, *bert.pooler.parameters(), *model.classifier.parameters()]
-    steps = bag_steps(len(texts), multilabel=multilabel)
-    rate = LEARNING_RATE_OF_SEVERAL if multilabel else LEARNING_RATE
+    rate = LEARNING_RATE_OF_SEVERAL if loss.multilabel else LEARNING_RATE
     optimizer = torch.optim.AdamW(learned, lr=rate, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: min(10 * done / steps, 1 - done / steps))
-    loss_of = functional.binary_cross_entropy_with_logits if multilabel else functional.cross_entropy
     soft = torch.from_numpy(targets).float()
     order = _batches_without_end(texts.lengths, np.random.default_rng(seed))
     device = next(model.parameters()).device
@@ -159,27 +177,32 @@ def train_bag(
         hidden = (torch.rand(ids.shape, device=device) < HIDDEN_PIECES) & (ids > hidden_piece)
         mask = batch["attention_mask"].to(device)
         logits = bag_logits(model, ids.masked_fill(hidden, hidden_piece), mask, DROPOUT)
-        loss: Any = loss_of(logits, soft[rows].to(device))
-        loss.backward()
+        mean: Any = loss.of_logits(logits, soft[rows].to(device))
+        mean.backward()
         norm = nn.utils.clip_grad_norm_(learned, 1.0)
         rate_now = float(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        tell(BagStep(done, steps, loss.item(), rate_now, norm.item()))
+        tell(BagStep(done, steps, mean.item(), rate_now, norm.item()))
     with torch.no_grad():
         bert.embeddings.word_embeddings.weight[hidden_piece] = before
 
 
 @torch.no_grad()
-def expect_shares(model: BertForSequenceClassification, targets: npt.NDArray[np.float64]) -> None:
+def expect_shares(
+    model: BertForSequenceClassification, targets: npt.NDArray[np.float64], weights: torch.Tensor | None = None
+) -> None:
     """Have the head answer each label as often as it stands in the (n, k) targets, whatever the text.
+
+    Where the loss gives (k,) ``weights`` to texts with a label, as often as if there were so many more of them.
 
     Otherwise the first steps go into learning that most of many labels are rare (Lin et al. 2017, "Focal Loss", begin
     with such a bias for the same reason).
     """
     shares = targets.mean(axis=0).clip(RAREST_SHARE, 1 - RAREST_SHARE)
-    model.classifier.bias.copy_(torch.from_numpy(np.log(shares / (1 - shares))))
+    expected = torch.from_numpy(np.log(shares / (1 - shares)))
+    model.classifier.bias.copy_(expected if weights is None else expected + weights.clamp(min=LEAST_WEIGHT).log())
 
 
 def _batches_without_end(lengths: npt.NDArray[np.int64], random: np.random.Generator) -> Iterator[list[int]]:

@@ -95,8 +95,11 @@ def fine_tune(
     """
     sharded = sharding.is_sharded(model)
     steps = steps_an_epoch(build_order(train.texts.lengths, schedule.batching, arguments), arguments)
-    following = arguments.max_steps if arguments.max_steps > 0 else math.ceil(arguments.num_train_epochs * steps)
-    steps_before = int(resumed.position["steps_before"]) if resumed else _warm_up(context, warm_up, following)
+    most = max(arguments.max_steps, 0)
+    following = math.ceil(arguments.num_train_epochs * steps)
+    steps_before = int(resumed.position["steps_before"]) if resumed else _warm_up(context, warm_up, following, most)
+    if most:
+        following = arguments.max_steps = max(most - steps_before, 1)
     # The first of several hears it: without a word the others would begin, and wait for it.
     if not resumed and not together.all_agree(not context.stop_requested, arguments.device):
         return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)
@@ -201,11 +204,12 @@ def answers_are_finite(model: Any, rows: Rows) -> bool:
     return bool(np.isfinite(predict_logits(model, rows.texts.first(ROWS_ASKED))).all())
 
 
-def _warm_up(context: JobContext, warm_up: WarmUp | None, following: int) -> int:
+def _warm_up(context: JobContext, warm_up: WarmUp | None, following: int, most: int) -> int:
     """Do the first part of the training, told as all steps are; the number of steps taken, fewer if it was stopped.
 
     Args:
-        following: steps that come after it.
+        following: steps that come after it, if there is no limit.
+        most: steps of the whole training; 0: no limit.
     """
     points, taken = LossPoints(context), 0
     if warm_up is None:
@@ -225,7 +229,7 @@ def _warm_up(context: JobContext, warm_up: WarmUp | None, following: int) -> int
             rate=done.learning_rate,
             norm=done.gradient_norm,
         )
-        context.progress(done.step, done.steps + following, unit="steps")
+        context.progress(done.step, most or done.steps + following, unit="steps")
         context.check_stop()
 
     with suppress(StopRequested):  # the bag learned so far is kept

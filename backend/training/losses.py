@@ -44,7 +44,13 @@ class ClassificationLoss:
             labels: (batch,) label numbers, or (batch, k) probabilities; multi-label, 0 and 1 or probabilities.
             num_items_in_batch: entries of all ``labels`` that the accumulated batches have together; None for these.
         """
-        logits = outputs["logits"].float()
+        return self.of_logits(outputs["logits"], labels, num_items_in_batch)
+
+    def of_logits(
+        self, logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """That of logits (batch, k)."""
+        logits = logits.float()
         terms = self._multilabel_terms(logits, labels) if self.multilabel else self._single_terms(logits, labels)
         count: torch.Tensor | float = labels.numel() if num_items_in_batch is None else num_items_in_batch
         if not self.multilabel and labels.dim() == 2:  # a row of probabilities counts as many entries as columns

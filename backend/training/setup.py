@@ -27,7 +27,7 @@ from backend.models.loading import LoadedModel, load_base, name_labels
 from backend.models.shape import architecture_of
 from backend.models.starter import prepare_starter, warm_up
 from backend.models.warm_start import BagStep
-from backend.recipes import learned_rows, longest_of
+from backend.recipes import bag_steps, learned_rows, longest_of
 from backend.specs import STARTER, ModelSpec, RunSpec
 from backend.training.checkpoints import check_disk, weights_bytes
 from backend.training.layers import freeze
@@ -142,7 +142,7 @@ def prepare_training(
         device=placed.device,
         decisions=placed.decisions,
         adapted=placed.adapted,
-        warm_up=partial(_warm_up, loaded, train, labelled.task, seed) if starter else None,
+        warm_up=partial(_warm_up, loaded.model, train, loss, spec) if starter else None,
     )
 
 
@@ -286,8 +286,9 @@ def tell_decisions(context: JobContext, decisions: Sequence[Decision]) -> None:
             context.emit(Noted(f"refused_{name}", facts | decision.facts))
 
 
-def _warm_up(loaded: LoadedModel, train: Rows, task: str, seed: int, tell: Callable[[BagStep], None]) -> None:
-    warm_up(loaded.model, train.texts, train.targets, multilabel=task == "multilabel", seed=seed, tell=tell)
+def _warm_up(model: Any, train: Rows, loss: ClassificationLoss, spec: RunSpec, tell: Callable[[BagStep], None]) -> None:
+    steps = bag_steps(len(train), multilabel=loss.multilabel, max_steps=spec.training.max_steps)
+    warm_up(model, train.texts, train.targets, loss=loss, steps=steps, seed=spec.split.seed, tell=tell)
 
 
 def folder_of(context: JobContext, model: ModelSpec) -> Path:

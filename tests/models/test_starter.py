@@ -14,6 +14,7 @@ from backend.models.encoding import encode
 from backend.models.starter import StarterKit, build_model, learn_tokenizer, prepare_starter, soften, warm_up
 from backend.models.teacher import Lessons, Teacher, plan_lessons
 from backend.models.warm_start import BagStep, bag_logits, expect_shares
+from backend.training.losses import ClassificationLoss, balanced_weights
 
 GOOD = ["很好吃，送得快", "味道不错，量也足", "great food, quick delivery", "tasty and warm, will order again"]
 BAD = ["太难吃了，送得慢", "味道很差，还少送了", "cold food, slow delivery", "bland and late, never again"]
@@ -53,7 +54,7 @@ def test_starter_knows_nothing_at_first_and_is_a_fair_classifier_once_warm() -> 
     texts = encode(kit.tokenizer, TEXTS + kit.extra_texts, 32)
     vocabulary = kit.model.bert.embeddings.word_embeddings.weight
     before, hidden = vocabulary.detach().clone(), kit.tokenizer.mask_token_id
-    warm_up(kit.model, texts, kit.soft_targets, multilabel=False, seed=0, tell=told.append)
+    warm_up(kit.model, texts, kit.soft_targets, loss=ClassificationLoss(), steps=300, seed=0, tell=told.append)
     assert share_right() > 0.9
     assert [done.step for done in told] == list(range(1, told[0].steps + 1))
     assert told[-1].loss < told[0].loss
@@ -161,6 +162,32 @@ def test_several_labels_are_learned_from_real_texts_alone_and_rare_ones_are_expe
     expect_shares(model, targets)
     expected = 1 / (1 + np.exp(-model.classifier.bias.detach().numpy()))
     assert np.allclose(expected, targets.mean(axis=0).clip(1e-3, 1), atol=1e-5)
+    expect_shares(model, targets, torch.from_numpy(balanced_weights("multilabel", hard, 3)))
+    expected = 1 / (1 + np.exp(-model.classifier.bias.detach().numpy()))
+    assert np.allclose(expected[:2], 0.5, atol=0.05), "with and without the label count alike"
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_bag_learns_by_the_loss_of_the_run(multilabel: bool) -> None:
+    """A label that counts a hundred times as much as the other is what it answers to a text that says nothing."""
+    texts = ["good food", "bad food", "food"] * 20
+    hard = np.array([[1, 0], [0, 1], [0.5, 0.5]] * 20)
+    tokenizer = learn_tokenizer(texts, 16)
+    encoded = encode(tokenizer, texts, 16)
+    asked = encode(tokenizer, ["food"], 16).batch([0])
+    for heavy in (0, 1):
+        model = build_model(len(tokenizer), 2, multilabel, 16)
+        loss = ClassificationLoss(multilabel, weights=torch.tensor([100.0, 1.0] if heavy == 0 else [1.0, 100.0]))
+        warm_up(model, encoded, hard, loss=loss, steps=100, seed=0)
+        with torch.inference_mode():
+            assert int(model.eval()(**asked).logits[0].argmax()) == heavy
+
+
+def test_bag_of_no_steps_stays_what_it_was(kit: StarterKit) -> None:
+    model, texts = build_model(len(kit.tokenizer), 2, False, 32), encode(kit.tokenizer, TEXTS + kit.extra_texts, 32)
+    before = {name: weights.clone() for name, weights in model.state_dict().items()}
+    warm_up(model, texts, kit.soft_targets, loss=ClassificationLoss(), steps=0, seed=0)
+    assert all(torch.equal(weights, before[name]) for name, weights in model.state_dict().items())
 
 
 def test_broken_up_texts_keep_their_characters_and_are_the_same_for_a_seed() -> None:

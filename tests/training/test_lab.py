@@ -141,6 +141,9 @@ def test_estimate_of_a_starter_knows_its_made_up_texts_and_its_first_part(worksh
     learned = rows + made_up_for(rows, multilabel=False)
     first = bag_steps(learned, multilabel=False) * figures["bag_step_seconds"]
     assert estimate(figures, spec, rows) == pytest.approx(first + 2 * learned / figures["examples_per_second"])
+    short, batch = spec.replaced(training__max_steps=8), with_recipe(spec).training.batch_size or 0
+    of_both_parts = 6 * figures["bag_step_seconds"] + 2 * batch / figures["examples_per_second"]
+    assert estimate(figures, short, rows) == pytest.approx(of_both_parts)
     run, _ = workshop.do_here(spec.replaced(training__epochs=1))
     steps = next(note.facts["steps"] for note in events_of(run, Noted) if note.code == "starter_steps")
     assert steps == bag_steps(learned, multilabel=False), "as many as the run has"

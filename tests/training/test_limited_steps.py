@@ -56,11 +56,27 @@ def test_long_run_is_not_evaluated_more_often_for_its_epochs_not_being_asked_for
     assert evaluated(run) == list(range(13, 131, 13))
 
 
-def test_steps_of_a_starter_after_its_first_part_are_kept_where_they_are_better(workshop: Workshop) -> None:
-    run, _ = workshop.do_here(workshop.spec("starter", "support_tickets", training__max_steps=3))
-    last = events_of(run, LossLogged)[-1].step
-    assert evaluated(run) == [last - 3, last], "what the first part has reached, and all"
-    assert best_of(run) in (last - 3, last)
+@pytest.mark.parametrize(("steps", "at"), [(1, [1]), (5, [3, 5]), (404, [300, 404])])
+def test_steps_of_a_starter_count_from_its_first_part_on(workshop: Workshop, steps: int, at: list[int]) -> None:
+    run, _ = workshop.do_here(workshop.spec("starter", "support_tickets", training__max_steps=steps))
+    assert evaluated(run)[0] == at[0], "what the first part has reached"
+    assert evaluated(run)[-1] == at[-1] == steps
+    assert best_of(run) in evaluated(run)
+    assert events_of(run, LossLogged)[-1].step == steps
+    progressed = [event for event in events_of(run, Progressed) if event.phase == "training"]
+    assert {event.total for event in progressed} == {steps}
+    assert progressed[-1].done == steps
+
+
+def test_starter_that_was_stopped_takes_as_many_steps_as_were_left(workshop: Workshop) -> None:
+    run = workshop.store.create(workshop.spec("starter", "support_tickets", training__max_steps=20))
+    context = JobContext(run)
+    context.hearers.append(lambda event: run.request_stop() if getattr(event, "step", 0) == 17 else None)
+    assert carry_out(context, train) == 3, "stopped, two steps after the first part of 15"
+    workshop.store.resume(run.id)
+    assert ended(run).status().state is JobState.COMPLETED, run.log_path.read_text()
+    assert max(event.step for event in events_of(run, LossLogged)) == 20
+    assert evaluated(run)[-1] == 20
 
 
 def test_evaluations_that_are_asked_for_are_those_of_a_whole_epoch(workshop: Workshop) -> None:
