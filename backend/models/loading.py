@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,13 +23,16 @@ from transformers import (
 from backend.errors import ModelUnusable, TokenizerBeyondModel
 from backend.models.encoding import EncodedTexts, encode
 from backend.models.folder import check_folder
-from backend.models.shape import NUMBERED
+from backend.models.shape import NUMBERED, tensor_sizes
 
 NO_LIMIT = 1_000_000
 """A tokenizer that says nothing of its longest text says about 1e30."""
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length")
 CLASSIFY_BY_END = ("t5", "mt5", "umt5", "bart", "mbart", "led", "mvp", "plbart", "bigbird_pegasus")
 """Encoder-decoders whose classifiers look at the end-of-text token, and want the same number of them in each text."""
+DECODER_LAYERS_OF_AN_ENCODER = 1
+"""Of an encoder that comes alone. Transformers classifies by the decoder's answer to one token: such a layer is then
+new, and little more than a head that attends to what the encoder says; all of T5's twelve would be as large as it."""
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text", "longformer")
 """Architectures whose first two positions are no text's: of 514 positions a text may fill 512."""
 
@@ -36,6 +40,7 @@ _UNLOADABLE = (
     OSError,
     ValueError,
     LookupError,
+    struct.error,
     RuntimeError,
     ImportError,
     AttributeError,
@@ -55,6 +60,8 @@ class LoadedModel:
     """Tokens a text may have: what was asked, or what the model can take if that is less."""
     new_parameters: list[str] = field(default_factory=list)
     """Names of the parameters that the base model did not have and that begin at random values."""
+    encoder_alone: bool = False
+    """Whether the base model is the encoder of an encoder-decoder, and the classifier's decoder of one layer is new."""
 
     @property
     def parameters(self) -> int:
@@ -142,11 +149,14 @@ def load_base(
     try:
         config = AutoConfig.from_pretrained(folder, num_labels=len(labels), trust_remote_code=False)
         name_labels(config, labels, task)
+        alone = _is_encoder_alone(folder, config)
+        if alone:
+            config.update({"is_encoder_decoder": True, "num_decoder_layers": DECODER_LAYERS_OF_AN_ENCODER})
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         if empty:
             model, missing = without_weights(config, dtype), set[str]()
         else:
-            model, missing = _with_weights(folder, config, dtype, _rounded(quantisation, computed_in, config))
+            model, missing = _with_weights(folder, config, dtype, _rounded(quantisation, computed_in, config, alone))
     except _UNLOADABLE as error:
         raise ModelUnusable(model=name, detail=f"{type(error).__name__}: {error}"[:500]) from error
     if quantisation == "4bit":
@@ -154,11 +164,18 @@ def load_base(
     _give_padding(tokenizer, model, name)
     _end_texts_once(tokenizer, config, name)
     _keep_no_keys(model)
-    loaded = LoadedModel(tokenizer, model, longest_input(config, tokenizer, max_length), sorted(missing))
+    loaded = LoadedModel(tokenizer, model, longest_input(config, tokenizer, max_length), sorted(missing), alone)
     if len(new := loaded.new_in_layers) == sum(bool(NUMBERED.search(key)) for key in model.state_dict()) > 0:
         raise ModelUnusable(model=name, detail=f"it has no weights for any of its layers, such as {new[0]}")
     tokenizer.model_max_length = loaded.max_length
     return loaded
+
+
+def _is_encoder_alone(folder: Path, config: PretrainedConfig) -> bool:
+    """Whether the folder holds of an encoder-decoder the encoder alone, as people keep T5 for its hidden states."""
+    return hasattr(config, "num_decoder_layers") and not any(
+        "decoder" in name.split(".") for name, _ in tensor_sizes(folder)
+    )
 
 
 def _with_weights(
@@ -189,12 +206,13 @@ def without_weights(config: PretrainedConfig, dtype: torch.dtype = torch.float32
     return model
 
 
-def _rounded(quantisation: str, computed_in: torch.dtype, config: PretrainedConfig) -> dict[str, Any]:
+def _rounded(quantisation: str, computed_in: torch.dtype, config: PretrainedConfig, alone: bool) -> dict[str, Any]:
     if quantisation == "none":
         return {}
     # The names given here replace the library's own list of what it leaves alone.
     own = getattr(AutoModelForSequenceClassification._model_mapping[type(config)], "base_model_prefix", "")
-    heads = [name for head in HEADS for name in (head, f"{own}.{head}")]
+    new = (*HEADS, "decoder") if alone else HEADS
+    heads = [name for head in new for name in (head, f"{own}.{head}")]
     build: Any = BitsAndBytesConfig
     rounding = build(
         load_in_4bit=quantisation == "4bit",

@@ -108,13 +108,22 @@ def _shape_of_folder(folder: Path) -> Shape | None:
         whole = json.loads((folder / CONFIG).read_bytes())
         config = whole.get("text_config") or whole
         width, layers, heads = (_number(config, names) for names in (WIDTHS, LAYERS, HEADS))
-        sizes = [size for file in sorted(folder.glob("*.safetensors")) for size in _tensor_sizes(file)]
+        sizes = tensor_sizes(folder)
     except (OSError, ValueError, KeyError, AttributeError, struct.error):  # checked elsewhere, with words
         return None
     inside = sum(size for name, size in sizes if NUMBERED.search(name))
     return Shape(
         width, layers, heads, sum(size for _, size in sizes), inside // layers, str(whole.get("model_type") or "")
     )
+
+
+def tensor_sizes(folder: Path) -> list[tuple[str, int]]:
+    """Names and numbers of elements of the weights in a model's folder, from what their files begin with.
+
+    Raises:
+        ValueError, KeyError, struct.error: a file is no safetensors file.
+    """
+    return [size for file in sorted(folder.glob("*.safetensors")) for size in _tensor_sizes(file)]
 
 
 def _number(config: dict[str, Any], names: tuple[str, ...]) -> int:

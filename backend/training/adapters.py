@@ -61,7 +61,8 @@ def adapt(
     Raises:
         LoraTargetsMissing: the layers have no such modules.
     """
-    names = linear_names(loaded.model)
+    new = new_modules(loaded)
+    names = linear_names(loaded.model, leave_out=new)
     unknown = [name for name in targets if name not in names]
     if unknown or not names:
         raise LoraTargetsMissing(targets=list(targets), available=names)
@@ -70,8 +71,8 @@ def adapt(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
-        target_modules=inside_layers(loaded.model, targets or names),
-        modules_to_save=new_modules(loaded),
+        target_modules=[name for name in inside_layers(loaded.model, targets or names) if name not in new],
+        modules_to_save=new,
     )
     model: Any = loaded.model
     short = model.dtype is torch.bfloat16
@@ -88,9 +89,9 @@ def adapt(
     return Adapted(adapted, merge_into)
 
 
-def linear_names(model: Any) -> list[str]:
+def linear_names(model: Any, leave_out: Sequence[str] = ()) -> list[str]:
     """The last parts of the names of the linear modules in the model's layers, sorted."""
-    linear = {name.rpartition(".")[2] for name, _ in _linear(model)}
+    linear = {name.rpartition(".")[2] for name, _ in _linear(model) if name not in leave_out}
     return sorted(linear)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,10 +56,11 @@ def _is_embedding(name: str) -> bool:
     return any(part in name.lower() for part in EMBEDDING_NAMES)
 
 
-def freeze(model: Any, how: str, trained_layers: int) -> Frozen:
+def freeze(model: Any, how: str, trained_layers: int, new: Collection[str] = ()) -> Frozen:
     """Leave trainable: all (``none``), the last layers and the head (``lower``), or the head alone (``body``).
 
-    A pooler counts as a part of the head, as it is new in most base models; a final norm goes with the last layer.
+    A pooler counts as a part of the head, as it is new in most base models, and so do the ``new`` parameters, by name,
+    that begin at random; a final norm goes with the last layer.
 
     Raises:
         ValueError: the model has no layers that could be told apart.
@@ -81,6 +82,9 @@ def freeze(model: Any, how: str, trained_layers: int) -> Frozen:
                     layer.requires_grad_(True)
             for norm in _final_norms(body):
                 norm.requires_grad_(True)
+        for name, parameter in model.named_parameters():
+            if name in new:
+                parameter.requires_grad_(True)
     layers = sum(len(stack) for stack in stacks)
     kept = {"none": layers, "lower": sum(min(trained_layers, len(s)) for s in stacks), "body": 0}[how]
     parameters = list(model.parameters())

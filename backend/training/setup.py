@@ -188,7 +188,7 @@ def place(
         loaded.model.to(device)
     loaded.model.set_attn_implementation(decided(decisions, "speed.attention"))
     if asked.adapter != "lora":
-        freeze_layers(context, loaded.model, asked, spec.model.base)
+        freeze_layers(context, loaded, asked, spec.model.base)
         return Placed(device, decisions, None)
     from backend.training.adapters import adapt  # peft, which other runs leave out
 
@@ -251,8 +251,8 @@ def build_loss(
     )
 
 
-def freeze_layers(context: JobContext, model: Any, asked: AdaptingSpec, name: str) -> None:
-    """Freeze what is asked for, and say what is still trained.
+def freeze_layers(context: JobContext, loaded: LoadedModel, asked: AdaptingSpec, name: str) -> None:
+    """Freeze what is asked for, but for what is new, and say what is still trained.
 
     Raises:
         ModelUnusable: the architecture has no layers that could be told apart.
@@ -260,7 +260,7 @@ def freeze_layers(context: JobContext, model: Any, asked: AdaptingSpec, name: st
     if asked.freeze == "none":
         return
     try:
-        left = freeze(model, asked.freeze, asked.trained_layers)
+        left = freeze(loaded.model, asked.freeze, asked.trained_layers, loaded.new_parameters)
     except ValueError as error:
         raise ModelUnusable(model=name, detail=str(error)) from error
     percent = round(100 * left.trainable / left.parameters, 1)
@@ -333,7 +333,11 @@ def tell_limits(context: JobContext, loaded: LoadedModel, texts: Sequence[str], 
     if new := loaded.new_in_layers:
         sizes = {name: p.numel() for name, p in loaded.model.named_parameters()}
         percent = _percent(sum(sizes.get(name, 0) for name in new), loaded.parameters)
-        context.emit(Noted("weights_missing", {"percent": percent, "example": new[0]}))
+        context.emit(
+            Noted("encoder_alone", {"percent": percent})
+            if loaded.encoder_alone
+            else Noted("weights_missing", {"percent": percent, "example": new[0]})
+        )
     step = max(1, len(texts) // TEXTS_LOOKED_AT)
     share = unknown_share(loaded.tokenizer, texts[::step], loaded.max_length)
     if share >= UNKNOWN_SHARE_TOLD:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, pipeline
+from transformers import AutoTokenizer, T5EncoderModel, pipeline
 
 from backend.data.datasets import load_table
 from backend.data.splitting import prepare, split
@@ -237,6 +238,59 @@ def test_text_that_spells_out_the_end_of_text_is_a_text_like_any_other(workshop:
     loaded.tokenizer.save_pretrained(tmp_path / "finished")
     assert len(pipeline("text-classification", model=str(tmp_path / "finished"))(texts[:2])) == 2
     assert load_finished(tmp_path / "finished").encoded(texts).tokens.tolist() == encoded.tokens.tolist()
+
+
+def encoder_alone(folder: Path, width: int = 32) -> Path:
+    """What people keep of T5 for its hidden states: the encoder, in a folder without a decoder."""
+    make_tiny(folder, "t5", [*GOOD, *BAD], width=width)
+    T5EncoderModel.from_pretrained(folder).save_pretrained(folder)
+    assert not any("decoder" in name for name in load_file(folder / "model.safetensors"))
+    return folder
+
+
+def test_encoder_that_comes_alone_gets_a_decoder_of_one_layer_which_is_said(workshop: Workshop, tmp_path: Path) -> None:
+    base = encoder_alone(tmp_path / "t5")
+    run, _ = workshop.do_here(workshop.spec(str(base), training__epochs=6, training__learning_rate=1e-2))
+    notes = {note.code: note.facts for note in events_of(run, Noted)}
+    assert "weights_missing" not in notes
+    saved = load_file(run.path / "model" / "model.safetensors")
+    assert {name.split(".")[3] for name in saved if ".decoder.block." in name} == {"0"}
+    assert {name.split(".")[3] for name in saved if ".encoder.block." in name} == {"0", "1"}
+    of_the_decoder = sum(value.numel() for name, value in saved.items() if ".decoder.block." in name)
+    share = of_the_decoder / sum(value.numel() for value in saved.values())
+    assert notes["encoder_alone"]["percent"] == pytest.approx(100 * share, abs=0.6)
+    found = pipeline("text-classification", model=str(run.path / "model"))([*GOOD, *BAD])
+    right = [
+        answer["label"] == ("good" if text in GOOD else "bad")
+        for answer, text in zip(found, [*GOOD, *BAD], strict=True)
+    ]
+    assert np.mean(right) > 0.8, "it has learned through the new decoder"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"adapting__freeze": "body"},
+        {"adapting__adapter": "lora", "adapting__lora_rank": 2},
+        {"adapting__adapter": "lora", "adapting__lora_rank": 2, "adapting__quantisation": "4bit"},
+    ],
+    ids=["frozen", "lora", "lora on 4 bits"],
+)
+def test_new_decoder_is_trained_whole_whatever_of_the_encoder_is(
+    workshop: Workshop, tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    base = encoder_alone(tmp_path / "t5", width=64)
+    run, _ = workshop.do_here(workshop.spec(str(base), training__max_steps=4, training__learning_rate=1e-2, **asked))
+    saved = load_file(run.path / "model" / "model.safetensors")
+    own = load_file(base / "model.safetensors")
+    about = {"labels": ["bad", "good"], "task": "binary", "max_length": 16}
+    begun = load_base(base, name="m", seed=workshop.spec("bert").split.seed, **about).model.state_dict()
+    learning = [
+        f"transformer.decoder.block.0.layer.{layer}.{name}.weight"
+        for layer, name in ((0, "SelfAttention.o"), (1, "EncDecAttention.v"), (2, "DenseReluDense.wi"))
+    ]
+    assert all(not torch.equal(saved[name], begun[name]) for name in learning)
+    assert torch.equal(saved["transformer.shared.weight"], own["shared.weight"]), "the encoder's own"
 
 
 def test_encoder_decoder_whose_tokenizer_ends_no_text_is_refused(tmp_path: Path) -> None:
