@@ -93,3 +93,20 @@ def test_time_and_memory_are_estimated_by_a_click_and_follow_the_settings(
     expect(page.get_by_text(t("model.estimated_other"))).to_have_count(0)  # it cannot be
     page.locator("#estimate-en").click()
     expect(page.get_by_role("alert").filter(has_text=t("errors.lab.processes_not_estimated.next"))).to_be_visible()
+
+
+def test_estimate_that_is_cancelled_leaves_the_bar_as_it_was(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    t = words("en")
+    page = open_options(open_page, write_table(tmp_path / "cancelled.csv", 131))
+    bar = page.locator(".in-sight")
+    page.locator("#estimate-en").click()
+    cancel = bar.get_by_role("button", name=t("job.cancel"))
+    expect(cancel).to_be_visible()
+    page.reload()
+    page.wait_for_selector("body.studio-ready .studio-header")
+    expect(cancel).to_be_visible()  # it goes on, and is followed again
+    cancel.click()
+    expect(cancel).to_have_count(0, timeout=MEASURED_MS)
+    expect(bar.get_by_role("alert")).to_have_count(0)
+    expect(bar.get_by_role("status")).to_have_count(0)
+    expect(page.locator("#estimate-en")).to_be_enabled()

@@ -9,13 +9,14 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from backend.jobs.checkpoints import list_checkpoints
+from backend.jobs.events import Evaluated
 from backend.jobs.queue import AT_ONCE_VARIABLE
 from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from studio.i18n import words
 from tests.browser.studio_process import StudioProcess
-from tests.browser.test_story import open_options, open_step
+from tests.browser.test_story import fill_setting, open_options, open_step
 from tests.faults.conftest import start_run
 from tests.processes import until
 from tests.training.conftest import write_table
@@ -67,3 +68,29 @@ def test_waiting_run_is_cancelled_and_a_stopped_one_goes_on(
     RunStore(home).stop(first.id)
     until(lambda: first.status().state is JobState.STOPPED, "the second stop")
     assert first.attempt == 2
+
+
+def test_run_that_is_stopped_before_its_first_epoch_says_what_was_kept(
+    open_page: Callable[..., Page], studio: StudioProcess, shared_data: Path
+) -> None:
+    """A starter's first part is before the epochs: its best checkpoint has no epoch, and no test text was asked."""
+    t, home = words("en"), Home(studio.home)
+    page = open_options(open_page, shared_data / "waimai_10k.csv")
+    fill_setting(page, t, "training.epochs", "50")
+    page.locator("#train-en").click()
+    page.wait_for_url("**run=*")
+    run = RunStore(home).get(page.url.rpartition("run=")[2].partition("&")[0])
+    best = until(lambda: [event for event in run.events() if isinstance(event, Evaluated)], "the first evaluation")[0]
+    page.locator(".live button.stop").click()
+    expect(page.locator(".live .state")).to_have_text(t("state.stopped"), timeout=60_000)
+    metrics = {name: f"{best.metrics[name]:.3f}" for name in ("f1", "accuracy")}
+    kept = t("train.kept_first", step=f"{best.step:,}", **metrics)
+    expect(page.locator(".ending")).to_contain_text(kept)
+    top = page.evaluate("document.querySelector('.chart.metrics')._fullLayout.yaxis.range[1]")
+    assert top <= 1.02, "no measure is above 1"
+    open_step(page, "results")
+    expect(page.locator(".sentence")).to_have_text(t("results.stopped", step=best.step, **metrics))
+    held_out = t("results.held_out", count="{}", train=0, validation=0).partition("{}")[0]
+    expect(page.locator(".two-cards")).to_contain_text(t("results.speed"))
+    assert held_out
+    expect(page.get_by_text(held_out)).to_have_count(0)

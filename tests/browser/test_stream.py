@@ -1,13 +1,16 @@
-"""No event is lost when Gradio closes the stream of its answers just as the next event begins."""
+"""The connections that an open page holds: no event is lost on them, and they keep no studio from ending."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from studio.i18n import words
+from tests.browser.studio_process import StudioProcess
 
 pytestmark = pytest.mark.browser
 
@@ -46,3 +49,22 @@ def test_an_event_that_begins_while_the_stream_is_closed_is_answered(open_page: 
         chosen = page.locator(".steps [role=tab][aria-selected=true]").first
         expect(chosen).to_contain_text(t(f"step.{step}"))
     assert page.evaluate("window.closedLate") >= 1
+
+
+def test_ctrl_c_ends_a_studio_with_open_pages_at_once_and_prints_no_traceback(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    studio = StudioProcess(tmp_path / "home")
+    page = chromium.new_page()
+    try:
+        page.goto(f"{studio.url}/?step=runs")
+        page.wait_for_selector("body.studio-ready .studio-header")
+        page.wait_for_event("response", lambda answer: "/api/runs?" in answer.url)
+        studio.process.send_signal(signal.SIGINT)
+        assert studio.process.wait(15) == 130, "as for every program that Ctrl-C ends"
+    finally:
+        page.close()
+        studio.close()
+    said = studio.log.read_text("utf-8")
+    assert "Traceback" not in said, said
+    assert "Error" not in said, said

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from studio.i18n import words
-from studio.pages.results import figures, sentence
+from studio.pages.results import details, figures, sentence
 
 T = words("en")
 
@@ -45,3 +45,19 @@ def test_so_few_test_texts_that_each_weighs_a_point_are_told() -> None:
     said = T("results.few_tests", points="4.0")
     for test, told in ((25, True), (100, False)):
         assert (said in figures(T, report | {"rows": {"train": 9, "validation": 9, "test": test}})) == told
+
+
+def test_stopped_run_tells_only_what_was_measured() -> None:
+    rows = {"train": 90, "validation": 9, "test": 9}
+    stopped = report_of(0, 0.7, {}) | {"metrics": None, "state": "stopped", "task": "binary", "positive_label": "a"}
+    stopped |= {"rows": rows, "base": "starter", "parameters": 1, "device": "CPU", "precision": "fp32", "seconds": {}}
+    assert sentence(T, stopped | {"kept": None}) == T("results.stopped_unmeasured")
+    kept = {"step": 300, "metrics": {"accuracy": 0.5, "f1": 0.25}}
+    assert sentence(T, stopped | {"kept": kept}) == T("results.stopped", step=300, accuracy="0.500", f1="0.250")
+    held_out = T("results.held_out", count=9, train=90, validation=9)
+    assert held_out not in figures(T, stopped)
+    assert held_out in figures(T, stopped | {"metrics": {"accuracy": 1.0, "f1": 1.0}})
+    speed = f"<td>{T('results.speed')}</td><td>"
+    shown = details(T, stopped | {"examples_per_second": 0.0, "peak_memory_bytes": 0})
+    assert f"{speed}–" in shown.replace(' class=""', "")
+    assert T("results.per_label") not in shown, "an empty table of labels says nothing"

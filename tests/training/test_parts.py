@@ -25,6 +25,7 @@ from backend.models.loading import load_base
 from backend.training.arguments import evaluations_an_epoch
 from backend.training.callbacks import MOST_LOSS_POINTS, STEPS_TOLD_EACH, Telling
 from backend.training.checkpoints import check_disk
+from backend.training.division import Division
 from backend.training.errors import translate
 from backend.training.rows import LengthGroupedOrder, Rows, TokenBudgetBatches
 from tests.tiny_models import make_tiny
@@ -213,3 +214,27 @@ def test_token_budget_batches_are_dealt_out_in_equal_numbers_in_every_epoch(proc
 def test_few_rows_are_dealt_out_to_every_process() -> None:
     dealt = [list(TokenBudgetBatches(np.array([5]), 8, 0, processes=2, process=p)) for p in range(2)]
     assert dealt == [[[0]], [[0]]], "there is but one row, and each process needs a batch"
+
+
+def test_room_for_packed_texts_is_told_by_their_own_tokens_and_pairs(tmp_path: Path) -> None:
+    """Of texts without padding memory grows with tokens and, for attention, with the square of each text's length."""
+    texts = ["one", "two " * 30, "three " * 15, "four " * 15]
+    folder = make_tiny(tmp_path / "model", "bert", texts)
+    loaded = load_base(folder, name="m", labels=["a", "b"], task="binary", max_length=64, seed=1)
+    loaded.model.set_attn_implementation("eager")
+    rows = Rows(encode(loaded.tokenizer, texts, 64), np.zeros(4, dtype=int))
+    arguments = arguments_in(tmp_path / "out")
+    packed = Division.of(loaded.model, rows, arguments, splits=True, most_tokens=None)
+    padded = Division.of(loaded.model, rows, arguments, splits=False, most_tokens=None)
+    assert packed.packing is not None
+    for division in (packed, padded):
+        division.prove(rows.collate([1, 0]))  # 32 tokens and 3
+        assert division.is_proven(rows.collate([1]))
+    assert padded.is_proven(rows.collate([1, 2])), "as large with padding"
+    assert not packed.is_proven(rows.collate([1, 2])), "more tokens of its own"
+    few, many = rows.collate([2, 3]), rows.collate([2, 2])
+    assert padded.is_proven(few), "34 of the 64 with padding"
+    assert packed.is_proven(few), "34 of 35"
+    packed.prove(rows.collate([2, 2, 2]))
+    assert len(packed.proven) == 2, "more tokens, but fewer pairs: neither is within the other"
+    assert packed.is_proven(many)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from backend.errors import (
@@ -42,6 +43,7 @@ from backend.worker import divide, learned_from, read
 from tests.processes import free_port, processes_of, until
 from tests.tiny_models import UNCLIPPED, make_enormous, make_tiny
 from tests.training.conftest import BAD, GOOD, Workshop, ended, events_of
+from tests.training.little_gradients import average
 
 pytestmark = pytest.mark.skipif(most_processes(this_machine()) < 2, reason="one card: a run cannot be shared among two")
 TWO = {"compute__processes": 2}
@@ -346,3 +348,10 @@ def test_settings_of_processes_that_do_not_hold_are_refused() -> None:
     ]
     assert rules(compute__machines=2, compute__rendezvous="here:29500", compute__machine=1) == []
     assert rank_of({}) == Rank()
+
+
+def test_gradient_that_one_process_lacks_counts_as_zero_there(tmp_path: Path) -> None:
+    """As where its part of a batch does not reach a weight: else the processes would average other weights."""
+    torch.multiprocessing.spawn(average, args=(str(tmp_path),), nprocs=2)
+    found = [(tmp_path / f"found-{number}").read_text("utf-8") for number in range(2)]
+    assert found == [repr([[3.0, 3.0], [4.0, 4.0], None, None])] * 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import CombinationTried, Evaluated, LossLogged, PhaseStarted
 from backend.jobs.forking import VARIABLE
+from backend.jobs.launch import PROJECT
 from backend.jobs.status import JobState
 from backend.lab.starting import start_lab
 from tests.processes import SUPERVISOR, WORKER, processes_of, until
@@ -82,3 +85,20 @@ def processes_of_trials(job: JobDirectory) -> list[psutil.Process]:
     if not folder.exists():
         return []
     return [process for path in folder.iterdir() for process in processes_of(JobDirectory(path), "backend.lab.trial")]
+
+
+def test_each_forked_process_draws_numbers_of_its_own(tmp_path: Path) -> None:
+    """As processes do that are started: what is forked would have its parent's generator, and all of them the same."""
+    program = f"""
+import sys
+from pathlib import Path
+from backend.jobs.directory import JobDirectory
+from backend.warm import start_worker
+for number in range(2):
+    job = JobDirectory.create(Path({str(tmp_path)!r}), kind="test", module="tests.training.little_numbers", spec={{}})
+    print(start_worker(job).wait())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PROJECT, check=True)
+    drawn = [line for line in done.stdout.split() if "." in line]
+    assert len(drawn) == 2, done.stderr
+    assert drawn[0] != drawn[1]
