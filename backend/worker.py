@@ -36,12 +36,13 @@ from backend.jobs import checkpoints, phases
 from backend.jobs.checkpoints import Checkpoint
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import BaselineMeasured, DataSplit, ModelDescribed, Noted, Resumed
+from backend.jobs.platform import end_with_parent
 from backend.jobs.process import JobContext, StopRequested, given_supervisor, run_job
-from backend.jobs.ranks import become_several, rank_of
+from backend.jobs.ranks import become_several, rank_of, torchrun_options
 from backend.machine import this_machine, threads_each
 from backend.recipes import with_recipe
 from backend.settings import Home
-from backend.specs import ComputeSpec, RunSpec, build_spec, without_effect
+from backend.specs import RunSpec, build_spec, without_effect
 
 if TYPE_CHECKING:
     from backend.evaluation.metrics import Array
@@ -394,25 +395,24 @@ def translate(error: Exception) -> StudioError:
     return translate(error)
 
 
-def divide_work(folder: str, compute: ComputeSpec) -> None:
-    """Become the processes that the run asks for; returns in each of them, and where it is to be one."""
-    if compute.together == 1 or not rank_of(os.environ).alone:
-        return
+def divide_work(folder: str, spec: RunSpec) -> int:
+    """Become the processes that the run asks for, to their end; the exit status."""
+    compute = spec.compute
     if this_machine().device != "cuda":
         os.environ["ACCELERATE_USE_CPU"] = "true"
     if compute.machines > 1:
         told = {"machines": compute.machines, "place": compute.rendezvous}
         JobContext(JobDirectory(Path(folder))).emit(Noted("machines_awaited", told))
-    become_several(
-        "backend.worker",
-        folder,
-        started_by=given_supervisor(),
-        processes=compute.processes,
-        machines=compute.machines,
-        machine=compute.machine,
-        rendezvous=compute.rendezvous,
-        threads=threads_each(compute.processes),
-    )
+    asked = compute.model_dump(include={"processes", "machines", "machine", "rendezvous"})
+    options, arguments = torchrun_options(**asked), ["backend.worker", folder]
+    end_with_parent(given_supervisor())
+    loaded = HEAVY_MODULES[0] in sys.modules and spec.adapting.adapter == "none"  # else without what that needs
+    if not loaded:
+        become_several(arguments, options, threads=threads_each(compute.processes))
+    from backend.training.forked_ranks import fork_several
+
+    fork_several(main, arguments, options)
+    return 0
 
 
 def asked_of(folder: str) -> RunSpec | None:
@@ -428,7 +428,8 @@ def main() -> int:
     asked = asked_of(sys.argv[1])
     if asked:
         leave_card(asked.compute)
-        divide_work(sys.argv[1], asked.compute)
+        if asked.compute.together > 1 and rank_of(os.environ).alone:
+            return divide_work(sys.argv[1], asked)
     prepare_environment(asked)
     return run_job(train, translate)
 

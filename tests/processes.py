@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +41,15 @@ def processes_of(job: JobDirectory, module: str = "") -> list[psutil.Process]:
     return [
         process for process, command in commands() if str(job.path) in command and (not module or module in command)
     ]
+
+
+def rank_in(process: psutil.Process) -> int | None:
+    """Where a process stands among those that train: a forked one has it in its title, others in their environment."""
+    title = " ".join(process.cmdline())
+    if (found := re.search(r"rank=(\d+)", title)) is not None:
+        return int(found.group(1))
+    environ = process.environ()
+    return int(environ["RANK"]) if "RANK" in environ else None
 
 
 def commands() -> Iterator[tuple[psutil.Process, list[str]]]:

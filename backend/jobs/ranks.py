@@ -7,12 +7,11 @@ tell or keep is the same there.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
-
-from backend.jobs.platform import end_with_parent
 
 
 @dataclass(frozen=True)
@@ -50,28 +49,21 @@ def rank_of(environ: Mapping[str, str]) -> Rank:
     return Rank(*(int(environ[name]) for name in names))
 
 
-def become_several(
-    module: str,
-    folder: str,
-    *,
-    started_by: int | None,
-    processes: int,
-    machines: int,
-    machine: int,
-    rendezvous: str,
-    threads: int,
-) -> NoReturn:
-    """Let torchrun take the place of this process; it starts the module so many times, each on the same folder.
+def torchrun_options(*, processes: int, machines: int, machine: int, rendezvous: str) -> list[str]:
+    """What torchrun is told of so many processes on each of the machines, of which this is one."""
+    each = ["--nproc-per-node", str(processes)]
+    if machines == 1:  # they meet wherever there is a free port
+        return [*each, "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "--rdzv-id", secrets.token_hex(8)]
+    host, _, port = rendezvous.rpartition(":")
+    return [*each, "--nnodes", str(machines), "--node-rank", str(machine), "--master-addr", host, "--master-port", port]
+
+
+def become_several(arguments: Sequence[str], options: Sequence[str], *, threads: int) -> NoReturn:
+    """Let torchrun take the place of this process; it starts a module with these arguments so many times.
 
     It keeps the process's number and open files: who waits for this process waits for all of them.
     """
-    if machines == 1:
-        where = ["--standalone"]
-    else:
-        host, _, port = rendezvous.rpartition(":")
-        where = ["--nnodes", str(machines), "--node-rank", str(machine), "--master-addr", host, "--master-port", port]
     environ = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    run = [sys.executable, "-m", "torch.distributed.run", *where, "--nproc-per-node", str(processes)]
     sys.stdout.flush()
-    end_with_parent(started_by)
-    os.execve(sys.executable, [*run, "-m", module, folder], environ)
+    command = [sys.executable, "-m", "torch.distributed.run", *options, "-m", *arguments]
+    os.execve(sys.executable, command, environ)

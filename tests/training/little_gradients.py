@@ -1,7 +1,11 @@
-"""Two processes that average gradients which not both of them have."""
+"""Two processes that average gradients which not both of them have.
+
+``python -m tests.training.little_gradients FOLDER``: it computes nothing before it forks them.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
@@ -21,3 +25,7 @@ def average(number: int, folder: str) -> None:
     found = [None if each.grad is None else each.grad.tolist() for each in (both, first_alone, none, frozen)]
     Path(folder, f"found-{number}").write_text(repr(found), "utf-8")
     distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    torch.multiprocessing.start_processes(average, args=(sys.argv[1],), nprocs=2, start_method="fork")

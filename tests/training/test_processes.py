@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from backend.errors import (
@@ -40,10 +39,9 @@ from backend.specs import RunSpec, conflicts
 from backend.training.arguments import LONGEST_WAIT_S
 from backend.training.rows import DividedBatches, LengthGroupedOrder, RandomOrder
 from backend.worker import divide, learned_from, read
-from tests.processes import free_port, processes_of, until
+from tests.processes import free_port, processes_of, rank_in, until
 from tests.tiny_models import UNCLIPPED, make_enormous, make_tiny
 from tests.training.conftest import BAD, GOOD, Workshop, ended, events_of
-from tests.training.little_gradients import average
 
 pytestmark = pytest.mark.skipif(most_processes(this_machine()) < 2, reason="one card: a run cannot be shared among two")
 TWO = {"compute__processes": 2}
@@ -64,7 +62,7 @@ def steady(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def workers_in(run: JobDirectory) -> list[psutil.Process]:
     """The processes that train."""
-    return [process for process in processes_of(run) if "RANK" in process.environ()]
+    return [process for process in processes_of(run) if rank_in(process) is not None]
 
 
 @pytest.mark.parametrize("batching", ["random", "length_grouped"])
@@ -129,7 +127,7 @@ def test_stop_is_heard_by_all_processes_at_the_same_step(workshop: Workshop, ste
 def test_process_that_is_killed_fails_the_run_and_leaves_none(workshop: Workshop, steady: str, number: int) -> None:
     run = workshop.start(workshop.spec(steady, training__epochs=500, training__batch_size=8, **TWO))
     until(lambda: len(events_of(run, LossLogged)) > 3)
-    killed = next(process for process in workers_in(run) if rank_of(process.environ()).number == number)
+    killed = next(process for process in workers_in(run) if rank_in(process) == number)
     killed.send_signal(signal.SIGKILL)
     status = ended(run).status()
     assert status.state is JobState.FAILED
@@ -150,9 +148,8 @@ def test_more_processes_than_the_machine_can_share_are_refused_before_there_is_a
 def test_processes_whose_parent_is_gone_end_themselves(workshop: Workshop, steady: str) -> None:
     run = workshop.start(workshop.spec(steady, training__epochs=500, training__batch_size=8, **TWO))
     until(lambda: len(events_of(run, LossLogged)) > 3)
-    for process in processes_of(run):
-        if "torch.distributed.run" in process.info["cmdline"]:
-            process.send_signal(signal.SIGKILL)
+    for process in processes_of(run, "torch.distributed.run"):
+        process.send_signal(signal.SIGKILL)
     until(lambda: not processes_of(run), patience_s=15)
     assert run.status().state.is_final
     assert run.status().state is not JobState.COMPLETED
@@ -352,6 +349,6 @@ def test_settings_of_processes_that_do_not_hold_are_refused() -> None:
 
 def test_gradient_that_one_process_lacks_counts_as_zero_there(tmp_path: Path) -> None:
     """As where its part of a batch does not reach a weight: else the processes would average other weights."""
-    torch.multiprocessing.spawn(average, args=(str(tmp_path),), nprocs=2)
+    subprocess.run([sys.executable, "-m", "tests.training.little_gradients", str(tmp_path)], cwd=PROJECT, check=True)
     found = [(tmp_path / f"found-{number}").read_text("utf-8") for number in range(2)]
     assert found == [repr([[3.0, 3.0], [4.0, 4.0], None, None])] * 2

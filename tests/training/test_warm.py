@@ -15,7 +15,7 @@ from backend.jobs.forking import VARIABLE
 from backend.jobs.launch import PROJECT
 from backend.jobs.status import JobState
 from backend.lab.starting import start_lab
-from tests.processes import SUPERVISOR, WORKER, processes_of, until
+from tests.processes import SUPERVISOR, WORKER, processes_of, rank_in, until
 from tests.training.conftest import Workshop, ended, events_of
 
 
@@ -65,6 +65,33 @@ def test_run_with_an_adapter_loads_its_libraries_itself(workshop: Workshop) -> N
     until(lambda: events_of(run, LossLogged))
     workshop.store.stop(run.id)
     assert ended(run).status().state is JobState.STOPPED
+
+
+def test_processes_that_share_a_run_are_forked_and_learn_what_ordinary_ones_do(workshop: Workshop) -> None:
+    spec = workshop.spec("bert", training__epochs=2, compute__processes=2, training__precision="fp32")
+    forked, ordinary = workshop.start(spec), workshop.start(spec, **{VARIABLE: ""})
+    trained = {run.id: until(lambda run=run: ranks_of(run)) for run in (forked, ordinary)}
+    assert [is_forked(process) for process in trained[forked.id]] == [True, True]
+    assert [is_forked(process) for process in trained[ordinary.id]] == [False, False]
+    parents = {process.ppid() for process in trained[forked.id]}
+    assert parents == {process.pid for process in processes_of(forked, "torch.distributed.run")}, "torchrun's agent"
+    assert len(curve(forked)) > 5
+    assert curve(forked) == curve(ordinary)
+
+
+def test_processes_that_share_a_run_with_an_adapter_load_its_libraries_themselves(workshop: Workshop) -> None:
+    run = workshop.start(workshop.spec("bert", adapting__adapter="lora", training__epochs=1000, compute__processes=2))
+    trained = until(lambda: ranks_of(run))
+    assert not any(is_forked(process) for process in trained)
+    until(lambda: events_of(run, LossLogged))
+    workshop.store.stop(run.id)
+    assert ended(run).status().state is JobState.STOPPED
+
+
+def ranks_of(run: JobDirectory) -> list[psutil.Process]:
+    """The two processes that share a run, when both are there; none before."""
+    found = [process for process in processes_of(run, WORKER) if rank_in(process) is not None]
+    return found if len(found) == 2 else []
 
 
 def test_ways_of_the_lab_are_forked_and_end_with_it(workshop: Workshop) -> None:
