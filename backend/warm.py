@@ -60,7 +60,7 @@ def start_worker(job: JobDirectory, held: Sequence[int] = (), *, connection: soc
 
 
 def loads_the_same(folder: Path) -> bool:
-    """Whether the job's worker would load what is loaded here; one that becomes several processes can leave it behind."""
+    """Whether the job's worker would load what is loaded here; one that becomes several processes can leave it."""
     asked = JobDirectory(folder).spec
     try:
         spec = build_spec(asked.get("run", asked))

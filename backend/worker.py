@@ -403,12 +403,13 @@ def divide_work(folder: str, spec: RunSpec) -> int:
     if compute.machines > 1:
         told = {"machines": compute.machines, "place": compute.rendezvous}
         JobContext(JobDirectory(Path(folder))).emit(Noted("machines_awaited", told))
+    os.environ["OMP_NUM_THREADS"] = str(threads_each(compute.processes))  # else torchrun gives each process one
     asked = compute.model_dump(include={"processes", "machines", "machine", "rendezvous"})
     options, arguments = torchrun_options(**asked), ["backend.worker", folder]
     end_with_parent(given_supervisor())
     loaded = HEAVY_MODULES[0] in sys.modules and spec.adapting.adapter == "none"  # else without what that needs
     if not loaded:
-        become_several(arguments, options, threads=threads_each(compute.processes))
+        become_several(arguments, options)
     from backend.training.forked_ranks import fork_several
 
     fork_several(main, arguments, options)

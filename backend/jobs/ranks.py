@@ -58,12 +58,11 @@ def torchrun_options(*, processes: int, machines: int, machine: int, rendezvous:
     return [*each, "--nnodes", str(machines), "--node-rank", str(machine), "--master-addr", host, "--master-port", port]
 
 
-def become_several(arguments: Sequence[str], options: Sequence[str], *, threads: int) -> NoReturn:
+def become_several(arguments: Sequence[str], options: Sequence[str]) -> NoReturn:
     """Let torchrun take the place of this process; it starts a module with these arguments so many times.
 
     It keeps the process's number and open files: who waits for this process waits for all of them.
     """
-    environ = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     sys.stdout.flush()
     command = [sys.executable, "-m", "torch.distributed.run", *options, "-m", *arguments]
-    os.execve(sys.executable, command, environ)
+    os.execv(sys.executable, command)
