@@ -103,11 +103,15 @@ def bag_steps(texts: int, *, multilabel: bool, max_steps: int = 0) -> int:
 
     Args:
         texts: those made up among them.
-        max_steps: of the whole training, of which it has three quarters at most; 0: no limit.
+        max_steps: of the whole training, of which it has three quarters at most, or none where that is a single one;
+            0: no limit.
     """
     epochs = BAG_EPOCHS_OF_SEVERAL if multilabel else BAG_EPOCHS
     steps = min(MOST_BAG_STEPS, max(LEAST_BAG_STEPS, epochs * math.ceil(texts / BAG_BATCH_SIZE)))
-    return min(steps, 3 * max_steps // 4) if max_steps else steps
+    if not max_steps:
+        return steps
+    share = 3 * max_steps // 4
+    return min(steps, share) if share > 1 else 0
 
 
 def learned_rows(rows: int, training: TrainingSpec, steps_before: int = 0) -> int:

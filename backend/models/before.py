@@ -58,6 +58,8 @@ def load_before(run: Path) -> LoadedModel:
     else:
         about = {name: source[name] for name in ("labels", "task", "max_length")}
         loaded = load_base(Path(source["folder"]), name=source["base"], **about, seed=0)
-    loaded.model.load_state_dict(initial, strict=False)
+    unknown = loaded.model.load_state_dict(initial, strict=False).unexpected_keys
+    if unknown:
+        raise ModelUnusable(model=run.name, detail=f"its base model is another one now: it has no {unknown[0]}")
     loaded.model.eval()
     return loaded

@@ -28,7 +28,8 @@ from backend.models.shape import NUMBERED, tensor_sizes
 NO_LIMIT = 1_000_000
 """A tokenizer that says nothing of its longest text says about 1e30."""
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length")
-CLASSIFY_BY_END = ("t5", "mt5", "umt5", "bart", "mbart", "led", "mvp", "plbart", "bigbird_pegasus")
+T5 = ("t5", "mt5", "umt5")
+CLASSIFY_BY_END = (*T5, "bart", "mbart", "led", "mvp", "plbart", "bigbird_pegasus")
 """Encoder-decoders whose classifiers look at the end-of-text token, and want the same number of them in each text."""
 DECODER_LAYERS_OF_AN_ENCODER = 1
 """Of an encoder that comes alone. Transformers classifies by the decoder's answer to one token: such a layer is then
@@ -173,9 +174,7 @@ def load_base(
 
 def _is_encoder_alone(folder: Path, config: PretrainedConfig) -> bool:
     """Whether the folder holds of an encoder-decoder the encoder alone, as people keep T5 for its hidden states."""
-    return hasattr(config, "num_decoder_layers") and not any(
-        "decoder" in name.split(".") for name, _ in tensor_sizes(folder)
-    )
+    return config.model_type in T5 and not any("decoder" in name.split(".") for name, _ in tensor_sizes(folder))
 
 
 def _with_weights(

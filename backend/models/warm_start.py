@@ -164,7 +164,7 @@ def train_bag(
     learned = [bert.embeddings.word_embeddings.weight, *bert.pooler.parameters(), *model.classifier.parameters()]
     rate = LEARNING_RATE_OF_SEVERAL if loss.multilabel else LEARNING_RATE
     optimizer = torch.optim.AdamW(learned, lr=rate, weight_decay=0.0, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: min(10 * done / steps, 1 - done / steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: min(10 * (done + 1) / steps, 1 - done / steps))
     soft = torch.from_numpy(targets).float()
     order = _batches_without_end(texts.lengths, np.random.default_rng(seed))
     device = next(model.parameters()).device

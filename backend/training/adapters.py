@@ -11,9 +11,12 @@ from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from backend.errors import LoraTargetsMissing
+from backend.errors import LoraTargetsMissing, ModelUnusable
 from backend.models.loading import LoadedModel
 from backend.training.layers import body_of, layer_stacks
+
+ROUNDED = ("Linear4bit", "Linear8bitLt")
+"""What bitsandbytes calls linear modules whose weights are kept in few bits."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,16 @@ def adapt(
 
     Raises:
         LoraTargetsMissing: the layers have no such modules.
+        ModelUnusable: a module that is new would be kept in few bits, in which it cannot be trained.
     """
     new = new_modules(loaded)
     names = linear_names(loaded.model, leave_out=new)
     unknown = [name for name in targets if name not in names]
     if unknown or not names:
         raise LoraTargetsMissing(targets=list(targets), available=names)
+    if rounded := [name for name in new if quantised and type(loaded.model.get_submodule(name)).__name__ in ROUNDED]:
+        detail = f"it has no weights for {rounded[0]}: what is new cannot be trained in so few bits"
+        raise ModelUnusable(model=loaded.model.config.name_or_path or "", detail=detail)
     config = LoraConfig(
         task_type="SEQ_CLS",
         r=rank,
@@ -103,7 +110,7 @@ def inside_layers(model: Any, names: Sequence[str]) -> list[str]:
 def _linear(model: Any) -> list[tuple[str, nn.Module]]:
     body = body_of(model)
     inside = {id(module) for stack in layer_stacks(body) for module in stack.modules()}
-    kinds = ("Linear", "Linear4bit", "Linear8bitLt", "Conv1D")
+    kinds = ("Linear", *ROUNDED, "Conv1D")
     return [(name, m) for name, m in model.named_modules() if id(m) in inside and type(m).__name__ in kinds]
 
 

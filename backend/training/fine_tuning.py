@@ -98,8 +98,12 @@ def fine_tune(
     most = max(arguments.max_steps, 0)
     following = math.ceil(arguments.num_train_epochs * steps)
     steps_before = int(resumed.position["steps_before"]) if resumed else _warm_up(context, warm_up, following, most)
+    if resumed and most:
+        following = TrainerState.load_from_json(str(resumed.path / TRAINER_STATE)).max_steps
+    elif most:
+        following = most - steps_before
     if most:
-        following = arguments.max_steps = max(most - steps_before, 1)
+        arguments.max_steps = following
     # The first of several hears it: without a word the others would begin, and wait for it.
     if not resumed and not together.all_agree(not context.stop_requested, arguments.device):
         return Outcome(None, steps_before, 0.0, stopped=True, examples_per_second=0.0)

@@ -49,7 +49,7 @@ class ClassificationLoss:
     def of_logits(
         self, logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """That of logits (batch, k)."""
+        """That of logits (batch, k); the other arguments as for the call."""
         logits = logits.float()
         terms = self._multilabel_terms(logits, labels) if self.multilabel else self._single_terms(logits, labels)
         count: torch.Tensor | float = labels.numel() if num_items_in_batch is None else num_items_in_batch

@@ -1,7 +1,8 @@
 """Attention of texts that stand end to end, each within itself, on a processor.
 
 Short texts share a matrix, in which each sees its own tokens alone; longer ones are computed with those of like length.
-The gradient is written out, since autograd's way through all the groups takes longer than their products.
+Where every token asks the gradient is written out, since autograd's way through all the groups takes longer than their
+products.
 """
 
 from __future__ import annotations
@@ -249,26 +250,44 @@ class EndToEnd:
         with torch.autocast(query.device.type, enabled=False):
             to_keys, to_values = (each.weight.to(query.dtype).view(heads, width, -1) for each in (keys, values))
             asking = (query.squeeze(0) @ to_keys * scale).view(1, 1, heads * texts, -1)
-            asked = hidden.to(query.dtype).unsqueeze(1)
-            noise = noise_of(torch.Size([order.pairs]), p, query.dtype)
-            of_groups = (
-                order.asking.matrices(order.asking.ordered(asking)),
-                order.asked.matrices(order.asked.ordered(asked)),
-                order.squares(noise),
-                order.seen,
-            )
-            found, sums = list[torch.Tensor](), list[torch.Tensor]()
-            for q, x, kept, seen in zip(*of_groups, strict=True):
-                share = torch.softmax(torch.baddbmm(seen, q, x.transpose(1, 2)), dim=-1) * kept
-                found.append((share @ x).flatten(0, 1))
-                sums.append(share.sum(-1).view(-1, 1))
-            mixed, total = (order.asking.given_back(torch.cat(each)) for each in (found, sums))
-            answer = mixed.view(heads, texts, -1) @ to_values.transpose(1, 2)
+            mixed, sums = mixed_by_share(asking, hidden.to(query.dtype).unsqueeze(1), order, p)
+            found = mixed.view(heads, texts, -1) @ to_values.transpose(1, 2)
             if values.bias is not None:
-                answer = answer + total.view(heads, texts, 1) * values.bias.to(query.dtype).view(heads, 1, width)
+                found = found + sums.view(heads, texts, 1) * values.bias.to(query.dtype).view(heads, 1, width)
             if keys.bias is not None:
-                answer = answer + 0.0 * keys.bias.sum()  # so that its gradient is zero and not missing
-            return answer.unsqueeze(0)
+                found = found + 0.0 * keys.bias.sum()  # so that its gradient is zero and not missing
+            return found.unsqueeze(0)
+
+
+def mixed_by_share(
+    query: torch.Tensor, asked: torch.Tensor, order: Order, p: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of what is asked the mixture that each query finds, and the sum of its shares, which dropping makes other than 1.
+
+    Few ask, so the gradient is autograd's.
+
+    Args:
+        query: (1, 1, n, width), scaled.
+        asked: (1, 1, tokens, width), keys and values in one.
+        order: which tokens a query asks.
+        p: the probability that a share is dropped.
+
+    Returns:
+        (1, 1, n, width) and (1, 1, n, 1).
+    """
+    noise = noise_of(torch.Size([order.pairs]), p, query.dtype)
+    of_groups = (
+        order.asking.matrices(order.asking.ordered(query)),
+        order.asked.matrices(order.asked.ordered(asked)),
+        order.squares(noise),
+        order.seen,
+    )
+    found, sums = list[torch.Tensor](), list[torch.Tensor]()
+    for q, x, kept, seen in zip(*of_groups, strict=True):
+        share = torch.softmax(torch.baddbmm(seen, q, x.transpose(1, 2)), dim=-1) * kept
+        found.append((share @ x).flatten(0, 1))
+        sums.append(share.sum(-1).view(-1, 1))
+    return order.asking.given_back(torch.cat(found)), order.asking.given_back(torch.cat(sums))
 
 
 def sharing(texts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> list[list[int]]:

@@ -50,6 +50,11 @@ def shard(model: Any, arguments: TrainingArguments) -> None:
     Layers compute in the short type, if there is one; gradients are added up among processes in full precision.
     """
     leads = arguments.process_index == 0
+    # What a model's files lack, and is trained whatever is frozen, only the first knows.
+    trained = [[name for name, parameter in model.named_parameters() if parameter.requires_grad]]
+    distributed.broadcast_object_list(trained, src=0)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in trained[0])
     # Not the parameters themselves, which go to the device, layer by layer, as they are divided.
     whole = {name: parameter.detach() for name, parameter in model.named_parameters()} if leads else {}
     mesh = init_device_mesh(arguments.device.type, (arguments.world_size,))

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, pipeline
 
 from backend.decisions import NEEDS_FP32
-from backend.errors import CheckpointingMissing, LoraTargetsMissing, SpecError
+from backend.errors import CheckpointingMissing, LoraTargetsMissing, ModelUnusable, SpecError
 from backend.jobs.events import ModelDescribed, Noted
+from backend.models.before import load_before
 from backend.models.encoding import encode
 from backend.models.forward import predict_logits
 from backend.models.loading import LoadedModel, load_base
@@ -246,6 +247,21 @@ def test_quantised_weights_are_trained_by_lora_and_saved_whole(workshop: Worksho
     difference = (saved[f"bert.{name}"] - base[name]).abs().max()
     assert 0 < difference < 0.05, "the base's own weights, not rounded ones, and what LoRA learned"
     assert result["metrics"]["f1_macro"] >= 0
+
+
+def test_layer_weights_that_a_folder_lacks_are_not_trained_in_few_bits(workshop: Workshop, tmp_path: Path) -> None:
+    base = make_tiny(tmp_path / "wide", "bert", ["fast delivery", "cold and late"] * 9, width=64)
+    whole = load_file(base / "model.safetensors")
+    lacking = "encoder.layer.1.attention.self.query"
+    save_file({n: v for n, v in whole.items() if lacking not in n}, base / "model.safetensors", {"format": "pt"})
+    asked: dict[str, Any] = {"adapting__adapter": "lora", "training__max_steps": 1}
+    with pytest.raises(ModelUnusable) as caught:
+        workshop.do_here(workshop.spec(str(base), adapting__quantisation="4bit", **asked))
+    assert lacking in caught.value.facts["detail"]
+    run, _ = workshop.do_here(workshop.spec(str(base), **asked))
+    begun = load_before(run.path).model.state_dict()[f"bert.{lacking}.weight"]
+    saved = load_file(run.path / "model" / "model.safetensors")[f"bert.{lacking}.weight"]
+    assert not torch.equal(begun, saved), "it is trained whole"
 
 
 def test_lora_beside_weights_in_bf16_is_learned_and_merged_in_full_precision(tmp_path: Path) -> None:

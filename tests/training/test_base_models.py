@@ -12,7 +12,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, T5EncoderModel, pipeline
+from transformers import AutoTokenizer, FunnelBaseModel, FunnelConfig, T5EncoderModel, pipeline
 
 from backend.data.datasets import load_table
 from backend.data.splitting import prepare, split
@@ -291,6 +291,29 @@ def test_new_decoder_is_trained_whole_whatever_of_the_encoder_is(
     ]
     assert all(not torch.equal(saved[name], begun[name]) for name in learning)
     assert torch.equal(saved["transformer.shared.weight"], own["shared.weight"]), "the encoder's own"
+
+
+def test_encoder_of_an_architecture_whose_classifier_needs_no_decoder_gets_none(tmp_path: Path) -> None:
+    """Funnel's configuration counts decoder layers, too, of which its classifier has none."""
+    base = make_tiny(tmp_path / "funnel", "bert", [*GOOD, *BAD])
+    vocabulary = AutoTokenizer.from_pretrained(base)
+    sizes = {"block_sizes": [1, 1], "d_model": 16, "n_head": 2, "d_head": 8, "d_inner": 32}
+    config = FunnelConfig(vocab_size=len(vocabulary), **sizes)
+    FunnelBaseModel(config).save_pretrained(base)
+    loaded = load_base(base, name="m", labels=["bad", "good"], task="binary", max_length=16, seed=1)
+    assert not loaded.encoder_alone
+    assert loaded.model.config.num_decoder_layers == config.num_decoder_layers
+    assert loaded.new_in_layers == []
+
+
+def test_model_before_training_is_not_made_of_another_base(workshop: Workshop, tmp_path: Path) -> None:
+    base = make_tiny(tmp_path / "base", "bert", [*GOOD, *BAD])
+    run, _ = workshop.do_here(workshop.spec(str(base), training__max_steps=1))
+    assert load_before(run.path).model.num_labels == 2
+    make_tiny(base, "distilbert", [*GOOD, *BAD])
+    with pytest.raises(ModelUnusable) as caught:
+        load_before(run.path)
+    assert "another one" in caught.value.facts["detail"]
 
 
 def test_encoder_decoder_whose_tokenizer_ends_no_text_is_refused(tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from backend.inference.client import Predictor
 from backend.jobs import phases
@@ -25,6 +26,7 @@ from backend.jobs.events import (
 from backend.jobs.status import JobState
 from backend.jobs.summaries import read_report
 from backend.machine import most_processes, this_machine
+from backend.models.before import load_before
 from backend.specs import RunSpec, conflicts
 from tests.processes import WORKER, processes_of, until
 from tests.training.conftest import Workshop, ended, events_of
@@ -123,6 +125,22 @@ def test_frozen_layers_and_short_precision_go_with_shards(workshop: Workshop, st
     assert any("layer.0." in name for name in same)
     assert not any("layer.1.attention" in name for name in same)
     assert all(tensor.dtype.itemsize == 4 for tensor in kept.values() if tensor.is_floating_point())
+
+
+def test_what_the_files_lack_is_trained_by_all_processes_though_the_rest_is_frozen(
+    workshop: Workshop, steady: dict[str, str], tmp_path: Path
+) -> None:
+    """Only the first process has seen the files: the others must hear of it, or they would wait for each other."""
+    base = shutil.copytree(steady["bert"], tmp_path / "lacking")
+    whole, lacking = load_file(base / "model.safetensors"), "encoder.layer.0.attention.self.query.weight"
+    save_file({name: v for name, v in whole.items() if name != lacking}, base / "model.safetensors", {"format": "pt"})
+    run = ended(workshop.start(workshop.spec(str(base), adapting__freeze="body", **STEADY, **SHARDED)))
+    assert run.status().state is JobState.COMPLETED, run.log_path.read_text()[-3000:]
+    finished = load_file(run.path / "model" / "model.safetensors")
+    begun = load_before(run.path).model.state_dict()
+    frozen = lacking.replace("query", "key")
+    assert not np.array_equal(finished[f"bert.{lacking}"], begun[f"bert.{lacking}"].numpy()), "it was trained"
+    assert np.array_equal(finished[f"bert.{frozen}"], whole[frozen])
 
 
 def test_stop_between_preparing_and_training_is_heard_by_all(workshop: Workshop, steady: dict[str, str]) -> None:
