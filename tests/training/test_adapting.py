@@ -254,7 +254,7 @@ def test_layer_weights_that_a_folder_lacks_are_not_trained_in_few_bits(workshop:
     whole = load_file(base / "model.safetensors")
     lacking = "encoder.layer.1.attention.self.query"
     save_file({n: v for n, v in whole.items() if lacking not in n}, base / "model.safetensors", {"format": "pt"})
-    asked: dict[str, Any] = {"adapting__adapter": "lora", "training__max_steps": 1}
+    asked: dict[str, Any] = {"adapting__adapter": "lora", "training__max_steps": 4}
     with pytest.raises(ModelUnusable) as caught:
         workshop.do_here(workshop.spec(str(base), adapting__quantisation="4bit", **asked))
     assert lacking in caught.value.facts["detail"]

@@ -310,7 +310,7 @@ def test_model_before_training_is_not_made_of_another_base(workshop: Workshop, t
     base = make_tiny(tmp_path / "base", "bert", [*GOOD, *BAD])
     run, _ = workshop.do_here(workshop.spec(str(base), training__max_steps=1))
     assert load_before(run.path).model.num_labels == 2
-    make_tiny(base, "distilbert", [*GOOD, *BAD])
+    make_tiny(base, "gpt2", [*GOOD, *BAD])
     with pytest.raises(ModelUnusable) as caught:
         load_before(run.path)
     assert "another one" in caught.value.facts["detail"]
