@@ -121,6 +121,14 @@ const Studio = (() => {
     const link = event.target.closest?.("a[data-go]"); // for a click that opens a tab of its own
     if (link) link.href = here(new URL(link.href).search);
   });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Tab") return;
+    // To Gradio it is a key typed into a list of options, which opens it: the list would stay open when its field is left.
+    if (event.target.matches?.("input[aria-expanded]")) event.stopPropagation();
+    // What is reached by keys comes to stand above the bar that stays in sight, however high that is now.
+    const bar = [...document.querySelectorAll(".in-sight, .next-bar")].find((each) => each.offsetHeight && getComputedStyle(each).position === "sticky");
+    document.documentElement.style.scrollPaddingBottom = bar ? `${bar.offsetHeight + 12}px` : "";
+  }, true);
   window.addEventListener("popstate", () => navigate(location.search));
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[data-go]");

@@ -222,3 +222,24 @@ def test_another_optimizer_brings_its_own_rate_where_none_was_typed(
     rate.fill("0.0003")  # typed, it is asked for
     expect(decided).to_contain_text("0.0003")
     expect(decay).to_have_value("0.2")
+
+
+def test_options_can_be_gone_through_by_keys(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    """Each field that is reached stands above the bar that stays in sight, and leaves no list of options behind."""
+    t = words("zh-CN")
+    page = open_options(open_page, write_table(tmp_path / "keys.csv", 133), "/zh", width=390, height=844)
+    page.locator("button.label-wrap:visible", has_text=t("model.group.training")).click()
+    page.get_by_label(t("setting.training.accumulation.name"), exact=True).focus()
+    reached = []
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        field = page.evaluate_handle("document.activeElement").as_element()
+        assert field is not None
+        reached.append(field.get_attribute("aria-label"))
+        bar, box = page.locator(".in-sight").bounding_box(), field.bounding_box()
+        assert bar
+        assert box
+        assert box["y"] + box["height"] <= bar["y"], reached[-1]
+    assert t("setting.training.optimizer.name") in reached
+    assert t("setting.training.scheduler.name") in reached
+    expect(page.locator("ul.options")).to_have_count(0)
