@@ -226,6 +226,8 @@ def prepare_model(context: JobContext, spec: RunSpec, labelled: LabelledTexts, s
     trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)
     device = describe_device(prepared.device)
     context.emit(ModelDescribed(spec.model.base, weights, trainable, device, prepared.precision))
+    if not prepared.loss.plain:
+        context.emit(Noted("losses_differ", {}))
     return prepared
 
 

@@ -45,12 +45,14 @@ def build_router(services: Services) -> APIRouter:
 
     @router.get("/runs")
     def list_runs(newest: int | None = None) -> dict[str, Any]:
-        """The newest runs' lines in the list, or all of them; how many there are, are at work, and wait."""
+        """The newest runs' lines in the list, or all of them; how many there are, are at work and wait; the queue."""
         found = store.summaries()
         at_work = sum(summary.state in AT_WORK for summary in found)
         waiting = sum(summary.state is JobState.QUEUED for summary in found)
         lines = [asdict(summary) for summary in found[:newest]]
-        return {"runs": lines, "count": len(found), "at_work": at_work, "waiting": waiting, "now": time.time()}
+        queue = [run.id for run in store.queued()] if waiting else []
+        counts = {"count": len(found), "at_work": at_work, "waiting": waiting}
+        return {"runs": lines, **counts, "queue": queue, "now": time.time()}
 
     @router.get("/compare")
     def compare_runs(request: Request, lang: str = "en") -> dict[str, Any]:

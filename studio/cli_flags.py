@@ -80,7 +80,7 @@ def read_pairs(text: str) -> dict[str, str] | str:
             return {str(name): str(value) for name, value in json.loads(text).items()}
         except ValueError:
             return text
-    pairs = [part.partition("=") for part in re.split("[,，]", text) if part.strip()]
-    if not all(equals and name.strip() and value.strip() for name, equals, value in pairs):
+    pairs = [re.split("[=＝]", part, maxsplit=1) for part in re.split("[,，]", text) if part.strip()]
+    if not all(len(pair) == 2 and all(map(str.strip, pair)) for pair in pairs):
         return text
-    return {name.strip(): value.strip() for name, _equals, value in pairs}
+    return {name.strip(): value.strip() for name, value in pairs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from backend.jobs.supervisor import last_lines
 from backend.lab.starting import expected
 from backend.settings import Home
 from backend.specs import build_spec, settings
+from studio.comparing import setting_text
 from studio.i18n import Words, duration, size
 from studio.terminal import Terminal, build_table, error_document, metric_text, metrics_table, per_label_table
 
@@ -149,10 +151,10 @@ def show_run(terminal: Terminal, store: RunStore, given: str) -> int:
 
 def _cost_text(home: Home, run: JobDirectory, report: Mapping[str, Any], words: Words) -> str:
     """What training took in time and memory, beside what was estimated ahead."""
-    try:
-        ahead = expected(home, build_spec(run.spec), report["rows"]["train"])
-    except SpecError:  # of another version, with other settings
-        ahead = None
+    ahead = None
+    if run.attempt == 1:  # else the report tells of the last attempt alone
+        with suppress(SpecError):  # of another version, with other settings
+            ahead = expected(home, build_spec(run.spec), report["rows"]["train"])
     measured = (
         [words("results.ahead", value=told) for told in (duration(ahead.seconds), size(ahead.peak_bytes))]
         if ahead
@@ -160,8 +162,12 @@ def _cost_text(home: Home, run: JobDirectory, report: Mapping[str, Any], words: 
     )
     seconds, peak = report["seconds"]["training"], report.get("peak_memory_bytes")
     training, memory = f"{words('phase.training')} {duration(seconds)}", f"{words('results.memory')} {size(peak or 0)}"
-    parts = [" ".join([training, *measured[:1]]), " ".join([memory, *measured[1:]])]
-    return " · ".join(parts if peak else parts[:1])
+    parts = [" ".join([training, *measured[:1]])]
+    if run.attempt > 1:
+        parts.append(f"{words('results.all_attempts')} {duration(run.worked_s)}")
+    if peak:
+        parts.append(" ".join([memory, *measured[1:]]))
+    return " · ".join(parts)
 
 
 def stop_run(terminal: Terminal, store: RunStore, given: str) -> int:
@@ -243,10 +249,9 @@ def _settings_text(run: JobDirectory, report: Mapping[str, Any] | None, words: W
         for part in setting.path.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         value = became.get(setting.path, value)
-        if value in (None, "", {}):
+        if value in (None, "", {}, []):
             continue
-        shown = ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(words(f"setting.{setting.path}.name"), shown)
+        table.add_row(words(f"setting.{setting.path}.name"), setting_text(words, setting.path, value))
     return table
 
 

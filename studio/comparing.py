@@ -53,6 +53,8 @@ def setting_text(t: Words, path: str, value: Any) -> str:
         return t("model.starter")
     if path == "prepare.steps" and value:
         return " · ".join(_step_text(t, step) for step in value)
+    if path == "data.task" and t.has(f"task.{value}"):
+        return t(f"task.{value}")
     return t(key) if t.has(key := f"choice.{path}.{value}") else value_text(t, value)
 
 

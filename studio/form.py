@@ -91,7 +91,7 @@ def _group_title(t: Words, setting: Setting) -> str:
 def pairs_text(pairs: Mapping[str, Any]) -> str:
     """``0=bad,1=good`` as `studio.cli_flags.read_pairs` reads it; JSON for names that would be read otherwise."""
     texts = {f"{name}": f"{value}" for name, value in pairs.items()}
-    plain = not any(set(",，={") & set(text) or text != text.strip() for pair in texts.items() for text in pair)
+    plain = not any(set(",，=＝{") & set(text) or text != text.strip() for pair in texts.items() for text in pair)
     return ",".join(f"{k}={v}" for k, v in texts.items()) if plain else json.dumps(texts, ensure_ascii=False)
 
 

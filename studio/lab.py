@@ -111,4 +111,5 @@ def estimate_words(t: Words, found: Sequence[CombinationTried], spec: RunSpec, t
     figures = next((each.figures for each in found if each.code == "chosen" and each.figures), None)
     if figures is None or not train_rows:
         return ""
-    return t("lab.estimate", time=duration(estimate(figures, spec, train_rows)), memory=size(figures["peak_bytes"]))
+    seconds = max(1.0, estimate(figures, spec, train_rows))
+    return t("lab.estimate", time=duration(seconds), memory=size(figures["peak_bytes"]))

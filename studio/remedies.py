@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.errors import RemedyMissing
+from backend.errors import DataError, RemedyMissing
 from backend.jobs.directory import JobDirectory
 from backend.remedies import Remedy, remedies
 from backend.specs import RunSpec
@@ -29,8 +29,10 @@ def remedy_of(run: JobDirectory, code: str | None = None) -> Remedy:
 
 
 def resuming_helps(run: JobDirectory) -> bool:
-    """Whether to go on with the same settings is worth it: not where they are what the run could not go on with."""
-    return run.status().state.is_resumable and not any(remedy.changes for remedy in remedies_of(run))
+    """Whether to go on with the same settings is worth it: not where they, or the table, are what was in the way."""
+    status = run.status()
+    in_the_way = isinstance(status.error, DataError) or any(remedy.changes for remedy in remedies_of(run))
+    return status.state.is_resumable and not in_the_way
 
 
 def remedy_text(t: Words, remedy: Remedy) -> str:

@@ -16,6 +16,7 @@ Object.assign(Studio, (() => {
       margin: { l: 48, r: 12, t: 34, b: 36 }, height: 300, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
       font: { family: colour("--font"), size: 12, color: ink }, hovermode: "x unified",
       hoverlabel: { bgcolor: colour("--background-fill-primary"), font: { color: colour("--body-text-color") } },
+      modebar: { bgcolor: "transparent", color: ink, activecolor: colour("--body-text-color") },
       legend: { orientation: "h", y: -0.2, x: 0 },
       xaxis: { gridcolor: lines, zeroline: false, title: { text: extra.xTitle, standoff: 4 }, rangemode: "tozero", ...extra.x },
       yaxis: { gridcolor: lines, zeroline: false, automargin: true, ...extra.y }, shapes: extra.shapes ?? [], annotations: extra.annotations ?? [],

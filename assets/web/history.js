@@ -107,15 +107,17 @@ Object.assign(Studio, (() => {
       name.append(make("a", { href: address(run), "data-go": true, text: run.name, title: run.name }));
       for (const tag of run.tags) name.append(make("button", { type: "button", class: "tag", text: tag, onclick: () => { find.value = tag; setQuery({ find: tag }); draw(true); } }));
       if (run.notes) name.append(make("p", { class: "muted noted", text: run.notes, title: run.notes }));
+      const place = known.queue.indexOf(run.id) + 1;
       if (run.state === "queued") actions.append(make("div", {},
-        make("button", { class: "small", text: words["runs.first"], onclick: () => change(`api/runs/${run.id}/queue?to=0`, { method: "POST" }) }),
+        make("button", { class: "small", text: words["runs.first"], disabled: place === 1, onclick: () => change(`api/runs/${run.id}/queue?to=0`, { method: "POST" }) }),
         make("button", { class: "small", text: words["train.cancel"], onclick: () => change(`api/runs/${run.id}/stop`, { method: "POST" }) })));
       actions.append(
         make("button", { class: "small", text: words["runs.edit"], onclick: () => edit(run, name) }),
         make("a", { class: "button small", href: `?run=${run.id}&step=model`, "data-go": true, text: words["runs.clone"], title: words["runs.clone_help"] }),
         make("button", { class: "small", text: words["runs.delete"], disabled: moving(run.state), title: moving(run.state) ? words["runs.delete_running"] : null, onclick: () => remove(run) }));
       return make("tr", { "data-run": run.id }, make("td", { class: "choose" }, box),
-        make("td", { class: "of-state" }, make("span", { class: `state ${run.state}`, text: words[`state.${run.state}`] })),
+        make("td", { class: "of-state" }, make("span", { class: `state ${run.state}`, text: words[`state.${run.state}`] }),
+          run.state === "queued" && place ? make("div", { class: "muted place", text: fill(words["runs.place"], { place }) }) : null),
         name, make("td", { class: "text", title: `${run.data}\n${modelName(run)}` }, make("div", { text: run.data }), make("div", { class: "muted", text: modelName(run) })),
         make("td", { class: "number result", text: run.metrics.f1 === undefined ? "–" : `${words["metric.f1"]} ${score(run.metrics.f1)}` },
           // Of a run that is not complete nobody has looked at the test texts.

@@ -31,6 +31,11 @@ class ClassificationLoss:
     smoothing: float = 0.0
     """Share of each target that is spread evenly: over all labels, or of one label over yes and no."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is that of evaluations."""
+        return self.weights is None and not self.gamma and not self.smoothing
+
     def __call__(
         self,
         outputs: SequenceClassifierOutput,

@@ -55,7 +55,7 @@ def show(services: Services, t: Words, view: ModelView, opened: Opened) -> dict[
         view.followed: remembered(kind, spec.training.optimizer),
         view.estimate.said: "",
         view.estimate.progress: "",
-        **view.form.updates(spec),
+        **view.form.updates(open_where_recipe(spec)),
     }
     if opened.choices:
         full = spec.with_choices(opened.choices)

@@ -50,7 +50,7 @@ def measured(services: Services, t: Words, spec: RunSpec) -> str:
     if "train" not in parts:
         return ""
     if ahead := expected(services.home, spec, parts["train"]["rows"]):
-        words = [t("model.estimated", time=duration(ahead.seconds), memory=size(ahead.peak_bytes))]
+        words = [t("model.estimated", time=duration(max(1.0, ahead.seconds)), memory=size(ahead.peak_bytes))]
         if ahead.others_share:
             words.append(t("lab.beside", percent=round(100 * ahead.others_share)))
     else:

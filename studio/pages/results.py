@@ -60,6 +60,7 @@ def show(services: Services, t: Words, view: ResultsView, opened: Opened) -> dic
         body = _not_yet(t, opened)
     else:
         body = tag("p", text(sentence(t, report)), class_="sentence") + figures(t, report)
+    cost = (_measured_ahead(services, opened, report), _all_attempts(opened)) if report else ()
     confusion = (report or {}).get("confusion")
     labels = (report or {}).get("labels", [])
     return {
@@ -67,13 +68,18 @@ def show(services: Services, t: Words, view: ResultsView, opened: Opened) -> dic
         view.body: body,
         view.matrix_card: gr.update(visible=bool(confusion)),
         view.matrix: confusion_chart(t, labels, confusion) if confusion else "",
-        view.details: details(t, report, _measured_ahead(services, opened, report)) if report else "",
+        view.details: details(t, report, *cost) if report else "",
     }
 
 
 def _measured_ahead(services: Services, opened: Opened, report: Mapping[str, Any]) -> Expected | None:
-    whole = report["state"] == JobState.COMPLETED  # what was stopped took less
+    # What was stopped took less, and the report of what was resumed tells of its last attempt alone.
+    whole = opened.run is not None and opened.run.attempt == 1 and report["state"] == JobState.COMPLETED
     return expected(services.home, opened.spec, report["rows"]["train"]) if opened.spec and whole else None
+
+
+def _all_attempts(opened: Opened) -> float | None:
+    return opened.run.worked_s if opened.run is not None and opened.run.attempt > 1 else None
 
 
 def _not_yet(t: Words, opened: Opened) -> str:
@@ -135,8 +141,13 @@ def figures(t: Words, report: Mapping[str, Any]) -> str:
     )
 
 
-def details(t: Words, report: Mapping[str, Any], ahead: Expected | None = None) -> str:
-    """Each label's precision, recall and F1, and what the run cost, beside what was estimated ``ahead``."""
+def details(
+    t: Words, report: Mapping[str, Any], ahead: Expected | None = None, all_attempts_s: float | None = None
+) -> str:
+    """Each label's precision, recall and F1, and what the run cost, beside what was estimated ``ahead``.
+
+    What was resumed has taken ``all_attempts_s``, of which the phases are those of the last attempt.
+    """
     names = ("precision", "recall", "f1", "support")
     cells = (
         [
@@ -163,6 +174,8 @@ def details(t: Words, report: Mapping[str, Any], ahead: Expected | None = None) 
         [text(t("results.speed")), f"{report['examples_per_second']:,.0f}" if report["examples_per_second"] else "–"],
         [text(t("results.memory")), text(memory)],
     ]
+    if all_attempts_s is not None:
+        phases.append([text(t("results.all_attempts")), duration(all_attempts_s)])
     labels_card = tag("div", tag("h4", text(t("results.per_label"))), per_label, class_="card")
     cost_card = tag(
         "div", tag("h4", text(t("results.cost"))), table([t("results.fact"), ""], [*facts, *phases]), class_="card"

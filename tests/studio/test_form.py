@@ -168,6 +168,15 @@ def test_another_kind_of_model_changes_what_stands_as_a_recipe_has_it_and_nothin
     assert followed("starter", "auto", emptied, known)[0][epochs] == STARTER_RECIPE.epochs
 
 
+def test_decay_that_a_run_by_sgd_did_without_is_not_taken_for_a_wish() -> None:
+    """A run was asked for with everything filled in: its page shows what its recipe leaves open as open."""
+    run = with_recipe(RunSpec().replaced(training__optimizer="sgd", model__base="someone/model"))
+    assert run.training.weight_decay == 0.0
+    shown = {setting.path: shown_value(setting, open_where_recipe(run)) for setting in form_settings()}
+    changes, _ = followed("hub", "auto", shown, remembered("hub", "sgd"))
+    assert changes["training.weight_decay"] == PRETRAINED_RECIPE.weight_decay
+
+
 def test_a_way_of_the_lab_with_another_optimizer_brings_its_recipe() -> None:
     """What stood there as SGD's recipe has it, no decay, is not taken for a wish."""
     shown = RunSpec().replaced(training__optimizer="sgd", training__max_steps=7)

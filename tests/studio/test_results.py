@@ -61,3 +61,15 @@ def test_stopped_run_tells_only_what_was_measured() -> None:
     shown = details(T, stopped | {"examples_per_second": 0.0, "peak_memory_bytes": 0})
     assert f"{speed}–" in shown.replace(' class=""', "")
     assert T("results.per_label") not in shown, "an empty table of labels says nothing"
+
+
+def test_resumed_run_tells_what_all_attempts_took() -> None:
+    rows = {"train": 90, "validation": 9, "test": 9}
+    report = report_of(0.9, 0.7, {"a": 0.9}) | {"rows": rows, "base": "starter", "parameters": 1, "device": "CPU"}
+    report |= {"precision": "fp32", "seconds": {"training": 49.0}, "examples_per_second": 9.0}
+    report["per_label"] = []
+    assert T("results.all_attempts") not in details(T, report)
+    shown = details(T, report, None, 173.0)
+    assert T("results.all_attempts") in shown
+    assert "2:53" in shown
+    assert "0:49" in shown
