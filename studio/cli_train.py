@@ -18,7 +18,6 @@ from backend.jobs.status import JobState, JobStatus
 from backend.jobs.store import RunStore, names_ahead
 from backend.jobs.summaries import read_report
 from backend.models.folder import check_base
-from backend.remedies import changed
 from backend.specs import STARTER, RunSpec, build_spec, spec_from_yaml
 from backend.steps import step_document
 from studio.cli_data import StoppedBefore, hub_token, prepare_data
@@ -27,7 +26,7 @@ from studio.cli_folds import check_folds, folds_document, show_folds, train_fold
 from studio.cli_follow import Interrupts, Left, follow
 from studio.cli_progress import build_watcher
 from studio.cli_runs import error_of, find_run, kept_text
-from studio.remedies import remedies_of, remedy_of, remedy_text, resuming_helps
+from studio.remedies import again, remedies_of, remedy_of, remedy_text, resuming_helps
 from studio.terminal import LEFT, STOPPED, Terminal, error_document, metrics_table, status_of_end
 
 PROGRAM = "python -m studio"
@@ -84,7 +83,7 @@ def retry(
     remedy = remedy_of(failed, code)
     terminal.say("cli.retry.with", remedy=remedy_text(terminal.words, remedy))
     token = hub_token(store.home, environ)
-    spec = changed(RunSpec(**failed.spec), remedy)
+    spec = again(store, failed, remedy.code)
     with Interrupts() as interrupts:
         return _start_and_follow(terminal, store, spec, interrupts, {"HF_TOKEN": token} if token else None, home_flag)
 

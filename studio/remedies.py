@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from backend.errors import DataError, RemedyMissing
 from backend.jobs.directory import JobDirectory
-from backend.remedies import Remedy, remedies
+from backend.jobs.store import RunStore
+from backend.remedies import Remedy, changed, remedies
 from backend.specs import RunSpec
 from studio.i18n import Words
 
@@ -33,6 +34,16 @@ def resuming_helps(run: JobDirectory) -> bool:
     status = run.status()
     in_the_way = isinstance(status.error, DataError) or any(remedy.changes for remedy in remedies_of(run))
     return status.state.is_resumable and not in_the_way
+
+
+def again(store: RunStore, run: JobDirectory, code: str | None = None) -> RunSpec:
+    """What a failed run asked for, with a remedy in it (as `remedy_of` finds it) and under a name of its own.
+
+    Raises:
+        RemedyMissing: it has no such remedy.
+    """
+    spec = changed(RunSpec(**run.spec), remedy_of(run, code))
+    return spec.replaced(name=store.free_name(spec.name)) if spec.name else spec
 
 
 def remedy_text(t: Words, remedy: Remedy) -> str:

@@ -8,10 +8,8 @@ from backend.errors import RunMissing
 from backend.inference.client import PredictorPool
 from backend.jobs.directory import JobDirectory, is_job_id
 from backend.jobs.store import RunStore
-from backend.remedies import changed
 from backend.settings import Home
-from backend.specs import RunSpec
-from studio.remedies import remedy_of
+from studio.remedies import again
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Services:
             RemedyMissing: it did not fail, or not in a way that this would help against.
         """
         run = self.store.get(run_id)
-        return self.store.start_new(changed(RunSpec(**run.spec), remedy_of(run, code)), environ=self.secrets)
+        return self.store.start_new(again(self.store, run, code), environ=self.secrets)
 
     def resume(self, run_id: str, step: int | None = None) -> JobDirectory:
         """Attempt the run again (`RunStore.resume`)."""

@@ -388,7 +388,10 @@ class RunStore:
 
     def _default_name(self, spec: RunSpec) -> str:
         stem = Path(spec.data.source).stem or "run"
-        base = stem if spec.model.base == STARTER else f"{stem} · {Path(spec.model.base).name}"
+        return self.free_name(stem if spec.model.base == STARTER else f"{stem} · {Path(spec.model.base).name}")
+
+    def free_name(self, base: str) -> str:
+        """The name, or where a run has it the name with the first number that makes it another."""
         taken = {summary.name for summary in self.summaries()}
         if base not in taken:
             return base[:NAME_LENGTH]

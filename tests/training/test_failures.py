@@ -28,7 +28,7 @@ from backend.specs import RunSpec
 from backend.training.division import Division
 from backend.training.memory import fitting_tokens, token_bytes, training_bytes
 from backend.training.rows import Rows
-from studio.remedies import remedy_of
+from studio.remedies import again, remedy_of
 from tests.processes import free_port
 from tests.tiny_models import UNCLIPPED, make_enormous
 from tests.training.conftest import BAD, GOOD, Workshop, ended
@@ -245,7 +245,7 @@ class Broken(torch.nn.Linear):
 def diverged(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> JobDirectory:
     """A run whose second step overflows: the base has enormous weights, and nothing holds its gradients back."""
     base = make_enormous(tmp_path_factory.mktemp("enormous"), [*GOOD, *BAD])
-    return ended(workshop.start(workshop.spec(str(base), training__evaluations=7, **UNCLIPPED)))
+    return ended(workshop.start(workshop.spec(str(base), name="too fast", training__evaluations=7, **UNCLIPPED)))
 
 
 def test_run_that_diverges_says_why_and_keeps_a_model_that_answers(diverged: JobDirectory) -> None:
@@ -265,8 +265,11 @@ def test_diverged_run_is_started_again_with_its_remedy(workshop: Workshop, diver
     remedy = remedy_of(diverged)
     assert remedy.changes == {"training.max_gradient_norm": 1.0}
     assert remedy_of(diverged, "learning_rate").changes == {"training.learning_rate": 0.1}
-    again = changed(RunSpec(**diverged.spec), remedy)
-    assert again.training.max_gradient_norm == 1.0
+    spec = again(workshop.store, diverged)
+    assert spec == changed(RunSpec(**diverged.spec), remedy).replaced(name="too fast 2"), (
+        "told from the one that failed"
+    )
+    assert spec.training.max_gradient_norm == 1.0
     with pytest.raises(RemedyMissing) as caught:
         remedy_of(diverged, "lora")
     assert caught.value.remedies == ["clipping", "learning_rate"]
