@@ -98,7 +98,7 @@ def fine_tune(
     most = max(arguments.max_steps, 0)
     following = math.ceil(arguments.num_train_epochs * steps)
     steps_before = int(resumed.position["steps_before"]) if resumed else _warm_up(context, warm_up, following, most)
-    if resumed and most:
+    if resumed and most:  # as it was then: runs of earlier versions did not count a first part
         following = TrainerState.load_from_json(str(resumed.path / TRAINER_STATE)).max_steps
     elif most:
         following = most - steps_before
