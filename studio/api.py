@@ -21,6 +21,7 @@ from backend.data.exporting import exported_archive
 from backend.errors import DiskFull, RunActive, RunMissing, StudioError, Unexpected, typed_error
 from backend.inference.table_predicting import predicted_name, written_predictions
 from backend.jobs.directory import JobDirectory
+from backend.jobs.queue import Places
 from backend.jobs.remarks import read_remarks
 from backend.jobs.status import JobState, JobStatus
 from backend.jobs.store import AT_WORK, RunStore, names_ahead, resumable_steps
@@ -41,7 +42,7 @@ STATUSES: dict[type[StudioError], int] = {RunMissing: 404, RunActive: 409, DiskF
 def build_router(services: Services) -> APIRouter:
     """All routes under ``/api``."""
     router = APIRouter(prefix="/api")
-    store = services.store
+    store, places = services.store, Places(services.home.runs)
 
     @router.get("/runs")
     def list_runs(newest: int | None = None) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def build_router(services: Services) -> APIRouter:
         at_work = sum(summary.state in AT_WORK for summary in found)
         waiting = sum(summary.state is JobState.QUEUED for summary in found)
         lines = [asdict(summary) for summary in found[:newest]]
-        queue = [run.id for run in store.queued()] if waiting else []
+        queue = [run.id for run in places.waiting()] if waiting else []
         counts = {"count": len(found), "at_work": at_work, "waiting": waiting}
         return {"runs": lines, **counts, "queue": queue, "now": time.time()}
 

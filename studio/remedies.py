@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.errors import DataError, RemedyMissing
+from backend.errors import DataError, DatasetMissing, RemedyMissing
 from backend.jobs.directory import JobDirectory
 from backend.jobs.store import RunStore
 from backend.remedies import Remedy, changed, remedies
@@ -32,7 +32,8 @@ def remedy_of(run: JobDirectory, code: str | None = None) -> Remedy:
 def resuming_helps(run: JobDirectory) -> bool:
     """Whether to go on with the same settings is worth it: not where they, or the table, are what was in the way."""
     status = run.status()
-    in_the_way = isinstance(status.error, DataError) or any(remedy.changes for remedy in remedies_of(run))
+    of_the_table = isinstance(status.error, DataError) and not isinstance(status.error, DatasetMissing)  # can come back
+    in_the_way = of_the_table or any(remedy.changes for remedy in remedies_of(run))
     return status.state.is_resumable and not in_the_way
 
 

@@ -107,7 +107,7 @@ Object.assign(Studio, (() => {
       name.append(make("a", { href: address(run), "data-go": true, text: run.name, title: run.name }));
       for (const tag of run.tags) name.append(make("button", { type: "button", class: "tag", text: tag, onclick: () => { find.value = tag; setQuery({ find: tag }); draw(true); } }));
       if (run.notes) name.append(make("p", { class: "muted noted", text: run.notes, title: run.notes }));
-      const place = known.queue.indexOf(run.id) + 1;
+      const place = known.queue.indexOf(run.id) + 1; // from 1; 0 where it does not wait
       if (run.state === "queued") actions.append(make("div", {},
         make("button", { class: "small", text: words["runs.first"], disabled: place === 1, onclick: () => change(`api/runs/${run.id}/queue?to=0`, { method: "POST" }) }),
         make("button", { class: "small", text: words["train.cancel"], onclick: () => change(`api/runs/${run.id}/stop`, { method: "POST" }) })));

@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from backend.data.choices import first_choices
+from backend.data.datasets import load_profile
 from backend.errors import ModelNotNamed
 from backend.jobs.files import read_json
-from backend.recipes import made_up_for
+from backend.jobs.store import RunStore
+from backend.recipes import made_up_for, with_recipe
+from backend.settings import Home
+from backend.specs import build_spec
 from studio.i18n import Words, words
 from tests.browser.studio_process import StudioProcess
 from tests.browser.test_story import open_options, open_step
@@ -243,3 +248,23 @@ def test_options_can_be_gone_through_by_keys(open_page: Callable[..., Page], tmp
     assert t("setting.training.optimizer.name") in reached
     assert t("setting.training.scheduler.name") in reached
     expect(page.locator("ul.options")).to_have_count(0)
+
+
+def test_page_of_a_run_by_sgd_leaves_open_what_its_recipe_does(
+    open_page: Callable[..., Page], studio: StudioProcess, tmp_path: Path
+) -> None:
+    """The run keeps a decay of 0; to another optimizer that is nobody's wish."""
+    t, home = words("en"), Home(studio.home)
+    first = open_options(open_page, write_table(tmp_path / "by_sgd.csv", 77))
+    dataset = first.url.partition("data=")[2].partition("&")[0]
+    choices = first_choices(load_profile(home, dataset))
+    asked = build_spec({**choices.model_dump(), "training": {"optimizer": "sgd"}})
+    run = RunStore(home).create(with_recipe(asked))
+    assert run.spec["training"]["weight_decay"] == 0.0
+    page = open_page(f"/?run={run.id}&step=model")
+    page.locator("button.label-wrap:visible", has_text=t("model.group.training")).click()
+    decay = field(page, t, "training.weight_decay")
+    expect(decay).to_have_value("")
+    page.get_by_label(t("setting.training.optimizer.name"), exact=True).click()
+    page.get_by_role("option", name=t("choice.training.optimizer.auto"), exact=True).click()
+    expect(decay).to_have_value("0.01")

@@ -49,6 +49,9 @@ def test_waiting_run_is_cancelled_and_a_stopped_one_goes_on(
     expect(waiting.locator(".live-line .where")).to_contain_text(first.name)
     expect(waiting.locator(".live .progress")).to_be_hidden()
     assert waiting.evaluate("document.documentElement.scrollWidth") <= 390
+    listed = open_page("/?step=runs").locator(f'tr[data-run="{second.id}"]')
+    expect(listed.locator(".place")).to_have_text(t("runs.place", place=1))
+    expect(listed.get_by_role("button", name=t("runs.first"))).to_be_disabled()  # it is there
     waiting.locator(".live button.stop").click()
     expect(waiting.locator(".ending .banner")).to_contain_text(words("zh-CN")("train.cancelled"))
 

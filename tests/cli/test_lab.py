@@ -30,6 +30,7 @@ def test_figures_of_a_run_stand_beside_what_the_lab_measured_ahead(studio: Studi
     assert studio.run("train", str(table), *flags).returncode == 0
     shown = studio.run("show", "last").stdout
     assert shown.count("(estimated before: ") == 2, shown
+    assert not {"False", "True", "length_grouped", "adamw_fused", "[]"} & set(shown.split()), "values have words"
     memory = size(ahead["tried"][0]["figures"]["peak_bytes"])
     assert f"(estimated before: {memory})" in " ".join(shown.split())
     assert studio.run("train", str(table), "--batch-size", "8").returncode == 0

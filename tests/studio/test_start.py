@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,19 +11,24 @@ from backend.data.choices import first_choices
 from backend.data.datasets import load_profile, load_report, start_import, start_report, wait
 from backend.errors import (
     DataError,
+    DatasetMissing,
     LabelNamesClash,
     LabelWeightsUnknown,
     NotAModelFolder,
     OneLabelOnly,
+    ProcessKilled,
     SameColumn,
     StudioError,
     TrackerUnknown,
 )
 from backend.inference.client import PredictorPool
+from backend.jobs.directory import JobDirectory
+from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
 from backend.settings import Home
 from backend.specs import ModelSpec, RunSpec
 from studio.pages.model_asked import start_run
+from studio.remedies import resuming_helps
 from studio.services import Services
 
 FEW = [f"text number {n},{'good' if n % 2 else 'bad'}" for n in range(20)]
@@ -94,3 +100,21 @@ def test_weights_are_for_labels_as_they_are_called(services: Services, tmp_path:
     with pytest.raises(LabelWeightsUnknown) as caught:
         start_run(services, spec.replaced(training__label_weights={"good": 2.0}), "four")
     assert caught.value.facts["labels"] == ["bad", "praise"]
+
+
+@pytest.mark.parametrize(
+    ("error", "helps"),
+    [
+        (LabelWeightsUnknown(given=["x"], labels=["a", "b"]), False),
+        (DatasetMissing(dataset="gone"), True),
+        (ProcessKilled(signal="SIGKILL"), True),
+    ],
+)
+def test_run_that_its_table_was_in_the_way_of_is_not_offered_to_be_resumed(
+    home: Home, error: StudioError, helps: bool
+) -> None:
+    run = JobDirectory.create(home.runs, kind="train", module="none", spec=RunSpec().model_dump(mode="json"))
+    end = {"state": JobState.FAILED, "exit_code": 1, "signal": None, "kept": None, "ended": time.time()}
+    run.write_exit({**end, "error": error.to_dict()})
+    assert run.status().state.is_resumable
+    assert resuming_helps(run) is helps

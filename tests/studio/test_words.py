@@ -13,7 +13,7 @@ from backend.errors import ColumnMissing, DiskFull, SpecError, StudioError
 from backend.jobs.directory import JobDirectory
 from backend.settings import Home
 from backend.specs import build_spec, settings
-from studio.comparing import told
+from studio.comparing import setting_text, told
 from studio.findings import finding_words
 from studio.i18n import ASSETS, LANGUAGES, Language, duration, language_of, size, words
 from studio.markup import problem
@@ -119,6 +119,12 @@ def test_sizes_and_times_are_readable() -> None:
     assert [size(n) for n in (0, 999, 1500, 919_380, 2.3e9)] == ["0 B", "999 B", "1.5 kB", "919 kB", "2.3 GB"]
     assert [duration(s) for s in (0, 42, 725, 3725)] == ["0:00", "0:42", "12:05", "1:02:05"]
     assert [language_of(tag) for tag in ("zh_CN.UTF-8", "zh-Hans", "en_GB", "C")] == ["zh-CN", "zh-CN", "en", "en"]
+
+
+def test_task_is_called_in_a_comparison_as_everywhere() -> None:
+    for language in LANGUAGES:
+        t = words(language)
+        assert setting_text(t, "data.task", "multilabel") == t("task.multilabel")
 
 
 def test_steps_that_differ_are_compared_as_the_form_calls_them(home: Home) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from backend.errors import LossNotFinite
 from backend.jobs.directory import JobDirectory
-from backend.jobs.events import Evaluated, LossLogged, Progressed
+from backend.jobs.events import Evaluated, LossLogged, Noted, Progressed
 from backend.jobs.process import JobContext, carry_out
 from backend.jobs.status import JobState
 from backend.jobs.summaries import read_report
@@ -66,6 +66,16 @@ def test_steps_of_a_starter_count_from_its_first_part_on(workshop: Workshop, ste
     progressed = [event for event in events_of(run, Progressed) if event.phase == "training"]
     assert {event.total for event in progressed} == {steps}
     assert progressed[-1].done == steps
+
+
+def test_losses_of_training_that_are_not_those_of_evaluations_are_told(workshop: Workshop) -> None:
+    asked: list[dict[str, Any]] = [{}, {"training__loss": "focal"}]
+    asked += [{"training__label_smoothing": 0.1}, {"training__label_weights": {"good": 3.0}}]
+    told = []
+    for settings in asked:
+        run, _ = workshop.do_here(workshop.spec("bert", training__max_steps=1, **settings))
+        told.append("losses_differ" in {note.code for note in events_of(run, Noted)})
+    assert told == [False, True, True, True]
 
 
 def test_starter_that_was_stopped_takes_as_many_steps_as_were_left(workshop: Workshop) -> None:

@@ -51,6 +51,7 @@ def test_focal_loss_leaves_hard_texts_and_shrinks_easy_ones(multilabel: bool) ->
     targets = torch.tensor([[1.0, 0.0, 0.0]]) if multilabel else torch.tensor([0])
     wrong = torch.tensor([[0.0, 1.0, 1.0]]) if multilabel else torch.tensor([1])
     plain, focal = ClassificationLoss(multilabel), ClassificationLoss(multilabel, gamma=2.0)
+    assert (plain.plain, focal.plain) == (True, False)
     assert focal(outputs_of(sure), targets) < 0.001 * plain(outputs_of(sure), targets)
     assert focal(outputs_of(sure), wrong) == pytest.approx(float(plain(outputs_of(sure), wrong)), rel=0.02)
     assert ClassificationLoss(multilabel, gamma=0.0)(outputs_of(sure), wrong) == plain(outputs_of(sure), wrong)
