@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.text import Text
 
-from backend.errors import RunAmbiguous, RunLost, RunMissing, SpecError, StudioError
+from backend.errors import RunAmbiguous, RunLost, RunMissing, StudioError
 from backend.jobs.catalogue import RunSummary
 from backend.jobs.directory import JobDirectory
 from backend.jobs.status import JobState, JobStatus
 from backend.jobs.store import RunStore
 from backend.jobs.summaries import read_report, summarise
 from backend.jobs.supervisor import last_lines
-from backend.lab.starting import expected
+from backend.lab.starting import expected_of
 from backend.settings import Home
-from backend.specs import build_spec, settings
+from backend.specs import settings
 from studio.comparing import setting_text
 from studio.i18n import Words, duration, size
 from studio.terminal import Terminal, build_table, error_document, metric_text, metrics_table, per_label_table
@@ -151,10 +150,7 @@ def show_run(terminal: Terminal, store: RunStore, given: str) -> int:
 
 def _cost_text(home: Home, run: JobDirectory, report: Mapping[str, Any], words: Words) -> str:
     """What training took in time and memory, beside what was estimated ahead."""
-    ahead = None
-    if run.attempt == 1:  # else the report tells of the last attempt alone
-        with suppress(SpecError):  # of another version, with other settings
-            ahead = expected(home, build_spec(run.spec), report["rows"]["train"])
+    ahead = expected_of(home, run, report)
     measured = (
         [words("results.ahead", value=told) for told in (duration(ahead.seconds), size(ahead.peak_bytes))]
         if ahead

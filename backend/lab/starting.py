@@ -14,6 +14,7 @@ from backend.errors import CombinationImpossible, CombinationUnknown
 from backend.jobs.directory import JobDirectory, is_job_id
 from backend.jobs.events import CombinationTried
 from backend.jobs.launch import launch
+from backend.jobs.status import JobState
 from backend.lab.combinations import Combination, combinations, differences
 from backend.lab.others import telling_share
 from backend.machine import machine_for
@@ -185,6 +186,20 @@ def expected(home: Home, spec: RunSpec, train_rows: int) -> Expected | None:
         if figures:
             return Expected(estimate(figures, spec, train_rows), int(figures["peak_bytes"]), telling_share(figures))
     return None
+
+
+def expected_of(home: Home, run: JobDirectory, report: Mapping[str, Any]) -> Expected | None:
+    """What was measured ahead for a run that has ended; None too where that is not what its report tells of.
+
+    What was stopped took less, and the report of what was resumed tells of its last attempt alone.
+    """
+    if run.attempt > 1 or report["state"] != JobState.COMPLETED:
+        return None
+    try:
+        spec = RunSpec(**run.spec)
+    except ValidationError:  # of another version, with other settings
+        return None
+    return expected(home, spec, report["rows"]["train"])
 
 
 def was_estimated(home: Home, spec: RunSpec) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 
 import gradio as gr
 
+from backend.jobs.directory import JobDirectory
 from backend.jobs.phases import TRAINING
 from backend.jobs.status import JobState
-from backend.lab.starting import Expected, expected
+from backend.lab.starting import Expected, expected_of
 from studio import components
 from studio.address import Opened
 from studio.figures import confusion_chart
@@ -60,7 +61,6 @@ def show(services: Services, t: Words, view: ResultsView, opened: Opened) -> dic
         body = _not_yet(t, opened)
     else:
         body = tag("p", text(sentence(t, report)), class_="sentence") + figures(t, report)
-    cost = (_measured_ahead(services, opened, report), _all_attempts(opened)) if report else ()
     confusion = (report or {}).get("confusion")
     labels = (report or {}).get("labels", [])
     return {
@@ -68,18 +68,12 @@ def show(services: Services, t: Words, view: ResultsView, opened: Opened) -> dic
         view.body: body,
         view.matrix_card: gr.update(visible=bool(confusion)),
         view.matrix: confusion_chart(t, labels, confusion) if confusion else "",
-        view.details: details(t, report, *cost) if report else "",
+        view.details: details(t, report, *_cost(services, opened.run, report)) if opened.run and report else "",
     }
 
 
-def _measured_ahead(services: Services, opened: Opened, report: Mapping[str, Any]) -> Expected | None:
-    # What was stopped took less, and the report of what was resumed tells of its last attempt alone.
-    whole = opened.run is not None and opened.run.attempt == 1 and report["state"] == JobState.COMPLETED
-    return expected(services.home, opened.spec, report["rows"]["train"]) if opened.spec and whole else None
-
-
-def _all_attempts(opened: Opened) -> float | None:
-    return opened.run.worked_s if opened.run is not None and opened.run.attempt > 1 else None
+def _cost(services: Services, run: JobDirectory, report: Mapping[str, Any]) -> tuple[Expected | None, float | None]:
+    return expected_of(services.home, run, report), run.worked_s if run.attempt > 1 else None
 
 
 def _not_yet(t: Words, opened: Opened) -> str:
