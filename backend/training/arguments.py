@@ -18,7 +18,7 @@ from backend.training.together import begin_talking
 Value = TypeVar("Value")
 
 EVALUATIONS_A_RUN = 12
-EVALUATION_COST = 0.15
+EVALUATION_COST = 0.1
 """Most of the training time that evaluations may take, estimated from rows: a forward pass is a third of a step."""
 LONGEST_WAIT_S = 24 * 3600
 """How long processes wait for each other: the first one measures baselines, writes checkpoints and downloads alone."""
