@@ -156,6 +156,11 @@ def with_values(choices: Choices, values: Mapping[str, Any]) -> Choices:
     return changed
 
 
+def labels_of(report: Mapping[str, Any], label_names: Mapping[str, str]) -> list[str]:
+    """The labels by their names, told from a report that nothing is to be refused for (`refusal_of`)."""
+    return named_labels([label["value"] for label in report["labels"]], label_names)
+
+
 def refusal_of(report: Mapping[str, Any], label_names: Mapping[str, str]) -> StudioError | None:
     """Why training on these columns cannot begin, told from their report; None if it can."""
     column = report["label"] or ", ".join(report.get("label_columns") or [])
@@ -171,7 +176,7 @@ def refusal_of(report: Mapping[str, Any], label_names: Mapping[str, str]) -> Stu
             case "not_binary":
                 return NotBinary(column=column, labels=facts["labels"])
     try:
-        named_labels([label["value"] for label in report["labels"]], label_names)
+        labels_of(report, label_names)
     except (LabelNamesUnknown, LabelNamesClash) as error:
         return error
     failed = (report.get("parts") or {}).get("error")

@@ -8,10 +8,9 @@ from functools import partial
 from typing import Any
 
 from backend.asked import check_trackers, check_weighted
-from backend.data.choices import refusal_of
+from backend.data.choices import labels_of, refusal_of
 from backend.data.datasets import load_report
 from backend.data.drafts import save_draft
-from backend.data.labels import named_labels
 from backend.data.template import check_apart
 from backend.errors import DatasetMissing, SpecError, StudioError
 from backend.machine import check_processes
@@ -113,7 +112,7 @@ def vain(services: Services, spec: RunSpec, *, but: Sequence[str] = (), model: b
     checks += [("training.trackers", partial(check_trackers, [name])) for name in spec.training.trackers]
     report = load_report(services.home, spec.choices) if spec.data.dataset else None
     if report and refusal_of(report, spec.data.label_names) is None:
-        labels = named_labels([label["value"] for label in report["labels"]], spec.data.label_names)
+        labels = labels_of(report, spec.data.label_names)
         checks.append(("training.label_weights", partial(check_weighted, spec.training.label_weights, labels)))
     if model:
         checks.append(("model.base", partial(check_base, spec.model.base)))

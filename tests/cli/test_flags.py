@@ -51,8 +51,9 @@ IN_SHARDS = {"model.base": "bert-base-uncased", "compute.processes": 4, "compute
 
 
 def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio, reviews: Path, tmp_path: Path) -> None:
-    # There is no label of this name: the run fails before it learns, with everything in its spec.
+    # These are no weights: the run fails before it learns, with everything in its spec.
     base = make_tiny(tmp_path / "base", "bert", ["an ordinary review"])
+    (base / "model.safetensors").write_bytes(b"no weights")
     validation, test = (tmp_path / name for name in ("validation.csv", "test.csv"))
     for file in (validation, test):
         file.write_bytes(reviews.read_bytes())
@@ -78,7 +79,7 @@ def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio,
         "model.base": str(base),
         "model.revision": "v2",
         # Some of the options exclude each other.
-        "training.label_weights": {"no such label": 1.5},
+        "training.label_weights": {"好评": 1.5},
         "training.trackers": ["tensorboard"],
         "training.layer_decay": 1.0,
         "training.label_smoothing": 0.0,
@@ -90,13 +91,22 @@ def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio,
     asked = [s for s in SETTINGS if s.path not in ELSEWHERE and s.path != "compute.fsdp"]
     expected: dict[str, Any] = {s.path: fixed[s.path] if s.path in fixed else _another_value(s) for s in asked}
     arguments = [part for s in asked for part in _as_arguments(s, expected[s.path])]
-    failed = studio.document("train", *arguments, status=9)
+    failed = studio.document("train", *arguments, status=10)
     assert failed["state"] == "failed"
-    assert failed["error"]["code"] == "data.label_weights_unknown"
+    assert failed["error"]["code"].startswith("model.")
     spec = read_json(studio.newest_run().path / "spec.json")
     found = {s.path: _at(spec, s.path) for s in asked}
     assert [step["kind"] for step in found.pop("prepare.steps")] == expected.pop("prepare.steps")
     assert found == expected
+
+
+def test_weight_of_a_label_that_the_table_has_not_is_refused_before_there_is_a_run(
+    studio: Studio, reviews: Path
+) -> None:
+    refused = studio.document("train", str(reviews), "--label-weights", "9=2", status=2)
+    assert refused["error"]["code"] == "data.label_weights_unknown"
+    assert "run" not in refused
+    assert studio.document("runs") == []
 
 
 @pytest.mark.parametrize("asked", [ELSEWHERE, IN_SHARDS], ids=["elsewhere", "in_shards"])
