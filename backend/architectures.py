@@ -20,3 +20,6 @@ NO_CHECKPOINTING = frozenset(
     {"albert", "ctrl", "flaubert", "funnel", "ibert", "mpnet", "openai-gpt", "squeezebert", "xlm", "xlnet"}
 )
 """They cannot drop activations and compute them again."""
+
+T5 = frozenset({"t5", "mt5", "umt5"})
+"""Encoder-decoders whose encoder people keep alone."""

@@ -86,6 +86,7 @@ from backend.errors.models import (
     TrackerFailed,
     TrackerMissing,
     TrackerUnknown,
+    WeightsDamaged,
 )
 from backend.errors.runs import (
     CheckpointMissing,
@@ -250,5 +251,6 @@ __all__ = [
     "TrackerMissing",
     "TrackerUnknown",
     "Unexpected",
+    "WeightsDamaged",
     "typed_error",
 ]

@@ -58,6 +58,16 @@ class FolderIsAdapter(NotAModelFolder):
 
 
 @dataclass(eq=False)
+class WeightsDamaged(ModelError):
+    """A file with weights was not copied or downloaded to its end, or holds something else."""
+
+    code = "model.weights_damaged"
+    folder: str
+    file: str
+    detail: str
+
+
+@dataclass(eq=False)
 class ModelUnusable(ModelError):
     """The model's files are there but it cannot classify text."""
 

@@ -1,4 +1,4 @@
-"""A base model in a folder of the user's: what must lie there. Reads names and one JSON file, no weights."""
+"""A base model in a folder of the user's: what must lie there. Reads what its files begin with, no weights."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from backend.architectures import T5
 from backend.errors import FolderIsAdapter, FolderMissing, NotAModelFolder
+from backend.models.weight_files import WEIGHTS, tensor_sizes, weight_files
 from backend.specs import STARTER
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 TOKENIZERS: tuple[tuple[str, ...], ...] = (
     ("tokenizer.json",),
     ("vocab.txt",),
@@ -33,6 +34,8 @@ class FolderModel:
     """The architecture as Transformers names it: ``bert``."""
     bytes: int
     """Of the weights."""
+    encoder_alone: bool
+    """Of an encoder-decoder it holds the encoder alone, as people keep T5 for its hidden states."""
 
 
 def names_a_folder(base: str) -> bool:
@@ -50,7 +53,7 @@ def check_base(base: str) -> None:
     """Look at the folder that a base names, if it names one.
 
     Raises:
-        NotAModelFolder, FolderIsAdapter: as `check_folder`.
+        NotAModelFolder, WeightsDamaged, FolderIsAdapter: as `check_folder`.
     """
     if names_a_folder(base):
         check_folder(base)
@@ -62,6 +65,7 @@ def check_folder(path: str | Path) -> FolderModel:
     Raises:
         NotAModelFolder: naming each file that is missing; weights as ``.bin`` count as missing, since such a file
             can run code when it is opened.
+        WeightsDamaged: weights are not there to their end.
         FolderMissing: there is no such folder.
         FolderIsAdapter: it holds an adapter alone. One beside whole weights is not looked at.
     """
@@ -83,4 +87,6 @@ def check_folder(path: str | Path) -> FolderModel:
         model_type = str(json.loads((folder / CONFIG).read_bytes())["model_type"])
     except (ValueError, KeyError, TypeError) as error:
         raise NotAModelFolder(folder=str(folder), missing=[f"{CONFIG}: model_type"]) from error
-    return FolderModel(folder.resolve(), model_type, sum(file.stat().st_size for file in folder.glob("*.safetensors")))
+    tensors = [name.split(".") for name, _ in tensor_sizes(folder)]
+    alone = model_type in T5 and not any("decoder" in parts for parts in tensors)
+    return FolderModel(folder.resolve(), model_type, sum(file.stat().st_size for file in weight_files(folder)), alone)

@@ -16,8 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from backend.deadline import outcome_in_time
-from backend.errors import HubUnreachable, ModelGated, ModelUnknown, NotAModelFolder, StudioError, TokenRejected
-from backend.models.folder import CONFIG, TOKENIZERS, WEIGHTS, check_folder
+from backend.errors import (
+    HubUnreachable,
+    ModelGated,
+    ModelUnknown,
+    NotAModelFolder,
+    StudioError,
+    TokenRejected,
+    WeightsDamaged,
+)
+from backend.models.folder import CONFIG, TOKENIZERS, check_folder
+from backend.models.weight_files import WEIGHTS
 
 TIMEOUT_S = 3.0
 SIDE_FILES = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"]
@@ -219,6 +228,8 @@ def _is_whole(folder: Path) -> bool:
         check_folder(folder)
     except NotAModelFolder:
         return False
+    except WeightsDamaged:  # another download would not replace it: it is said where it is loaded
+        return True
     return True
 
 

@@ -20,15 +20,15 @@ from transformers import (
     PretrainedConfig,
 )
 
+from backend.architectures import T5
 from backend.errors import ModelUnusable, TokenizerBeyondModel
 from backend.models.encoding import EncodedTexts, encode
 from backend.models.folder import check_folder
-from backend.models.shape import NUMBERED, tensor_sizes
+from backend.models.shape import NUMBERED
 
 NO_LIMIT = 1_000_000
 """A tokenizer that says nothing of its longest text says about 1e30."""
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length")
-T5 = ("t5", "mt5", "umt5")
 CLASSIFY_BY_END = (*T5, "bart", "mbart", "led", "mvp", "plbart", "bigbird_pegasus")
 """Encoder-decoders whose classifiers look at the end-of-text token, and want the same number of them in each text."""
 DECODER_LAYERS_OF_AN_ENCODER = 1
@@ -141,16 +141,15 @@ def load_base(
     known, are on the meta device and come from elsewhere.
 
     Raises:
-        NotAModelFolder: files are missing.
+        NotAModelFolder, WeightsDamaged: files are missing, or not whole.
         ModelUnusable: Transformers cannot make a text classifier of it.
     """
-    check_folder(folder)
+    alone = check_folder(folder).encoder_alone
     torch.manual_seed(seed)  # Transformers' `set_seed` comes with a second of imports, and only torch draws here
     logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)  # tells of the new head: we do ourselves
     try:
         config = AutoConfig.from_pretrained(folder, num_labels=len(labels), trust_remote_code=False)
         name_labels(config, labels, task)
-        alone = _is_encoder_alone(folder, config)
         if alone:
             config.update({"is_encoder_decoder": True, "num_decoder_layers": DECODER_LAYERS_OF_AN_ENCODER})
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -170,11 +169,6 @@ def load_base(
         raise ModelUnusable(model=name, detail=f"it has no weights for any of its layers, such as {new[0]}")
     tokenizer.model_max_length = loaded.max_length
     return loaded
-
-
-def _is_encoder_alone(folder: Path, config: PretrainedConfig) -> bool:
-    """Whether the folder holds of an encoder-decoder the encoder alone, as people keep T5 for its hidden states."""
-    return config.model_type in T5 and not any("decoder" in name.split(".") for name, _ in tensor_sizes(folder))
 
 
 def _with_weights(
@@ -247,7 +241,7 @@ def load_finished(folder: Path) -> LoadedModel:
     """A finished model of this studio (or any like it) with its own labels, ready to be asked.
 
     Raises:
-        NotAModelFolder: files are missing.
+        NotAModelFolder, WeightsDamaged: files are missing, or not whole.
         ModelUnusable: the files are there but cannot be loaded.
     """
     check_folder(folder)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.errors import ModelError
 from backend.models.catalogue import catalogue
 from backend.models.folder import CONFIG, names_a_folder
 from backend.models.hub import cached_folder
+from backend.models.weight_files import tensor_sizes
 from backend.specs import STARTER
 
 WIDTHS = ("hidden_size", "d_model", "dim", "n_embd")
@@ -28,7 +28,6 @@ SCORES_A_HEAD = 2.5
 """Numbers that attention keeps for each pair of tokens and head: 5 bytes of two."""
 SQUARES_A_LAYER = 12
 """Parameters of a usual layer in squares of its width: attention 4, feed-forward 8."""
-LONGEST_HEADER = 100 << 20
 NUMBERED = re.compile(r"\.\d+\.")
 """In the name of a parameter: it is in a layer."""
 
@@ -109,7 +108,7 @@ def _shape_of_folder(folder: Path) -> Shape | None:
         config = whole.get("text_config") or whole
         width, layers, heads = (_number(config, names) for names in (WIDTHS, LAYERS, HEADS))
         sizes = tensor_sizes(folder)
-    except (OSError, ValueError, KeyError, AttributeError, struct.error):  # checked elsewhere, with words
+    except (OSError, ValueError, KeyError, AttributeError, ModelError):  # checked elsewhere, with words
         return None
     inside = sum(size for name, size in sizes if NUMBERED.search(name))
     return Shape(
@@ -117,27 +116,8 @@ def _shape_of_folder(folder: Path) -> Shape | None:
     )
 
 
-def tensor_sizes(folder: Path) -> list[tuple[str, int]]:
-    """Names and numbers of elements of the weights in a model's folder, from what their files begin with.
-
-    Raises:
-        ValueError, KeyError, struct.error: a file is no safetensors file.
-    """
-    return [size for file in sorted(folder.glob("*.safetensors")) for size in _tensor_sizes(file)]
-
-
 def _number(config: dict[str, Any], names: tuple[str, ...]) -> int:
     value = int(config[next((name for name in names if name in config), names[0])])
     if value < 1:
         raise ValueError(names[0])
     return value
-
-
-def _tensor_sizes(file: Path) -> list[tuple[str, int]]:
-    """Names and numbers of elements, from the header that a safetensors file begins with."""
-    with open(file, "rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        if length > LONGEST_HEADER:
-            raise ValueError(f"{file.name}: no safetensors header")
-        header = json.loads(stream.read(length))
-    return [(name, math.prod(told["shape"])) for name, told in header.items() if name != "__metadata__"]

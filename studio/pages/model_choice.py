@@ -78,9 +78,14 @@ def check_model(services: Services, t: Words, model: ModelSpec, kind: str) -> st
     """
     if kind == "folder":
         found = check_folder(model.base)
-        facts = [found.model_type, t("model.folder_good")]
+        facts, told = (
+            [found.model_type, t("model.folder_good")],
+            t("model.encoder_alone") if found.encoder_alone else "",
+        )
     else:
         hub = look_up(model.base, token=services.hub_token, timeout_s=HUB_TIMEOUT_S)
         size = f"{hub.parameters / 1e6:,.0f} M" if hub.parameters else ""
         facts = [size, hub.licence or "", hub.sha[:12] if hub.sha else "", t("model.hub_good")]
-    return tag("p", *(tag("span", text(fact), class_="chip") for fact in facts if fact))
+        told = ""
+    chips = tag("p", *(tag("span", text(fact), class_="chip") for fact in facts if fact))
+    return chips + (tag("p", text(told), class_="muted") if told else "")

@@ -10,7 +10,7 @@ import gradio as gr
 from backend.data.choices import names_columns
 from backend.data.datasets import load_report, wait
 from backend.data.token_counts import start_token_count
-from backend.errors import NotAModelFolder, StudioError, Unexpected
+from backend.errors import ModelError, StudioError, Unexpected
 from backend.models.catalogue import MULTILINGUAL, catalogue
 from backend.models.folder import check_base
 from backend.recipes import recipe_for
@@ -38,7 +38,7 @@ def token_lines(services: Services, t: Words, spec: RunSpec) -> Iterator[str]:
         return
     try:
         check_base(base)
-    except NotAModelFolder:  # which the facts of the model say already
+    except ModelError:  # which the facts of the model say already
         yield ""
         return
     unfit = language_warning(services, t, spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +42,20 @@ def test_a_folder_is_looked_at_and_what_is_wrong_is_said_once(
     assert colours[0] != colours[1]
 
     expect(page.get_by_text(t("option.title")).first).to_be_visible()
+    config, weights = (folder / name for name in ("config.json", "model.safetensors"))
+    asked, whole = config.read_text(), weights.read_bytes()
+    config.write_text(json.dumps(json.loads(asked) | {"model_type": "t5"}))
+    field.press("Enter")
+    expect(page.get_by_text(t("model.encoder_alone"))).to_be_visible()
+    config.write_text(asked)
+    weights.write_bytes(whole[:-1])  # as a download that was cut short
+    field.press("Enter")
+    expect(page.get_by_text(t("errors.model.weights_damaged.next"), exact=False).first).to_be_visible()
+    expect(page.get_by_text(t("model.encoder_alone"))).to_have_count(0)
+    expect(tokens).to_have_count(0)
+    page.screenshot(path=str(tmp_path / "damaged.png"), full_page=True)
     shutil.copy(folder / "config.json", folder / "adapter_config.json")
-    (folder / "model.safetensors").unlink()
+    weights.unlink()
     field.press("Enter")
     expect(page.get_by_text(str(folder), exact=False).first).to_be_visible()
     expect(page.get_by_text(t("model.folder_good"), exact=True)).to_be_hidden()

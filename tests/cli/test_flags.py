@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
+from safetensors.torch import save_file
 
 from backend.jobs.files import read_json
 from backend.specs import Setting, build_spec, settings
@@ -51,9 +53,9 @@ IN_SHARDS = {"model.base": "bert-base-uncased", "compute.processes": 4, "compute
 
 
 def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio, reviews: Path, tmp_path: Path) -> None:
-    # These are no weights: the run fails before it learns, with everything in its spec.
+    # There are weights of no layer: the run fails before it learns, with everything in its spec.
     base = make_tiny(tmp_path / "base", "bert", ["an ordinary review"])
-    (base / "model.safetensors").write_bytes(b"no weights")
+    save_file({"other": torch.zeros(1)}, base / "model.safetensors")
     validation, test = (tmp_path / name for name in ("validation.csv", "test.csv"))
     for file in (validation, test):
         file.write_bytes(reviews.read_bytes())

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
-from backend.errors import FolderIsAdapter, NotAModelFolder
+from backend.errors import FolderIsAdapter, NotAModelFolder, WeightsDamaged
 from backend.models.catalogue import catalogue, suggested
 from backend.models.folder import check_folder, names_a_folder, settled
 
-WHOLE = {"config.json": '{"model_type": "bert"}', "tokenizer.json": "{}", "model.safetensors": "1234"}
+WEIGHTS = save({"encoder.layer.0.weight": np.zeros((2, 3), dtype=np.float32)})
+Files = dict[str, str | bytes]
+WHOLE: Files = {"config.json": '{"model_type": "bert"}', "tokenizer.json": "{}", "model.safetensors": WEIGHTS}
+INDEX = json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-2.safetensors"}})
+IN_PARTS: Files = {
+    **{name: content for name, content in WHOLE.items() if name != "model.safetensors"},
+    "model.safetensors.index.json": INDEX,
+    "model-1.safetensors": WEIGHTS,
+    "model-2.safetensors": WEIGHTS,
+}
 
 
-def write(folder: Path, files: dict[str, str]) -> Path:
+def write(folder: Path, files: Files) -> Path:
     folder.mkdir(exist_ok=True)
     for name, content in files.items():
-        (folder / name).write_text(content)
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     return folder
 
 
@@ -40,12 +52,38 @@ def test_suggestions_fit_the_language_of_the_texts() -> None:
 
 def test_whole_folder_is_described(tmp_path: Path) -> None:
     found = check_folder(write(tmp_path / "m", WHOLE))
-    assert (found.model_type, found.bytes) == ("bert", 4)
+    assert (found.model_type, found.bytes, found.encoder_alone) == ("bert", len(WEIGHTS), False)
+    assert check_folder(write(tmp_path / "parts", IN_PARTS)).bytes == 2 * len(WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.safetensors", WEIGHTS[:-1]),
+        ("model.safetensors", b""),
+        ("model.safetensors", b"version https://git-lfs.github.com/spec/v1"),
+        ("model-2.safetensors", WEIGHTS[:20]),
+    ],
+)
+def test_weights_that_are_not_there_to_their_end_are_named(tmp_path: Path, name: str, content: bytes) -> None:
+    files = WHOLE if name == "model.safetensors" else IN_PARTS
+    with pytest.raises(WeightsDamaged) as caught:
+        check_folder(write(tmp_path / "m", {**files, name: content}))
+    assert caught.value.file == name
+
+
+def test_encoder_of_an_encoder_decoder_that_is_alone_is_told(tmp_path: Path) -> None:
+    config: Files = {"config.json": '{"model_type": "t5"}'}
+    assert check_folder(write(tmp_path / "m", WHOLE | config)).encoder_alone
+    decoder = {"model.safetensors": save({"decoder.final_layer_norm.weight": np.zeros(2, dtype=np.float32)})}
+    assert not check_folder(write(tmp_path / "m", decoder)).encoder_alone
 
 
 @pytest.mark.parametrize(
     ("files", "missing"),
     [
+        ({**IN_PARTS, "model.safetensors.index.json": "{}"}, ["model.safetensors.index.json: weight_map"]),
+        ({name: each for name, each in IN_PARTS.items() if "-2" not in name}, ["model-2.safetensors"]),
         ({}, ["config.json", "tokenizer.json", "model.safetensors"]),
         ({"config.json": "{}", "tokenizer.json": "{}", "pytorch_model.bin": ""}, ["model.safetensors"]),
         ({"config.json": "{}", "model.safetensors": "", "merges.txt": ""}, ["tokenizer.json"]),
@@ -53,14 +91,14 @@ def test_whole_folder_is_described(tmp_path: Path) -> None:
         ({**WHOLE, "config.json": "{}"}, ["config.json: model_type"]),
     ],
 )
-def test_folder_that_lacks_something_names_it(tmp_path: Path, files: dict[str, str], missing: list[str]) -> None:
+def test_folder_that_lacks_something_names_it(tmp_path: Path, files: Files, missing: list[str]) -> None:
     with pytest.raises(NotAModelFolder) as caught:
         check_folder(write(tmp_path / "m", files))
     assert caught.value.missing == missing
 
 
 def test_folder_with_an_adapter_alone_says_so_and_one_beside_weights_is_no_matter(tmp_path: Path) -> None:
-    adapter = {"adapter_config.json": "{}", "adapter_model.safetensors": "", "tokenizer.json": "{}"}
+    adapter: Files = {"adapter_config.json": "{}", "adapter_model.safetensors": "", "tokenizer.json": "{}"}
     with pytest.raises(FolderIsAdapter) as caught:
         check_folder(write(tmp_path / "adapter", adapter))
     assert caught.value.missing == ["config.json", "model.safetensors"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from backend.errors import ModelUnusable
+from backend.errors import WeightsDamaged
 from backend.models.encoding import encode, unknown_share
 from backend.models.forward import predict_logits
 from backend.models.loading import load_base, load_finished
@@ -93,5 +93,5 @@ def test_damaged_weights_are_refused(folders: dict[str, Path], tmp_path: Path) -
     for file in folders["bert"].iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00not json")
-    with pytest.raises(ModelUnusable):
+    with pytest.raises(WeightsDamaged):
         load_base(tmp_path, name="m", labels=["a", "b"], task="binary", max_length=24, seed=1)
