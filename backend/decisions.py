@@ -103,9 +103,13 @@ def keeps_bf16(spec: RunSpec, machine: Machine, architecture: str) -> bool:
 
     There the products would copy them to bf16 in every pass; what is trained is kept in full precision in any case.
     """
-    frozen = spec.adapting.adapter == "lora" and spec.adapting.quantisation == "none"
     precision = _precision(spec, machine, USUAL_WIDTH, architecture)
-    return frozen and machine.device == "cuda" and precision.value == "bf16"
+    return _keeps_its_weights(spec) and machine.device == "cuda" and precision.value == "bf16"
+
+
+def _keeps_its_weights(spec: RunSpec) -> bool:
+    """Whether a model's own weights stay as they are, in as many bits as they have."""
+    return spec.adapting.adapter == "lora" and spec.adapting.quantisation == "none"
 
 
 def decided(decisions: Sequence[Decision], path: str) -> Any:
@@ -127,7 +131,8 @@ def _precision(spec: RunSpec, machine: Machine, width: int, architecture: str) -
         return Decision(path, asked, "fp32", "no_bf16")
     if machine.device == "cpu" and width < SMALLEST_WIDTH_FOR_BF16:
         return Decision(path, asked, "fp32", "small_model")
-    return Decision(path, asked, "bf16", "has_bf16")
+    frozen = machine.device == "cuda" and _keeps_its_weights(spec)
+    return Decision(path, asked, "bf16", "has_bf16_base" if frozen else "has_bf16")
 
 
 def _tf32(spec: RunSpec, machine: Machine) -> Decision:

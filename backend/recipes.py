@@ -123,7 +123,8 @@ def learned_rows(rows: int, training: TrainingSpec, steps_before: int = 0) -> in
         steps_before: of a limited number those that are a starter's first part.
     """
     if training.max_steps:
-        return (training.max_steps - steps_before) * (training.batch_size or 1) * training.accumulation
+        a_step = min((training.batch_size or 1) * training.accumulation, rows)  # which ends with the epoch
+        return (training.max_steps - steps_before) * a_step
     return (training.epochs or 1) * rows
 
 

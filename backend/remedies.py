@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from backend.architectures import NO_CHECKPOINTING
 from backend.errors import LossNotFinite, MemoryFull, MemoryKilled, ProcessKilled, ProcessOverdue, RunLost, StudioError
 from backend.recipes import longest_of, recipe_for, with_recipe
 from backend.specs import STARTER, RunSpec, conflicts, value_at
@@ -26,8 +27,8 @@ class Remedy:
 def cause_of_nan(*, precision: str, clipped: bool, learning_rate: float, usual_rate: float) -> str:
     """The likeliest reason for a loss that is not finite: ``fp16``, ``no_clipping``, ``learning_rate`` or ``bf16``.
 
-    Weights are always kept in full precision, so what is left is the range of fp16, steps that are too long, and,
-    where the steps are no longer than usual, the rounding of bf16.
+    What is trained is always kept in full precision, so what is left is the range of fp16, steps that are too long,
+    and, where the steps are no longer than usual, the rounding of bf16.
     """
     if precision == "fp16":
         return "fp16"
@@ -36,12 +37,17 @@ def cause_of_nan(*, precision: str, clipped: bool, learning_rate: float, usual_r
     return "bf16" if precision == "bf16" and learning_rate <= usual_rate else "learning_rate"
 
 
-def remedies(error: StudioError, spec: RunSpec) -> list[Remedy]:
-    """What to try against the error, the likeliest first; empty where the settings are not to blame."""
+def remedies(error: StudioError, spec: RunSpec, *, length: int | None = None, architecture: str = "") -> list[Remedy]:
+    """What to try against the error, the likeliest first; empty where the settings are not to blame.
+
+    Args:
+        length: what the maximum length became in the run; None: it had not come so far.
+        architecture: the base model's ``model_type``; empty where nothing tells it.
+    """
     if isinstance(error, LossNotFinite):
         found = _against_nan(error, spec)
     elif isinstance(error, MemoryFull | MemoryKilled):
-        found = _against_full_memory(spec)
+        found = _against_full_memory(spec, length or longest_of(spec), architecture)
     elif isinstance(error, ProcessKilled | ProcessOverdue | RunLost):
         found = [Remedy("again", {})]
     else:
@@ -73,9 +79,8 @@ def _slower(error: LossNotFinite, spec: RunSpec) -> list[Remedy]:
     return [Remedy("learning_rate", {"training.learning_rate": float(f"{rate / 10:.3g}")})] if rate else []
 
 
-def _against_full_memory(spec: RunSpec) -> list[Remedy]:
-    length = longest_of(spec)
-    ways = []
+def _against_full_memory(spec: RunSpec, length: int, architecture: str) -> list[Remedy]:
+    ways, shorter = [], max(SHORTEST_MAX_LENGTH, length // 2)
     if spec.compute.fsdp:  # without shards a process divides its batches by itself
         batch = with_recipe(spec).training.batch_size or 1
         smaller = {"training.batch_size": batch // 2, "training.accumulation": 2 * spec.training.accumulation}
@@ -85,8 +90,13 @@ def _against_full_memory(spec: RunSpec) -> list[Remedy]:
         Remedy("checkpointing", {"speed.activation_checkpointing": True}),
         Remedy("lora", {"adapting.adapter": "lora", "adapting.freeze": "none", "training.layer_decay": 1.0}),
         Remedy("four_bits", {"adapting.adapter": "lora", "adapting.quantisation": "4bit", "adapting.freeze": "none"}),
-        Remedy("shorter", {"training.max_length": max(SHORTEST_MAX_LENGTH, length // 2)}),
+        Remedy("shorter", {"training.max_length": shorter}),
     ]
-    pretrained = spec.model.base != STARTER
-    possible = [way for way in ways if pretrained or way.code not in ("lora", "four_bits")]
+    impossible = {
+        "lora": spec.model.base == STARTER,
+        "four_bits": spec.model.base == STARTER,
+        "checkpointing": architecture in NO_CHECKPOINTING,
+        "shorter": shorter >= length,
+    }
+    possible = [way for way in ways if not impossible.get(way.code)]
     return [way for way in possible if any(value_at(spec, path) != value for path, value in way.changes.items())]

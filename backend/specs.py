@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, get_args, get_origin
 import yaml
 from pydantic import ValidationError, field_validator
 from pydantic.fields import FieldInfo
+from yaml.constructor import ConstructorError
 
 from backend.errors import SpecError, SpecUnreadable
 from backend.schema import Section, setting
@@ -281,6 +282,8 @@ def build_spec(document: Mapping[str, Any]) -> RunSpec:
     Raises:
         SpecError: values that do not hold, every one of them with its rule.
     """
+    if problems := _of_wrong_kinds(document):
+        raise SpecError(problems=problems)
     try:
         spec = RunSpec(**document)
     except ValidationError as error:
@@ -288,6 +291,19 @@ def build_spec(document: Mapping[str, Any]) -> RunSpec:
     if problems := conflicts(spec) + blank_labels(spec.prepare):
         raise SpecError(problems=problems)
     return spec
+
+
+def _of_wrong_kinds(document: Mapping[Any, Any]) -> list[dict[str, str]]:
+    """What pydantic would not say, or would take for something else: names that are no text, yes and no as numbers."""
+    unnamed = [name for name in document if not isinstance(name, str)]
+    problems = [{"setting": str(name), "given": repr(document[name])[:80], "rule": "unknown"} for name in unnamed]
+    for known in settings():
+        section, name = known.path.partition(".")[::2]
+        given = document.get(section)
+        value = given.get(name) if isinstance(given, Mapping) else None
+        if known.kind in ("integer", "number") and isinstance(value, bool):
+            problems.append({"setting": known.path, "given": repr(value), "rule": known.kind})
+    return problems
 
 
 def blank_labels(prepare: PrepareSpec) -> list[dict[str, str]]:
@@ -358,15 +374,24 @@ HAVE_EFFECT_WITH: dict[tuple[str, str], tuple[str, ...]] = {
     ("training.loss", "focal"): ("training.focal_gamma",),
 }
 """Settings by the one other setting, and its value, without which they change nothing."""
+NO_EFFECT_WITH: dict[tuple[str, str], tuple[str, ...]] = {
+    ("training.scheduler", "constant"): ("training.warmup_steps",),
+    ("model.base", STARTER): ("model.revision",),
+}
+"""Settings by the one other setting, and its value, with which they change nothing."""
 
 
-def without_effect(spec: RunSpec) -> list[dict[str, str]]:
-    """What was asked for and changes nothing: ``{"settings", "needed"}``, both as flags."""
+def without_effect(spec: RunSpec) -> list[tuple[str, dict[str, str]]]:
+    """What was asked for and changes nothing, as notes of a run: code and facts, in which settings are flags."""
     known, found = {setting.path: setting for setting in settings()}, []
-    for (path, value), paths in HAVE_EFFECT_WITH.items():
-        asked = [known[each].flag for each in paths if value_at(spec, each) != known[each].default]
-        if asked and value_at(spec, path) != value:
-            found.append({"settings": ", ".join(asked), "needed": f"{known[path].flag} {value}"})
+    for code, fact, rules, with_it in (
+        ("without_effect", "needed", HAVE_EFFECT_WITH, False),
+        ("without_effect_with", "other", NO_EFFECT_WITH, True),
+    ):
+        for (path, value), paths in rules.items():
+            asked = [known[each].flag for each in paths if value_at(spec, each) != known[each].default]
+            if asked and (value_at(spec, path) == value) is with_it:
+                found.append((code, {"settings": ", ".join(asked), fact: f"{known[path].flag} {value}"}))
     return found
 
 
@@ -391,19 +416,31 @@ def broken_rules(error: ValidationError) -> list[dict[str, str]]:
     ]
 
 
+class _NamesOnce(yaml.SafeLoader):
+    """Refuses a name that stands twice in a mapping, of which YAML would take the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        known = set[str]()
+        for name, _ in node.value:
+            if name.value in known:
+                raise ConstructorError("in a mapping", node.start_mark, f"“{name.value}” stands twice", name.start_mark)
+            known.add(name.value)
+        return super().construct_mapping(node, deep)
+
+
 def spec_from_yaml(text: str, file: str) -> RunSpec:
     """A checked spec from the text of a YAML file called ``file`` (for the error).
 
     Raises:
-        SpecUnreadable: it is no YAML, or no mapping.
+        SpecUnreadable: it is no YAML, names a setting twice, or is no mapping.
         SpecError: values that do not hold.
     """
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, _NamesOnce)
     except yaml.YAMLError as error:
         raise SpecUnreadable(file=file, detail=str(error)[:500]) from error
     if not isinstance(document, dict):
-        raise SpecUnreadable(file=file, detail="no mapping of sections")
+        raise SpecUnreadable(file=file, detail="no_sections")
     return build_spec(document)
 
 

@@ -67,8 +67,8 @@ def train(context: JobContext) -> dict[str, Any]:
     """
     spec = with_recipe(build_spec(context.spec))
     check_trackers(spec.training.trackers)
-    for vain in without_effect(spec):
-        context.emit(Noted("without_effect", dict(vain)))
+    for code, facts in without_effect(spec):
+        context.emit(Noted(code, dict(facts)))
     loading = load_in_background(HEAVY_MODULES)
     with context.phase(phases.READING):
         rows, labelled = read(context, spec)
@@ -222,10 +222,9 @@ def prepare_model(context: JobContext, spec: RunSpec, labelled: LabelledTexts, s
     prepare_processor()
     keep_memory()
     prepared = prepare_training(context, labelled, splits, spec=spec)
-    weights, trained = prepared.loaded.parameters, prepared.trained
-    trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)
+    trainable = sum(p.numel() for p in prepared.trained.parameters() if p.requires_grad)
     device = describe_device(prepared.device)
-    context.emit(ModelDescribed(spec.model.base, weights, trainable, device, prepared.precision))
+    context.emit(ModelDescribed(spec.model.base, prepared.weights, trainable, device, prepared.precision))
     if not prepared.loss.plain:
         context.emit(Noted("losses_differ", {}))
     return prepared

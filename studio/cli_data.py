@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backend.asked import check_weighted
-from backend.data.choices import first_choices, labels_of, refusal_of
+from backend.data.choices import check_labels, first_choices, refusal_of
 from backend.data.datasets import load_profile, load_report, result_of, start_import, start_report
 from backend.data.files import sources_of, title_of
 from backend.data.hub_datasets import hub_source_of, is_hub_source, pinned, start_hub_import
@@ -62,7 +61,7 @@ def prepare_data(
             _warn(terminal, finding)
     if refusal := refusal_of(report, spec.data.label_names):
         raise refusal
-    check_weighted(spec.training.label_weights, labels_of(report, spec.data.label_names))
+    check_labels(spec, report)
     return spec
 
 

@@ -38,6 +38,8 @@ def lab(
     """
     spec = read_spec(terminal, data, given)
     token = hub_token(store.home, environ)
+    if spec.compute.together > 1:
+        terminal.say("lab.one_process")
     names = [name.strip() for name in codes.split(",") if name.strip()]
     with Interrupts() as interrupts:
         try:

@@ -225,7 +225,9 @@ def iso_time(seconds: float) -> str:
 def kept_text(kept: dict[str, Any], words: Words) -> str:
     """What a stopped run keeps."""
     metrics = kept.get("metrics") or {}
-    figures = [f"{words(f'metric.{n}')} {metric_text(metrics, n)}" for n in ("accuracy", "f1") if n in metrics]
+    figures = [
+        f"{words(f'metric.{n}')} {metric_text(metrics, n)}" for n in ("accuracy", "f1", "f1_macro") if n in metrics
+    ]
     return words("cli.kept", step=kept.get("step"), figures=figures)
 
 

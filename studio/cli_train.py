@@ -11,6 +11,8 @@ from typing import Any
 import typer
 
 from backend.asked import check_machine
+from backend.data.choices import check_labels, refusal_of
+from backend.data.datasets import load_report
 from backend.data.hub_datasets import is_hub_source
 from backend.errors import FileMissing, SpecUnreadable
 from backend.jobs.directory import JobDirectory
@@ -77,7 +79,7 @@ def retry(
 
     Raises:
         RunMissing, RunAmbiguous: no one run is meant.
-        RemedyMissing: it did not fail, or not in a way that this would help against.
+        NoRemedy, RemedyMissing: nothing is known to help, or not what is asked for.
     """
     failed = find_run(store, given)
     remedy = remedy_of(failed, code)
@@ -101,6 +103,7 @@ def clone(
     Raises:
         RunMissing, RunAmbiguous: no one run is meant.
         SpecError: the settings do not hold.
+        StudioError: the model's folder, this machine or the labels do not have what they ask for.
     """
     original = RunSpec(**find_run(store, given_run).spec)
     flags = apply_flags({}, given)
@@ -108,6 +111,11 @@ def clone(
     spec = build_spec(_merged({**original.model_dump(mode="json"), "name": ""}, flags))
     if (spec.data.source, spec.reading) != (original.data.source, original.reading):
         raise typer.BadParameter(terminal.words("cli.clone.other_table"))
+    check_base(spec.model.base)
+    check_machine(spec)
+    report = load_report(store.home, spec.choices)
+    if report and refusal_of(report, spec.data.label_names) is None:
+        check_labels(spec, report)
     token = hub_token(store.home, environ)
     with Interrupts() as interrupts:
         return _start_and_follow(terminal, store, spec, interrupts, {"HF_TOKEN": token} if token else None, home_flag)
@@ -233,7 +241,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text("utf-8")
     except (FileNotFoundError, IsADirectoryError) as error:
         raise FileMissing(path=str(path)) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SpecUnreadable(file=str(path), detail="not_utf8") from error
+    except OSError as error:
         raise SpecUnreadable(file=str(path), detail=str(error)[:500]) from error
     # Without what stands at its default, so that the flags are laid over what the file says and nothing else.
     spec = spec_from_yaml(text, str(path))

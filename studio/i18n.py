@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backend.errors import SpecError, StudioError
-from backend.specs import Setting, settings
+from backend.specs import RunSpec, Setting, settings
 
 Language = Literal["en", "zh-CN"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh-CN")
 MAPPED = ".map_labels.mapping"
 """In the path of a setting: a pair of a step that replaces labels."""
+NO_TEXT = "Input should be a valid string"
+"""How pydantic says so."""
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 
 
@@ -100,7 +102,7 @@ class Words:
             return self("rule.mapping")
         known = _setting_of(problem["setting"])
         if known is None:
-            return self("rule.unknown")
+            return self("rule.section" if problem["setting"] in RunSpec.model_fields else "rule.unknown")
         if self.has(own := f"rule.{known.path}"):
             return self(own)
         if known.kind == "choice":
@@ -108,7 +110,7 @@ class Words:
         if known.kind in ("mapping", "list", "switch"):
             return self(f"rule.{known.kind}")
         if known.kind not in ("integer", "number"):
-            return problem["rule"]
+            return self("rule.text") if problem["rule"] == NO_TEXT else problem["rule"]
         least = known.least if known.least is not None else "−∞"
         most = known.most if known.most is not None else "∞"
         above, below = "_above" * known.least_is_exclusive, "_below" * known.most_is_exclusive

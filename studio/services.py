@@ -33,7 +33,7 @@ class Services:
 
         Raises:
             RunMissing: there is no such run.
-            RemedyMissing: it did not fail, or not in a way that this would help against.
+            NoRemedy, RemedyMissing: it did not fail, or not in a way that this would help against.
         """
         run = self.store.get(run_id)
         return self.store.start_new(again(self.store, run, code), environ=self.secrets)

@@ -43,6 +43,14 @@ def processes_of(job: JobDirectory, module: str = "") -> list[psutil.Process]:
     ]
 
 
+def processes_of_trials(lab: JobDirectory) -> list[psutil.Process]:
+    """The living processes that try a way of this lab."""
+    folder = lab.path / "trials"
+    if not folder.exists():
+        return []
+    return [process for path in folder.iterdir() for process in processes_of(JobDirectory(path), "backend.lab.trial")]
+
+
 def rank_in(process: psutil.Process) -> int | None:
     """Where a process stands among those that train: a forked one has it in its title, others in their environment."""
     title = " ".join(process.cmdline())

@@ -174,10 +174,17 @@ def test_what_changes_nothing_without_another_setting_is_told() -> None:
     assert without_effect(RunSpec()) == []
     asked = RunSpec().replaced(adapting__lora_rank=4, adapting__lora_targets=("query",), adapting__trained_layers=1)
     assert without_effect(asked) == [
-        {"settings": "--trained-layers", "needed": "--freeze lower"},
-        {"settings": "--lora-rank, --lora-target", "needed": "--adapter lora"},
+        ("without_effect", {"settings": "--trained-layers", "needed": "--freeze lower"}),
+        ("without_effect", {"settings": "--lora-rank, --lora-target", "needed": "--adapter lora"}),
     ]
     assert without_effect(asked.replaced(adapting__adapter="lora", adapting__trained_layers=2)) == []
+    constant = RunSpec().replaced(training__scheduler="constant", training__warmup_steps=5)
+    assert without_effect(constant) == [
+        ("without_effect_with", {"settings": "--warmup-steps", "other": "--scheduler constant"})
+    ]
+    assert without_effect(constant.replaced(training__scheduler="constant_with_warmup")) == []
+    assert [code for code, _ in without_effect(RunSpec().replaced(model__revision="v2"))] == ["without_effect_with"]
+    assert without_effect(RunSpec().replaced(model__base="someone/m", model__revision="v2")) == []
 
 
 @pytest.mark.parametrize(
@@ -307,6 +314,8 @@ def test_weights_that_stay_as_they_are_are_kept_short_on_a_card(
 ) -> None:
     assert keeps_bf16(spec_of(**settings), machine, "phi3") == kept
     assert not keeps_bf16(spec_of(**settings), machine, "deberta"), "it is not computed in bf16 either"
+    told = next(each for each in decide(spec_of(**settings), machine) if each.setting == "training.precision")
+    assert (told.reason == "has_bf16_base") == kept
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from backend.asked import check_metric, check_weighted
 from backend.data.labels import named_labels
 from backend.errors import (
     ColumnMissing,
@@ -22,7 +23,7 @@ from backend.errors import (
 )
 from backend.jobs.files import alone, read_json, write_json
 from backend.settings import Home
-from backend.specs import Choices, DataSpec, PrepareSpec, ReadingSpec, SplitSpec, blank_labels, broken_rules
+from backend.specs import Choices, DataSpec, PrepareSpec, ReadingSpec, RunSpec, SplitSpec, blank_labels, broken_rules
 
 
 def first_choices(profile: dict[str, Any]) -> Choices:
@@ -159,6 +160,17 @@ def with_values(choices: Choices, values: Mapping[str, Any]) -> Choices:
 def labels_of(report: Mapping[str, Any], label_names: Mapping[str, str]) -> list[str]:
     """The labels by their names, told from a report that nothing is to be refused for (`refusal_of`)."""
     return named_labels([label["value"] for label in report["labels"]], label_names)
+
+
+def check_labels(spec: RunSpec, report: Mapping[str, Any]) -> None:
+    """Whether what a run asks of its labels can be had, told from a report that nothing is to be refused for.
+
+    Raises:
+        LabelWeightsUnknown, LabelWeightsZero: a weight is for a label that there is not, or all of them are 0.
+        SpecError: what the best model is to be best in is not measured of such labels.
+    """
+    check_weighted(spec.training.label_weights, labels_of(report, spec.data.label_names))
+    check_metric(spec, report["task"])
 
 
 def refusal_of(report: Mapping[str, Any], label_names: Mapping[str, str]) -> StudioError | None:

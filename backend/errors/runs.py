@@ -212,6 +212,14 @@ class LossNotFinite(RunError):
 
 
 @dataclass(eq=False)
+class NoRemedy(RunError):
+    """The run did not fail, or in a way that nothing is known to help against."""
+
+    code = "run.no_remedy"
+    run: str
+
+
+@dataclass(eq=False)
 class RemedyMissing(RunError):
     """The run did not fail in a way that what was asked for would help against; ``remedies`` are what would."""
 

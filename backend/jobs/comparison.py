@@ -66,11 +66,15 @@ def compare(runs: Sequence[JobDirectory]) -> Comparison:
     return Comparison([_compared(run) for run in chosen], differences)
 
 
+def decided_by(run: JobDirectory) -> dict[str, Any]:
+    """What became of the options that the machine has a say in, by their paths; empty before the run has told it."""
+    told = run.latest(OptionsDecided)
+    return {each["setting"]: each["value"] for each in told.decisions} if told else {}
+
+
 def values_of(run: JobDirectory) -> dict[str, Any]:
     """The run's settings by their paths, with what it decided itself where it was left open."""
-    decided = run.latest(OptionsDecided)
-    became = {each["setting"]: each["value"] for each in decided.decisions} if decided else {}
-    found = {}
+    became, found = decided_by(run), {}
     for setting in settings():
         if setting.path in UNTOLD:
             continue

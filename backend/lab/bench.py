@@ -26,7 +26,7 @@ from backend.decisions import Decision, decided
 from backend.jobs.process import JobContext, StopRequested
 from backend.lab.others import Others
 from backend.models.forward import choose_device, describe_device, prepare_processor
-from backend.models.loading import LoadedModel, name_labels
+from backend.models.loading import LoadedModel, elements, name_labels
 from backend.models.memory import keep_memory
 from backend.models.starter import build_model, learn_tokenizer, warm_up
 from backend.models.warm_start import BagStep
@@ -249,5 +249,5 @@ def load(context: JobContext, spec: RunSpec, drawn: dict[str, Any]) -> Tried:
 
 def trained_share(parameters: Iterable[torch.nn.Parameter]) -> float:
     """The share of the weights that training changes."""
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in parameters]
+    sizes = [(elements(parameter), parameter.requires_grad) for parameter in parameters]
     return round(sum(size for size, trained in sizes if trained) / sum(size for size, _ in sizes), 4)

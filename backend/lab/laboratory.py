@@ -16,14 +16,16 @@ import numpy as np
 
 from backend.data.labelling import LabelledTexts
 from backend.data.splitting import Splits
-from backend.errors import ProcessKilled, StudioError
+from backend.errors import StudioError
 from backend.jobs import phases
 from backend.jobs.directory import JobDirectory
-from backend.jobs.events import CombinationTried, JobCompleted, JobFailed
+from backend.jobs.events import CombinationTried, JobCompleted
 from backend.jobs.files import write_json
 from backend.jobs.forking import ForkedElsewhere, fork
 from backend.jobs.launch import child_environment
+from backend.jobs.platform import memory_kills
 from backend.jobs.process import JobContext, StopRequested, run_job
+from backend.jobs.supervisor import Watched, describe_end
 from backend.lab.starting import ways_of
 from backend.recipes import with_recipe
 from backend.specs import RunSpec, build_spec
@@ -94,7 +96,7 @@ def try_one(
     Raises:
         StopRequested: meanwhile.
     """
-    trial = JobDirectory.create(folder, kind="trial", module=TRIAL_MODULE, spec=asked)
+    trial, watched = JobDirectory.create(folder, kind="trial", module=TRIAL_MODULE, spec=asked), Watched(memory_kills())
     process = _start(trial)
     try:
         while process.poll() is None:
@@ -106,9 +108,7 @@ def try_one(
     ended = trial.ended_event()
     if isinstance(ended, JobCompleted):
         return ended.result, None
-    if isinstance(ended, JobFailed):
-        return None, StudioError.from_dict(ended.error)
-    return None, ProcessKilled(signal=f"{process.returncode}")
+    return None, StudioError.from_dict(describe_end(trial, process.wait(), watched)["error"])
 
 
 def _start(trial: JobDirectory) -> TrialProcess:

@@ -21,7 +21,7 @@ from backend.machine import machine_for
 from backend.models.shape import architecture_named
 from backend.recipes import bag_steps, learned_rows, made_up_for, with_recipe
 from backend.settings import Home
-from backend.specs import RunSpec
+from backend.specs import ComputeSpec, RunSpec
 
 KIND, MODULE = "lab", "backend.lab.laboratory"
 ESTIMATE = "estimate"
@@ -103,8 +103,9 @@ def living_estimate(home: Home, spec: RunSpec) -> JobDirectory | None:
 
 
 def ways_of(spec: RunSpec) -> list[Combination]:
-    """All ways to train what the spec trains, and what stands against them on this machine."""
-    return combinations(with_recipe(spec), machine_for(spec.compute), architecture_named(spec.model.base))
+    """All ways to train what the spec trains, and what stands against them on this machine, each in one process."""
+    alone = spec.model_copy(update={"compute": ComputeSpec(device=spec.compute.device)})
+    return combinations(with_recipe(alone), machine_for(spec.compute), architecture_named(spec.model.base))
 
 
 def latest_lab(home: Home, spec: RunSpec) -> JobDirectory | None:

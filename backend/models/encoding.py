@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 Numbers = npt.NDArray[np.int64]
+Tokens = TypeVar("Tokens", int, npt.NDArray[Any])
 PAD_TO_MULTIPLE = 8
 """Rows are padded to a multiple of this: matrix products of odd sizes are slower than a few more columns."""
 _TEXTS_AT_ONCE = 1000
+
+
+def padded_length(tokens: Tokens) -> Tokens:
+    """What texts of so many tokens (each of them, in an array) are padded to: the next multiple of 8."""
+    return -(-tokens // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class EncodedTexts:
     def batch(self, rows: Sequence[int] | Numbers, pad_to: int = 0) -> dict[str, torch.Tensor]:
         """``input_ids`` and ``attention_mask`` (b, t) of these texts, padded on the right to ``pad_to`` at least."""
         lengths = self.lengths[rows]
-        width = -(-max(pad_to, int(lengths.max())) // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
+        width = padded_length(max(pad_to, int(lengths.max())))
         mask = np.arange(width) < lengths[:, None]
         ids = np.full(mask.shape, self.pad_token, dtype=np.int64)
         ids[mask] = np.concatenate([self.tokens[self.starts[i] : self.starts[i + 1]] for i in rows])

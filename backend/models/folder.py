@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from backend.architectures import T5
-from backend.errors import FolderIsAdapter, FolderMissing, NotAModelFolder
+from backend.errors import FolderIsAdapter, FolderMissing, ModelNotNamed, ModelUnknown, NotAModelFolder
 from backend.models.weight_files import WEIGHTS, tensor_sizes, weight_files
 from backend.specs import STARTER
 
@@ -22,6 +23,8 @@ TOKENIZERS: tuple[tuple[str, ...], ...] = (
     ("sentencepiece.bpe.model",),
 )
 """Any one of these sets is a tokenizer. Without one, Transformers makes up a tokenizer that knows no word at all."""
+HUB_ID = re.compile(r"([A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_][\w.-]*", re.ASCII)
+"""How ids of the Hub look: an owner and a name, or an old name alone."""
 _PATH_BEGINNINGS = ("/", "./", "../", "~", ".\\", "..\\", "\\\\")
 
 
@@ -41,7 +44,7 @@ class FolderModel:
 def names_a_folder(base: str) -> bool:
     """Whether this names a folder, rather than the starter or a model on the Hub."""
     looks_like_a_path = base.startswith(_PATH_BEGINNINGS) or base[1:3] in (":\\", ":/") or base.count("/") > 1
-    return base != STARTER and (looks_like_a_path or Path(base).expanduser().is_dir())
+    return base not in (STARTER, "") and (looks_like_a_path or Path(base).expanduser().is_dir())
 
 
 def settled(base: str) -> str:
@@ -50,13 +53,19 @@ def settled(base: str) -> str:
 
 
 def check_base(base: str) -> None:
-    """Look at the folder that a base names, if it names one.
+    """Look at the folder that a base names, or whether it can be an id of the Hub, which is not asked.
 
     Raises:
+        ModelNotNamed: nothing is named.
+        ModelUnknown: no model of the Hub can be called so.
         NotAModelFolder, WeightsDamaged, FolderIsAdapter: as `check_folder`.
     """
+    if not base.strip():
+        raise ModelNotNamed
     if names_a_folder(base):
         check_folder(base)
+    elif not HUB_ID.fullmatch(base):
+        raise ModelUnknown(model=base)
 
 
 def check_folder(path: str | Path) -> FolderModel:

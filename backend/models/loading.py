@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import struct
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -22,7 +23,7 @@ from transformers import (
 
 from backend.architectures import T5
 from backend.errors import ModelUnusable, TokenizerBeyondModel
-from backend.models.encoding import EncodedTexts, encode
+from backend.models.encoding import PAD_TO_MULTIPLE, EncodedTexts, encode
 from backend.models.folder import check_folder
 from backend.models.shape import NUMBERED
 
@@ -41,14 +42,20 @@ _UNLOADABLE = (
     OSError,
     ValueError,
     LookupError,
-    struct.error,
     RuntimeError,
     ImportError,
     AttributeError,
     TypeError,
     SafetensorError,
+    StrictDataclassError,
 )
 """What Transformers raises for folders that it can make nothing of: many things, as each architecture reads its own."""
+
+
+def elements(parameter: torch.nn.Parameter) -> int:
+    """The weights in a parameter, of which bitsandbytes packs two of four bits into one element."""
+    packed = getattr(parameter, "quant_state", None)
+    return parameter.numel() if packed is None else math.prod(packed.shape)
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class LoadedModel:
     @property
     def parameters(self) -> int:
         """Number of weights."""
-        return sum(p.numel() for p in self.model.parameters())
+        return sum(map(elements, self.model.parameters()))
 
     @property
     def width(self) -> int:
@@ -227,12 +234,13 @@ def _keep_unpacked(model: Any) -> None:
 
 
 def longest_input(config: PretrainedConfig, tokenizer: Any, asked: int) -> int:
-    """Tokens a text may have: ``asked``, unless the tokenizer or the model's positions allow less."""
+    """Tokens a text may have: ``asked``, unless the tokenizer or the model's positions, padding in them, allow less."""
     text_config = config.get_text_config()
     limits = [getattr(text_config, name, None) for name in _POSITIONS]
     positions = min((int(limit) for limit in limits if isinstance(limit, int) and limit > 0), default=NO_LIMIT)
     if text_config.model_type in _OFFSET_POSITIONS:
         positions -= 2
+    positions -= positions % PAD_TO_MULTIPLE
     own = tokenizer.model_max_length
     return int(min(asked, positions, own if own < NO_LIMIT else NO_LIMIT))
 

@@ -19,7 +19,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from backend.models.augmentation import broken_up, make_up
-from backend.models.encoding import EncodedTexts
+from backend.models.encoding import EncodedTexts, padded_length
 from backend.models.scripts import mostly_unspaced
 from backend.models.teacher import Floats, Teacher, plan_lessons
 from backend.models.warm_start import BagLoss, BagStep, begin_as_bag, train_bag
@@ -197,7 +197,7 @@ def build_model(
         num_hidden_layers=LAYERS,
         num_attention_heads=HEADS,
         intermediate_size=INTERMEDIATE,
-        max_position_embeddings=max(max_length, LONGEST_INPUT),
+        max_position_embeddings=padded_length(max(max_length, LONGEST_INPUT)),
         attention_probs_dropout_prob=0.0,
         initializer_range=0.05,
         id2label={number: f"LABEL_{number}" for number in range(num_labels)},

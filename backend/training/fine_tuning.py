@@ -161,6 +161,9 @@ def fine_tune(
         release_memory()
     if stopping.stopped and failure is None and trainer.optimizer is not None:
         trainer.save_point(last=True)  # where the stop was heard in an evaluation, of its step nothing was written
+    if keeping.exhausted and not stopping.stopped and trainer.state.global_step < following:
+        ended = {"step": steps_before + trainer.state.global_step, "steps": steps_before + following}
+        context.emit(Noted("ended_early", {**ended, "count": schedule.patience}))
     # Takes off the wrapper that computes in short precision: from here on the model is asked as users will.
     leave_layers(model)
     plain = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from backend.models.loading import elements
+
 EMBEDDING_NAMES = ("embed", "wte", "wpe", "shared")
 POOLERS = ("pooler",)
 
@@ -86,12 +88,12 @@ def freeze(model: Any, how: str, trained_layers: int, new: Collection[str] = ())
             if name in new:
                 parameter.requires_grad_(True)
     layers = sum(len(stack) for stack in stacks)
-    kept = {"none": layers, "lower": sum(min(trained_layers, len(s)) for s in stacks), "body": 0}[how]
+    kept = sum(any(p.requires_grad for p in layer.parameters()) for stack in stacks for layer in stack)
     parameters = list(model.parameters())
     config = getattr(model, "config", None)
     return Frozen(
         trainable=sum(p.numel() for p in parameters if p.requires_grad),
-        parameters=sum(p.numel() for p in parameters),
+        parameters=sum(map(elements, parameters)),
         layers=layers,
         trained_layers=kept,
         shared=getattr(config, "model_type", "") == "albert",

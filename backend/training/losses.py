@@ -70,7 +70,7 @@ class ClassificationLoss:
         log_chances = functional.log_softmax(logits, dim=1)
         terms = -targets * log_chances
         if self.gamma:
-            terms = terms * (1 - log_chances.exp()).clamp(min=0) ** self.gamma
+            terms = terms * self._focus(log_chances.exp())
         return terms if self.weights is None else terms * self.weights.to(terms.device)
 
     def _multilabel_terms(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -82,8 +82,12 @@ class ClassificationLoss:
         if self.gamma:
             chances = logits.sigmoid()
             right = chances * targets + (1 - chances) * (1 - targets)
-            terms = terms * (1 - right).clamp(min=0) ** self.gamma
+            terms = terms * self._focus(right)
         return terms
+
+    def _focus(self, right: torch.Tensor) -> torch.Tensor:
+        """How much each term counts by the chance of what is right; of a root the slope at 0 would be infinite."""
+        return (1 - right).clamp(min=torch.finfo(right.dtype).tiny) ** self.gamma
 
 
 def balanced_weights(task: str, targets: npt.NDArray[np.generic], classes: int) -> npt.NDArray[np.float32]:

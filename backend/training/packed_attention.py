@@ -17,7 +17,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from backend.models.dropout import noise_of
-from backend.models.encoding import PAD_TO_MULTIPLE
+from backend.models.encoding import padded_length
 from backend.training.last_layer import LastLayer
 from backend.training.parts import cut_by_length
 
@@ -208,10 +208,7 @@ class EndToEnd:
         wanted = [([[text] for text in texts.tolist()], int(lengths[texts].max())) for texts in cut]
         if len(short):
             wanted.append((sharing(short, lengths), SHARED))
-        return [
-            Group.of(matrices, -(-longest // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE, self.lengths, self.firsts)
-            for matrices, longest in wanted
-        ]
+        return [Group.of(matrices, padded_length(longest), self.lengths, self.firsts) for matrices, longest in wanted]
 
     def attend(
         self,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from backend.models.encoding import PAD_TO_MULTIPLE
+from backend.models.encoding import padded_length
 
 COST_OF_A_PART = 100.0
 """The tokens that take as long to learn from as one more part does, on a processor: of 25 to 1,600 the best for the
@@ -28,7 +28,7 @@ def split_by_length(batch: dict[str, torch.Tensor], cost: float = COST_OF_A_PART
     lengths = batch["attention_mask"].sum(dim=1).numpy(force=True)
     parts = []
     for rows in cut_by_length(lengths, cost):
-        width = -(-int(lengths[rows].max()) // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
+        width = padded_length(int(lengths[rows].max()))
         part = {name: values[torch.from_numpy(rows)] for name, values in batch.items()}
         parts.append(part | {name: part[name][:, :width] for name in ("input_ids", "attention_mask")})
     return parts
@@ -51,7 +51,7 @@ def cut_by_length(lengths: npt.NDArray[Any], cost: float = COST_OF_A_PART) -> li
         lengths: (b,) tokens of the batch's texts.
         cost: tokens that take as long as one more part.
     """
-    padded = -(-np.asarray(lengths) // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
+    padded = padded_length(np.asarray(lengths))
     widths, counts = np.unique(padded, return_counts=True)
     rows_before = np.concatenate([[0], np.cumsum(counts)])
     fewest, begins = np.zeros(len(widths) + 1), np.zeros(len(widths) + 1, dtype=np.int64)

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, Sampler
 from transformers import TrainingArguments
 from transformers.trainer_pt_utils import BatchRebalanceSampler
 
-from backend.models.encoding import PAD_TO_MULTIPLE, EncodedTexts
+from backend.models.encoding import EncodedTexts, padded_length
 
 BATCHES_IN_A_GROUP = 50
 
@@ -144,7 +144,7 @@ class TokenBudgetBatches(BatchRebalanceSampler):
         process: int = 0,
         accumulation: int = 1,
     ) -> None:
-        self._padded = -(-np.asarray(lengths) // PAD_TO_MULTIPLE) * PAD_TO_MULTIPLE
+        self._padded = padded_length(np.asarray(lengths))
         self._budget, self._seed, self._epoch = budget, seed, 0
         self._processes, self._process, self._together = processes, process, processes * accumulation
         self._count = len(self._batches(0)) // processes

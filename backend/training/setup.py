@@ -23,7 +23,7 @@ from backend.models.encoding import EncodedTexts, unknown_share
 from backend.models.folder import names_a_folder
 from backend.models.forward import choose_device, machine_of
 from backend.models.hub import download, look_up
-from backend.models.loading import LoadedModel, load_base, name_labels
+from backend.models.loading import LoadedModel, elements, load_base, name_labels
 from backend.models.shape import architecture_of
 from backend.models.starter import prepare_starter, warm_up
 from backend.models.warm_start import BagStep
@@ -58,6 +58,8 @@ class Prepared:
     device: torch.device
     decisions: list[Decision]
     """What the options that the machine has a say in became."""
+    weights: int
+    """Their number in the model, without what an adapter adds."""
     adapted: Adapted | None = None
     """The model with LoRA in it; None: its own weights are trained."""
     warm_up: Callable[[Callable[[BagStep], None]], None] | None = None
@@ -70,7 +72,7 @@ class Prepared:
 
     @property
     def precision(self) -> str:
-        """The number format of the arithmetic: weights are always kept in full precision."""
+        """The number format of the arithmetic; what is trained is always kept in full precision."""
         return str(decided(self.decisions, "training.precision"))
 
     def merged(self) -> Prepared:
@@ -130,6 +132,7 @@ def prepare_training(
     encoded = encode_all(context, loaded, texts)
     tell_cut(context, encoded["train"].first(len(splits.train)), loaded.max_length)  # without what a starter adds
     tokens = int(learned_rows(len(learned), spec.training) * encoded["train"].lengths.mean())
+    weights = loaded.parameters  # before there is an adapter in it
     placed = place(context, spec, loaded, reload, length, tokens)
     pad_to = loaded.max_length if spec.speed.padding == "longest" else 0
     train = Rows(encoded["train"], learned, pad_to)
@@ -141,6 +144,7 @@ def prepare_training(
         loss=loss,
         device=placed.device,
         decisions=placed.decisions,
+        weights=weights,
         adapted=placed.adapted,
         warm_up=partial(_warm_up, loaded.model, train, loss, spec) if starter else None,
     )
@@ -331,7 +335,7 @@ def tell_limits(context: JobContext, loaded: LoadedModel, texts: Sequence[str], 
     if asked is not None and loaded.max_length < asked:
         context.emit(Noted("length_limited", {"asked": asked, "used": loaded.max_length}))
     if new := loaded.new_in_layers:
-        sizes = {name: p.numel() for name, p in loaded.model.named_parameters()}
+        sizes = {name: elements(p) for name, p in loaded.model.named_parameters()}
         percent = _percent(sum(sizes.get(name, 0) for name in new), loaded.parameters)
         context.emit(
             Noted("encoder_alone", {"percent": percent})

@@ -69,7 +69,8 @@ def offered(t: Words, view: LabView, spec: RunSpec) -> dict[Any, Any]:
     """The ways that can be tried with these settings; those that are worth it are chosen."""
     ways = [way for way in ways_of(spec) if not way.hindrance]
     choices = [(t(f"lab.{way.code}"), way.code) for way in ways]
-    return {view.ways: gr.update(choices=choices, value=[way.code for way in ways if way.asked_for])}
+    alone = t("lab.one_process") if spec.compute.together > 1 else ""
+    return {view.ways: gr.update(choices=choices, value=[way.code for way in ways if way.asked_for], info=alone)}
 
 
 def start(services: Services, spec: RunSpec, codes: Sequence[str], steps: int) -> str:

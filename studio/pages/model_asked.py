@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from backend.asked import check_trackers, check_weighted
+from backend.asked import check_metric, check_trackers, check_weighted
 from backend.data.choices import labels_of, refusal_of
 from backend.data.datasets import load_report
 from backend.data.drafts import save_draft
@@ -18,7 +18,7 @@ from backend.models.folder import check_base, names_a_folder
 from backend.models.hub import look_up
 from backend.recipes import open_where_recipe
 from backend.schema import Section
-from backend.specs import STARTER, RunSpec, build_spec, settings, value_at
+from backend.specs import STARTER, ModelSpec, RunSpec, build_spec, settings, value_at
 from backend.steps import step_text
 from studio.address import Opened, goto
 from studio.form import form_document, pairs_text
@@ -72,9 +72,19 @@ def _document(
 ) -> dict[str, Any]:
     if opened.profile is None:
         raise DatasetMissing(dataset="")
-    model = chosen_model(*model_fields)
+    model = model_asked(opened, *model_fields)
     choices = with_fields(chosen(opened, *data_fields), table_fields)
     return {"name": (name or "").strip(), **choices.model_dump(), "model": model.model_dump(), **form_document(form)}
+
+
+def model_asked(opened: Opened, *fields: Any) -> ModelSpec:
+    """The model that the fields name: at the revision of the run or draft that is open, if it is that one's model.
+
+    Raises:
+        ModelNotNamed: no model was named.
+    """
+    named, known = chosen_model(*fields), (opened.spec or RunSpec()).model
+    return known if named.base == known.base else named
 
 
 def start_run(services: Services, spec: RunSpec, request: str) -> str:
@@ -84,6 +94,7 @@ def start_run(services: Services, spec: RunSpec, request: str) -> str:
         DataError: the report on the chosen columns says that training on them cannot begin.
         SameColumn: one column is text and label.
         LabelWeightsUnknown, LabelWeightsZero: a weight is for a label that there is not, or all of them are 0.
+        SpecError: what the best model is to be best in is not measured of such labels.
         TooManyProcesses, TrackerUnknown, TrackerMissing: this machine does not have what it asks for.
         ModelError: the model's folder holds no model, or the Hub does not have it or cannot be reached.
     """
@@ -114,6 +125,7 @@ def vain(services: Services, spec: RunSpec, *, but: Sequence[str] = (), model: b
     if report and refusal_of(report, spec.data.label_names) is None:
         labels = labels_of(report, spec.data.label_names)
         checks.append(("training.label_weights", partial(check_weighted, spec.training.label_weights, labels)))
+        checks.append(("training.metric", partial(check_metric, spec, report["task"])))
     if model:
         checks.append(("model.base", partial(check_base, spec.model.base)))
     looked_at = [check for path, check in checks if not any(left.startswith(path) for left in but)]

@@ -36,15 +36,19 @@ class EstimateView:
 def show(services: Services, t: Words, view: EstimateView, spec: RunSpec) -> dict[Any, Any]:
     """What was measured for these settings, and what is being measured."""
     job = living_estimate(services.home, spec)
-    return {view.said: measured(services, t, spec), view.progress: _followed(job) if job else ""}
+    return {view.said: measured(services, t, spec, opened=True), view.progress: _followed(job) if job else ""}
 
 
 def _followed(job: JobDirectory) -> str:
     return json.dumps({"job": job.id, "tell": True})
 
 
-def measured(services: Services, t: Words, spec: RunSpec) -> str:
-    """What is known of the time and memory of a run with these settings; empty where nothing was measured."""
+def measured(services: Services, t: Words, spec: RunSpec, *, opened: bool = False) -> str:
+    """What is known of the time and memory of a run with these settings; empty where nothing was measured.
+
+    Args:
+        opened: the page was opened with these settings, and nobody has changed them since.
+    """
     report = load_report(services.home, spec.choices) if spec.data.dataset else None
     parts = (report or {}).get("parts") or {}
     if "train" not in parts:
@@ -54,7 +58,7 @@ def measured(services: Services, t: Words, spec: RunSpec) -> str:
         if ahead.others_share:
             words.append(t("lab.beside", percent=round(100 * ahead.others_share)))
     else:
-        again = spec.compute.together == 1 and was_estimated(services.home, spec)
+        again = not opened and spec.compute.together == 1 and was_estimated(services.home, spec)
         words = [t("model.estimated_other")] if again and not living_estimate(services.home, spec) else []
     return tag("p", text(" ".join(words)), class_="muted", role="status") if words else ""
 

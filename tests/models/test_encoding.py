@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoTokenizer, BertConfig, RobertaConfig
 
 from backend.errors import WeightsDamaged
 from backend.models.encoding import encode, unknown_share
 from backend.models.forward import predict_logits
-from backend.models.loading import load_base, load_finished
+from backend.models.loading import load_base, load_finished, longest_input
 from tests.tiny_models import KINDS, make_tiny
 
 TEXTS = ["cold", "tasty and hot, great soup " * 3, "late again", "", "x" * 300]
@@ -95,3 +96,10 @@ def test_damaged_weights_are_refused(folders: dict[str, Path], tmp_path: Path) -
     (tmp_path / "model.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00not json")
     with pytest.raises(WeightsDamaged):
         load_base(tmp_path, name="m", labels=["a", "b"], task="binary", max_length=24, seed=1)
+
+
+def test_longest_input_leaves_room_for_padding(folders: dict[str, Path]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folders["bert"], model_max_length=int(1e30))
+    assert longest_input(BertConfig(max_position_embeddings=50), tokenizer, 512) == 48
+    assert longest_input(BertConfig(max_position_embeddings=50), tokenizer, 30) == 30
+    assert longest_input(RobertaConfig(max_position_embeddings=514), tokenizer, 600) == 512

@@ -10,7 +10,8 @@ import torch
 from transformers import AutoTokenizer, pipeline
 
 from backend.models.augmentation import broken_up, make_up
-from backend.models.encoding import encode
+from backend.models.encoding import EncodedTexts, encode
+from backend.models.forward import predict_logits
 from backend.models.starter import StarterKit, build_model, learn_tokenizer, prepare_starter, soften, warm_up
 from backend.models.teacher import Lessons, Teacher, plan_lessons
 from backend.models.warm_start import BagStep, bag_logits, expect_shares
@@ -208,3 +209,9 @@ def test_pieces_of_scripts_with_spaces_go_over_words_but_not_over_punctuation() 
     assert not [piece for piece in longer.get_vocab() if " " in piece], "in long texts words say enough"
     chinese = learn_tokenizer(["饭菜有些咸，送得也慢", "饭菜有些咸，味道不错"] * 20, 32)
     assert max(map(len, set(chinese.get_vocab()) - set(chinese.all_special_tokens))) <= 4
+
+
+def test_texts_that_fill_an_odd_maximum_length_have_a_position_for_their_padding() -> None:
+    model = build_model(50, 2, False, 700)
+    texts = EncodedTexts(np.full(700, 7, dtype=np.int32), np.array([0, 700]), 0)
+    assert predict_logits(model, texts).shape == (1, 2)

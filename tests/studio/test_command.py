@@ -8,9 +8,10 @@ import pytest
 
 from backend.data.labels import label_order
 from backend.errors import ModelNotNamed
-from backend.specs import RunSpec
+from backend.specs import ModelSpec, RunSpec
+from studio.address import Address, Opened
 from studio.cli_flags import read_pairs
-from studio.pages.model_asked import command_of
+from studio.pages.model_asked import command_of, model_asked
 from studio.pages.model_choice import chosen_model
 
 
@@ -40,3 +41,11 @@ def test_a_label_called_nan_does_not_shuffle_the_others() -> None:
 def test_an_empty_field_for_the_model_is_said(kind: str) -> None:
     with pytest.raises(ModelNotNamed):
         chosen_model(kind, None, " ", "")
+
+
+def test_revision_of_a_model_stays_while_it_is_the_same_model() -> None:
+    spec = RunSpec().replaced(model__base="someone/model", model__revision="v2")
+    opened = Opened(Address(run="a-run"), spec=spec)
+    assert model_asked(opened, "hub", None, "someone/model ", None).revision == "v2"
+    assert model_asked(opened, "hub", None, "someone/other", None) == ModelSpec(base="someone/other")
+    assert model_asked(Opened(Address()), "hub", None, "someone/model", None).revision == ""

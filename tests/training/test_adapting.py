@@ -246,6 +246,8 @@ def test_quantised_weights_are_trained_by_lora_and_saved_whole(workshop: Worksho
     name = "encoder.layer.0.output.dense.weight"
     difference = (saved[f"bert.{name}"] - base[name]).abs().max()
     assert 0 < difference < 0.05, "the base's own weights, not rounded ones, and what LoRA learned"
+    (described,) = events_of(run, ModelDescribed)
+    assert described.parameters == sum(tensor.numel() for tensor in saved.values()), "however many lie in one byte"
     assert result["metrics"]["f1_macro"] >= 0
 
 

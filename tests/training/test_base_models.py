@@ -291,6 +291,10 @@ def test_new_decoder_is_trained_whole_whatever_of_the_encoder_is(
     ]
     assert all(not torch.equal(saved[name], begun[name]) for name in learning)
     assert torch.equal(saved["transformer.shared.weight"], own["shared.weight"]), "the encoder's own"
+    frozen = [note.facts for note in events_of(run, Noted) if note.code == "layers_frozen"]
+    assert [(facts["trained"], facts["layers"]) for facts in frozen] == (
+        [(1, 3)] if "adapting__freeze" in asked else []
+    )
 
 
 def test_encoder_of_an_architecture_whose_classifier_needs_no_decoder_gets_none(tmp_path: Path) -> None:

@@ -304,8 +304,23 @@ def test_tenth_of_a_rate_that_was_left_open_is_that_of_what_the_schedule_rises_t
 
 
 def test_remedies_leave_out_what_excludes_other_settings(workshop: Workshop) -> None:
-    spec = workshop.spec("bert", speed__activation_checkpointing=True, adapting__adapter="lora")
+    asked = {"speed__activation_checkpointing": True, "adapting__adapter": "lora", "training__max_length": None}
+    spec = workshop.spec("bert", **asked)
     assert [remedy.code for remedy in remedies(MemoryFull(device="cuda"), spec)] == ["four_bits", "shorter"]
+
+
+@pytest.mark.parametrize(("length", "shorter"), [(None, 256), (512, 256), (200, 100), (72, 64), (64, None), (40, None)])
+def test_shorter_texts_are_shorter_than_those_of_the_run(length: int | None, shorter: int | None) -> None:
+    found = remedies(MemoryFull(device="cpu"), RunSpec().replaced(model__base="some/model"), length=length)
+    lengths = [remedy.changes["training.max_length"] for remedy in found if remedy.code == "shorter"]
+    assert lengths == ([shorter] if shorter else [])
+
+
+def test_checkpointing_is_no_remedy_for_an_architecture_that_has_none() -> None:
+    spec = RunSpec().replaced(model__base="some/model")
+    for architecture, has_it in (("mpnet", False), ("bert", True)):
+        found = {remedy.code for remedy in remedies(MemoryFull(device="cpu"), spec, architecture=architecture)}
+        assert ("checkpointing" in found) is has_it
 
 
 def test_memory_that_is_too_small_for_several_processes_has_remedies_of_its_own() -> None:

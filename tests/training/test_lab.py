@@ -9,21 +9,21 @@ import pytest
 import torch
 
 from backend.data.datasets import result_of
-from backend.errors import CombinationImpossible, CombinationUnknown
+from backend.errors import CombinationImpossible, CombinationUnknown, ProcessKilled
 from backend.jobs.directory import JobDirectory
 from backend.jobs.events import CombinationTried, Noted
 from backend.jobs.process import JobContext
 from backend.jobs.status import JobState
 from backend.lab.bench import LEAST_S, Clock, Learned, examples_per_second
 from backend.lab.combinations import combinations
-from backend.lab.starting import estimate, expected, latest_lab, quickest, start_lab, tried
+from backend.lab.starting import estimate, expected, latest_lab, quickest, start_lab, tried, ways_of
 from backend.machine import Machine, this_machine
 from backend.recipes import bag_steps, learned_rows, made_up_for, with_recipe
 from backend.specs import RunSpec, conflicts
 from backend.training_specs import TrainingSpec
 from studio.i18n import LANGUAGES, words
 from studio.lab import advice, flags_of, lines, told
-from tests.processes import processes_of, until
+from tests.processes import processes_of, processes_of_trials, until
 from tests.training.conftest import Workshop, ended, events_of
 
 PLAIN = Machine(device="cpu", processor="any", cores=2, memory_bytes=8 << 30, bf16=False)
@@ -163,6 +163,23 @@ def test_what_others_took_meanwhile_is_said_where_it_is_much() -> None:
 def test_limited_steps_are_all_that_counts(epochs: int, steps: int, rows: int) -> None:
     training = TrainingSpec(epochs=epochs, max_steps=steps, batch_size=16, accumulation=2)
     assert learned_rows(100, training) == rows
+    assert learned_rows(20, training.model_copy(update={"max_steps": 5})) == 5 * 20, "a step ends with its epoch"
+
+
+def test_ways_are_those_of_one_process() -> None:
+    alone = RunSpec().replaced(model__base="some/model", training__batch_size=6)
+    shared = alone.replaced(compute__processes=2)
+    assert [(way.code, way.hindrance) for way in ways_of(shared)] == [
+        (way.code, way.hindrance) for way in ways_of(alone)
+    ]
+
+
+def test_way_whose_process_is_killed_says_what_a_run_would(workshop: Workshop) -> None:
+    job = start_lab(workshop.store.home, workshop.spec("bert"), ["plain"], steps=20_000)
+    for process in until(lambda: processes_of_trials(job)):
+        process.kill()
+    (told,) = events_of(ended(job), CombinationTried)
+    assert (told.error["code"], told.error["facts"]) == (ProcessKilled.code, {"signal": "SIGKILL"})
 
 
 def test_ways_that_come_to_the_same_settings_are_tried_once(workshop: Workshop) -> None:

@@ -57,6 +57,21 @@ def test_focal_loss_leaves_hard_texts_and_shrinks_easy_ones(multilabel: bool) ->
     assert ClassificationLoss(multilabel, gamma=0.0)(outputs_of(sure), wrong) == plain(outputs_of(sure), wrong)
 
 
+@pytest.mark.parametrize("multilabel", [False, True])
+@pytest.mark.parametrize("gamma", [0.1, 0.5, 1.0, 2.0])
+def test_gradient_of_focal_loss_is_a_number_however_sure_the_model_is(multilabel: bool, gamma: float) -> None:
+    logits = torch.tensor([[90.0, -90.0, 18.0], [-90.0, 0.0, 90.0], [1.0, -1.0, 0.5]], requires_grad=True)
+    targets = (
+        torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]) if multilabel else torch.tensor([0, 0, 2])
+    )
+    loss = ClassificationLoss(multilabel, gamma=gamma)(outputs_of(logits), targets)
+    loss.backward()
+    assert logits.grad is not None
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()
+    assert logits.grad[2].abs().max() > 0.01
+
+
 @pytest.mark.parametrize(
     ("loss", "labels"),
     [

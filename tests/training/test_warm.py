@@ -15,7 +15,7 @@ from backend.jobs.forking import VARIABLE
 from backend.jobs.launch import PROJECT
 from backend.jobs.status import JobState
 from backend.lab.starting import start_lab
-from tests.processes import SUPERVISOR, WORKER, processes_of, rank_in, until
+from tests.processes import SUPERVISOR, WORKER, processes_of, processes_of_trials, rank_in, until
 from tests.training.conftest import Workshop, ended, events_of
 
 
@@ -105,14 +105,6 @@ def test_ways_of_the_lab_are_forked_and_end_with_it(workshop: Workshop) -> None:
     assert gone
     assert not alive
     assert not events_of(job, CombinationTried)
-
-
-def processes_of_trials(job: JobDirectory) -> list[psutil.Process]:
-    """The processes that try a way of this lab."""
-    folder = job.path / "trials"
-    if not folder.exists():
-        return []
-    return [process for path in folder.iterdir() for process in processes_of(JobDirectory(path), "backend.lab.trial")]
 
 
 def test_each_forked_process_draws_numbers_of_its_own(tmp_path: Path) -> None:
