@@ -102,15 +102,6 @@ def test_every_setting_given_by_flag_reaches_the_spec_of_the_run(studio: Studio,
     assert found == expected
 
 
-def test_weight_of_a_label_that_the_table_has_not_is_refused_before_there_is_a_run(
-    studio: Studio, reviews: Path
-) -> None:
-    refused = studio.document("train", str(reviews), "--label-weights", "9=2", status=2)
-    assert refused["error"]["code"] == "data.label_weights_unknown"
-    assert "run" not in refused
-    assert studio.document("runs") == []
-
-
 @pytest.mark.parametrize("asked", [ELSEWHERE, IN_SHARDS], ids=["elsewhere", "in_shards"])
 def test_settings_of_other_kinds_of_runs_reach_the_spec(asked: dict[str, Any]) -> None:
     given = {path.replace(".", "__"): value for path, value in asked.items()}

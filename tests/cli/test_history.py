@@ -93,6 +93,10 @@ def test_a_copy_of_a_run_differs_in_what_was_said_only(trained: Trained) -> None
         refused = studio.run("clone", trained.id, "--epochs", "0")
         assert refused.returncode == REFUSED
         assert "0" in refused.stderr
+        for flags in (("--label-weights", "9=2"), ("--metric", "jaccard"), ("--model", str(studio.home))):
+            assert studio.run("clone", trained.id, *flags).returncode == REFUSED
+        assert studio.run("retry", trained.id).returncode == REFUSED
+        assert studio.document("runs")[0]["name"] == "a copy"
     finally:
         studio.run("delete", "a copy")
         studio.run("trash", "--empty")

@@ -25,6 +25,10 @@ TOO_MANY = most_processes(this_machine()) + 1
         ("reviews", ("--label-names", "x"), "spec.invalid"),
         ("a,b,c\n" + "".join(f"{n},{n * 7},{n * 3}\n" for n in range(60)), (), "data.columns_uncertain"),
         ("reviews", ("--no-such-flag", "x"), "usage"),
+        ("reviews", ("--metric", "jaccard"), "spec.invalid"),
+        ("reviews", ("--label-weights", "9=2"), "data.label_weights_unknown"),
+        ("reviews", ("--model", ""), "model.not_named"),
+        ("reviews", ("--model", "中文 模型"), "model.unknown"),
         ("reviews", ("--data", "other.csv"), "usage"),
         ("reviews", ("--processes", str(TOO_MANY)), "run.too_many_processes" if TOO_MANY <= 64 else "spec.invalid"),
     ],
@@ -117,6 +121,11 @@ def test_a_home_that_cannot_be_made_is_refused(studio: Studio, reviews: Path) ->
         ("- a\n- b\n", "spec.unreadable"),
         ("training: {epoch: 3}\n", "spec.invalid"),
         ("training: {epochs: 3}\n", "usage"),
+        ("1: 2\n", "spec.invalid"),
+        ("data: gone.csv\n", "spec.invalid"),
+        ("training: {epochs: yes}\n", "spec.invalid"),
+        ("training: {epochs: 3, epochs: 1}\n", "spec.unreadable"),
+        ("training: {epochs: 3}\ntraining: {max_steps: 1}\n", "spec.unreadable"),
         ("data: {source: gone.csv}\n", "data.file_missing"),
     ],
 )
@@ -127,3 +136,25 @@ def test_a_settings_file_that_does_not_hold_is_refused(
     if text is not None:
         path.write_text(text, "utf-8")
     assert studio.document("train", str(path), status=2)["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("data: 表.csv\n".encode("gb18030"), "UTF-8"),
+        (b"- a\n", "节"),
+        (b"data: gone.csv\n", "节"),
+        (b"training: {learning_rate: true}\n", "学习率"),
+        (b"name: [x]\n", "文本"),
+        (b"training: {epochs: 3, epochs: 1}\n", "epochs"),
+    ],
+)
+def test_what_is_wrong_with_a_settings_file_is_said_in_the_language_of_the_terminal(
+    studio: Studio, tmp_path: Path, content: bytes, said: str
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    done = studio.run("train", str(path), "--lang", "zh-CN")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

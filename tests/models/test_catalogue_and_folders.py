@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from backend.errors import FolderIsAdapter, NotAModelFolder, WeightsDamaged
+from backend.errors import FolderIsAdapter, ModelNotNamed, ModelUnknown, NotAModelFolder, WeightsDamaged
 from backend.models.catalogue import catalogue, suggested
-from backend.models.folder import check_folder, names_a_folder, settled
+from backend.models.folder import check_base, check_folder, names_a_folder, settled
 
 WEIGHTS = save({"encoder.layer.0.weight": np.zeros((2, 3), dtype=np.float32)})
 Files = dict[str, str | bytes]
@@ -103,6 +103,17 @@ def test_folder_with_an_adapter_alone_says_so_and_one_beside_weights_is_no_matte
         check_folder(write(tmp_path / "adapter", adapter))
     assert caught.value.missing == ["config.json", "model.safetensors"]
     assert check_folder(write(tmp_path / "both", adapter | WHOLE)).model_type == "bert"
+
+
+def test_what_can_be_no_model_is_said_without_asking_the_hub() -> None:
+    for base in ("starter", "gpt2", "hfl/rbt3", "microsoft/deberta-v3-base", "01-ai/Yi-6B", "a_b/c.d-e"):
+        check_base(base)
+    for base in ("中文 模型", "a b", "owner/", "/", "-x"):
+        with pytest.raises((ModelUnknown, NotAModelFolder)):
+            check_base(base)
+    for base in ("", "  "):
+        with pytest.raises(ModelNotNamed):
+            check_base(base)
 
 
 def test_folder_that_is_not_there_is_no_model(tmp_path: Path) -> None:

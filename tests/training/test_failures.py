@@ -15,7 +15,7 @@ import pytest
 import torch
 from transformers import pipeline
 
-from backend.errors import LossNotFinite, MemoryFull, ProcessKilled, RemedyMissing, SpecError, StudioError
+from backend.errors import LossNotFinite, MemoryFull, NoRemedy, ProcessKilled, RemedyMissing, SpecError, StudioError
 from backend.jobs.directory import JobDirectory
 from backend.jobs.status import JobState
 from backend.jobs.summaries import read_report
@@ -273,6 +273,8 @@ def test_diverged_run_is_started_again_with_its_remedy(workshop: Workshop, diver
     with pytest.raises(RemedyMissing) as caught:
         remedy_of(diverged, "lora")
     assert caught.value.remedies == ["clipping", "learning_rate"]
+    with pytest.raises(NoRemedy):
+        remedy_of(workshop.store.create(spec))
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,7 @@ def test_a_learning_rate_left_open_is_that_of_so_narrow_a_model(workshop: Worksh
     assert trainers[0].args.learning_rate == 3e-4
 
 
+@pytest.mark.timeout(900)
 def test_compiled_layers_learn_what_plain_ones_do_and_are_saved_as_such(
     workshop: Workshop, trainers: list[Any]
 ) -> None:
@@ -238,6 +239,10 @@ def test_run_without_progress_ends_early_by_patience(workshop: Workshop) -> None
     still = {"training__learning_rate": 1e-12, "training__epochs": 40, "training__patience": 2}
     run, _ = workshop.do_here(workshop.spec("bert", **still))
     assert len([e for e in events_of(run, Evaluated) if e.split == "validation"]) < 10
+    (told,) = (note.facts for note in events_of(run, Noted) if note.code == "ended_early")
+    assert (told["count"], told["step"]) == (2, events_of(run, LossLogged)[-1].step)
+    assert told["step"] < told["steps"]
+    assert str(told["steps"]) in words("zh-CN")("note.ended_early", **told)
 
 
 def test_same_seed_gives_the_same_run_and_another_seed_another(workshop: Workshop) -> None:
