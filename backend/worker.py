@@ -223,7 +223,7 @@ def prepare_model(context: JobContext, spec: RunSpec, labelled: LabelledTexts, s
     keep_memory()
     prepared = prepare_training(context, labelled, splits, spec=spec)
     trainable = sum(p.numel() for p in prepared.trained.parameters() if p.requires_grad)
-    device = describe_device(prepared.device)
+    device = describe_device(prepared.device, spec.compute.together)
     context.emit(ModelDescribed(spec.model.base, prepared.weights, trainable, device, prepared.precision))
     if not prepared.loss.plain:
         context.emit(Noted("losses_differ", {}))

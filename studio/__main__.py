@@ -2,7 +2,14 @@
 
 import sys
 
-from studio.cli import main
+INTERRUPTED = 130
+"""The exit status after Ctrl-C while nothing was under way yet."""
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from studio.cli import main
+
+        status = main()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    sys.exit(status)

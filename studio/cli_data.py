@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.data.choices import check_labels, first_choices, refusal_of
@@ -118,6 +118,7 @@ def choose_columns(spec: RunSpec, profile: Mapping[str, Any]) -> RunSpec:
         TemplateUnreadable, TemplateUsesLabel: the template will not do.
     """
     available = [column["name"] for column in profile["columns"]]
+    spec = _with_only_text(spec, available)
     first, guess, data = first_choices(dict(profile)), profile["guess"], spec.data
     text = data.text_column or ("" if data.template else first.data.text_column)
     asked_labels = bool(data.label_column or data.label_columns)
@@ -140,6 +141,16 @@ def choose_columns(spec: RunSpec, profile: Mapping[str, Any]) -> RunSpec:
         if not data.label_names:
             spec = spec.replaced(data__label_names=first.data.label_names)
     return spec.model_copy(update={"split": first.split}) if spec.split == SplitSpec() else spec
+
+
+def _with_only_text(spec: RunSpec, available: Sequence[str]) -> RunSpec:
+    """The spec with the one column that is left as the text's, where labels are named and texts are not."""
+    data = spec.data
+    named = (data.label_column, *data.label_columns)
+    left = [column for column in available if column not in named]
+    if not any(named) or data.text_column or data.template or len(left) != 1:
+        return spec
+    return spec.replaced(data__text_column=left[0])
 
 
 def tell_preparation(terminal: Terminal, report: Mapping[str, Any]) -> None:

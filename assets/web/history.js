@@ -7,7 +7,10 @@ Object.assign(Studio, (() => {
   const COLUMNS = [["state"], ["name"], ["data", "model"], ["metric"], ["duration", "disk"], ["created"]]; // a cell may hold two things
   const STATES = ["completed", "running", "queued", "stopped", "failed", "interrupted", "cancelled"];
 
+  const MOST_OF_A_PATH = 24;
   const modelName = (run) => (run.model === "starter" ? words["model.starter"] : run.model);
+  // Of a folder the end: what it begins with is the same in all of them, and alone would be seen in a narrow column.
+  const shortModel = (run) => { const name = modelName(run), parts = name.split(/[\\/]/).filter(Boolean); return name.length > MOST_OF_A_PATH && parts.length > 2 ? `…/${parts.at(-1)}` : name; };
   const VALUES = {
     state: (run) => words[`state.${run.state}`], name: (run) => run.name, data: (run) => run.data, model: modelName, metric: (run) => run.metrics.f1 ?? -1,
     duration: (run) => run.worked_s, disk: (run) => run.disk_bytes, created: (run) => run.created,
@@ -118,7 +121,7 @@ Object.assign(Studio, (() => {
       return make("tr", { "data-run": run.id }, make("td", { class: "choose" }, box),
         make("td", { class: "of-state" }, make("span", { class: `state ${run.state}`, text: words[`state.${run.state}`] }),
           run.state === "queued" && place ? make("div", { class: "muted place", text: fill(words["runs.place"], { place }) }) : null),
-        name, make("td", { class: "text", title: `${run.data}\n${modelName(run)}` }, make("div", { text: run.data }), make("div", { class: "muted", text: modelName(run) })),
+        name, make("td", { class: "text", title: `${run.data}\n${modelName(run)}` }, make("div", { text: run.data }), make("div", { class: "muted", text: shortModel(run) })),
         make("td", { class: "number result", text: run.metrics.f1 === undefined ? "–" : `${words["metric.f1"]} ${score(run.metrics.f1)}` },
           // Of a run that is not complete nobody has looked at the test texts.
           run.metrics.f1 !== undefined && run.state !== "completed" ? make("small", { class: "muted", text: words["runs.on_validation"] }) : null),

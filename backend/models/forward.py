@@ -55,9 +55,10 @@ def machine_of(device: torch.device) -> Machine:
     )
 
 
-def describe_device(device: torch.device) -> str:
-    """``cpu``, or the kind and the name of the card."""
-    return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+def describe_device(device: torch.device, processes: int = 1) -> str:
+    """``cpu``, or the kind and the name of the card; with the number of processes where it is not one."""
+    name = f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+    return f"{name} × {processes}" if processes > 1 else name
 
 
 def prepare_processor() -> None:

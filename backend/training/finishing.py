@@ -124,7 +124,7 @@ class TrainedRun:
             "model": str(self.context.path / "model"),
             "base": self.spec.model.base,
             "parameters": prepared.loaded.parameters,
-            "device": describe_device(prepared.device),
+            "device": describe_device(prepared.device, self.spec.compute.together),
             "precision": prepared.precision,
             "decisions": [decision.to_dict() for decision in prepared.decisions],
             "examples_per_second": outcome.examples_per_second,

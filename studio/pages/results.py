@@ -170,7 +170,7 @@ def details(
     ]
     if all_attempts_s is not None:
         phases.append([text(t("results.all_attempts")), duration(all_attempts_s)])
-    labels_card = tag("div", tag("h4", text(t("results.per_label"))), per_label, class_="card")
+    labels_card = tag("div", tag("h4", text(t("results.per_label"))), per_label, class_="card long")
     cost_card = tag(
         "div", tag("h4", text(t("results.cost"))), table([t("results.fact"), ""], [*facts, *phases]), class_="card"
     )

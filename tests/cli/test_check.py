@@ -43,3 +43,13 @@ def test_a_table_that_cannot_be_trained_on_is_reported_and_refused(studio: Studi
     report = studio.document("check", str(table), "--text", "text", "--label", "label", status=2)
     assert report["error"]["code"] == "data.one_label_only"
     assert report["usable_rows"] == 30
+
+
+def test_the_only_column_that_is_left_is_the_texts(studio: Studio, tmp_path: Path) -> None:
+    table = tmp_path / "several.csv"
+    rows = (f"dish number {n} was served,{n % 2},{n // 2 % 2},0\n" for n in range(80))
+    table.write_text("text,a,b,never\n" + "".join(rows), "utf-8")
+    report = studio.document("check", str(table), "--label-columns", "a,b,never")
+    assert (report["text"], report["label_columns"]) == ("text", ["a", "b", "never"])
+    error = studio.document("check", str(table), "--label-columns", "a,b", status=2)["error"]
+    assert error["code"] == "data.columns_uncertain", "which of two columns holds the texts"

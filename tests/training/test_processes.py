@@ -105,6 +105,7 @@ def test_two_processes_learn_what_one_learns(workshop: Workshop, steady: str) ->
     assert len(phases) == len(set(phases)) == 7
     assert len(events_of(both, JobCompleted)) == 1
     assert read_report(both)["rows"] == read_report(alone)["rows"]  # type: ignore[index]
+    assert read_report(both)["device"] == f"{read_report(alone)['device']} × 2"  # type: ignore[index]
 
 
 def test_token_budget_batches_and_the_starter_go_on_two_processes(workshop: Workshop) -> None:
