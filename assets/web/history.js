@@ -7,10 +7,9 @@ Object.assign(Studio, (() => {
   const COLUMNS = [["state"], ["name"], ["data", "model"], ["metric"], ["duration", "disk"], ["created"]]; // a cell may hold two things
   const STATES = ["completed", "running", "queued", "stopped", "failed", "interrupted", "cancelled"];
 
-  const MOST_OF_A_PATH = 24;
   const modelName = (run) => (run.model === "starter" ? words["model.starter"] : run.model);
   // Of a folder the end: what it begins with is the same in all of them, and alone would be seen in a narrow column.
-  const shortModel = (run) => { const name = modelName(run), parts = name.split(/[\\/]/).filter(Boolean); return name.length > MOST_OF_A_PATH && parts.length > 2 ? `…/${parts.at(-1)}` : name; };
+  const shortModel = (run) => { const name = modelName(run); return /^([/~]|[A-Za-z]:)/.test(name) ? `…/${name.split(/[\\/]/).filter(Boolean).at(-1)}` : name; };
   const VALUES = {
     state: (run) => words[`state.${run.state}`], name: (run) => run.name, data: (run) => run.data, model: modelName, metric: (run) => run.metrics.f1 ?? -1,
     duration: (run) => run.worked_s, disk: (run) => run.disk_bytes, created: (run) => run.created,
