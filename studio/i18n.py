@@ -41,8 +41,8 @@ class Words:
         return text.format(**{name: self._shown(value) for name, value in facts.items()}) if facts else text
 
     def has(self, key: str) -> bool:
-        """Whether the key exists."""
-        return key in self.texts
+        """Whether the key exists, in one form or several."""
+        return key in self.texts or f"{key}.other" in self.texts
 
     def error(self, error: StudioError) -> tuple[str, str]:
         """What happened, and the next step."""

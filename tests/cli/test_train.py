@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from backend.jobs.directory import JobDirectory
-from backend.jobs.events import LossLogged, PhaseStarted, Progressed
+from backend.jobs.events import LossLogged, Noted, PhaseStarted, Progressed
 from backend.jobs.status import JobState
 from studio import cli_progress
 from studio.cli_progress import LineWatcher, LiveWatcher
@@ -183,3 +183,13 @@ def test_what_is_left_of_training_is_what_training_tells(monkeypatch: pytest.Mon
     assert "75%" in unknown
     assert "left" not in unknown, "nobody knows yet"
     assert "1:30 left" in told
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_notes_that_count_are_told_as_others_are(language: str) -> None:
+    chosen, stream = words(language), io.StringIO()  # type: ignore[arg-type]
+    console = Console(file=stream, width=200, markup=False)
+    watcher = LineWatcher(Terminal(chosen, as_json=False, out=console, err=console))
+    facts = {"step": 24, "steps": 64, "count": 3}
+    watcher.show(Noted("ended_early", facts))
+    assert stream.getvalue().strip() == chosen("note.ended_early", **facts)
