@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Self, get_args, get_origin
 
-import yaml
 from pydantic import ValidationError, field_validator
 from pydantic.fields import FieldInfo
-from yaml.constructor import ConstructorError
 
-from backend.errors import SpecError, SpecUnreadable
+from backend.errors import SpecError
 from backend.schema import Section, setting
-from backend.steps import MapLabels, Step, step_document, step_text
+from backend.steps import MapLabels, Step, step_document
 from backend.training_specs import AdaptingSpec, SpeedSpec, TrainingSpec
 
 STARTER = "starter"
@@ -414,40 +412,3 @@ def broken_rules(error: ValidationError) -> list[dict[str, str]]:
         {"setting": ".".join(str(part) for part in e["loc"]), "given": repr(e.get("input"))[:80], "rule": e["msg"]}
         for e in error.errors()
     ]
-
-
-class _NamesOnce(yaml.SafeLoader):
-    """Refuses a name that stands twice in a mapping, of which YAML would take the last without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        known = set[str]()
-        for name, _ in node.value:
-            if name.value in known:
-                raise ConstructorError("in a mapping", node.start_mark, f"“{name.value}” stands twice", name.start_mark)
-            known.add(name.value)
-        return super().construct_mapping(node, deep)
-
-
-def spec_from_yaml(text: str, file: str) -> RunSpec:
-    """A checked spec from the text of a YAML file called ``file`` (for the error).
-
-    Raises:
-        SpecUnreadable: it is no YAML, names a setting twice, or is no mapping.
-        SpecError: values that do not hold.
-    """
-    try:
-        document = yaml.load(text, _NamesOnce)
-    except yaml.YAMLError as error:
-        raise SpecUnreadable(file=file, detail=str(error)[:500]) from error
-    if not isinstance(document, dict):
-        raise SpecUnreadable(file=file, detail="no_sections")
-    return build_spec(document)
-
-
-def spec_to_yaml(spec: RunSpec) -> str:
-    """The spec as YAML, without what stands at its default."""
-    document = spec.model_dump(exclude_defaults=True)
-    document.get("data", {}).pop("dataset", None)
-    if spec.prepare.steps:  # the kind of a step is a default of its class, and left out above
-        document["prepare"] = {"steps": [step_text(step) for step in spec.prepare.steps]}
-    return yaml.safe_dump(document, allow_unicode=True, sort_keys=False)

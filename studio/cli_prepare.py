@@ -11,7 +11,7 @@ from backend.data.exporting import fold_folder, start_export
 from backend.errors import FolderTaken, RunLost
 from backend.jobs.status import JobState
 from backend.jobs.store import RunStore
-from backend.specs import spec_to_yaml
+from backend.spec_files import spec_to_yaml
 from studio.cli_data import StoppedBefore, hub_token, prepare_data
 from studio.cli_follow import Interrupts, Left, follow
 from studio.cli_progress import build_watcher

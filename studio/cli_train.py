@@ -20,7 +20,8 @@ from backend.jobs.status import JobState, JobStatus
 from backend.jobs.store import RunStore, names_ahead
 from backend.jobs.summaries import read_report
 from backend.models.folder import check_base
-from backend.specs import STARTER, RunSpec, build_spec, spec_from_yaml
+from backend.spec_files import spec_from_yaml
+from backend.specs import STARTER, RunSpec, build_spec
 from backend.steps import step_document
 from studio.cli_data import StoppedBefore, hub_token, prepare_data
 from studio.cli_flags import apply_flags

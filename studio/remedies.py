@@ -7,7 +7,6 @@ from backend.errors import (
     DataError,
     DatasetMissing,
     LoraTargetsMissing,
-    ModelUnknown,
     NoRemedy,
     RemedyMissing,
     SpecError,
@@ -20,7 +19,7 @@ from backend.remedies import Remedy, changed, remedies
 from backend.specs import RunSpec
 from studio.i18n import Words
 
-IN_THE_WAY = (DataError, SpecError, LoraTargetsMissing, CheckpointingMissing, ModelUnknown)
+IN_THE_WAY = (DataError, SpecError, LoraTargetsMissing, CheckpointingMissing)
 """What is so however often a run is resumed: its settings and its table are what they were."""
 
 

@@ -43,7 +43,7 @@ class LabView:
 def layout(t: Words) -> LabView:
     """Build the folded part under the options."""
     with gr.Accordion(t("lab.title"), open=False, elem_classes="folded"):
-        gr.HTML(tag("p", text(t("lab.about")), class_="muted"))
+        gr.HTML(tag("p", text(t("lab.about")), class_="muted") + tag("p", text(t("lab.one_process")), class_="muted"))
         ways = gr.CheckboxGroup([], label=t("lab.ways"), elem_classes="ways")
         with gr.Row(elem_classes="lab-start"):
             steps = gr.Number(
@@ -69,8 +69,7 @@ def offered(t: Words, view: LabView, spec: RunSpec) -> dict[Any, Any]:
     """The ways that can be tried with these settings; those that are worth it are chosen."""
     ways = [way for way in ways_of(spec) if not way.hindrance]
     choices = [(t(f"lab.{way.code}"), way.code) for way in ways]
-    alone = t("lab.one_process") if spec.compute.together > 1 else ""
-    return {view.ways: gr.update(choices=choices, value=[way.code for way in ways if way.asked_for], info=alone)}
+    return {view.ways: gr.update(choices=choices, value=[way.code for way in ways if way.asked_for])}
 
 
 def start(services: Services, spec: RunSpec, codes: Sequence[str], steps: int) -> str:

@@ -11,7 +11,8 @@ import gradio as gr
 from backend.data.choices import names_columns
 from backend.data.datasets import load_report
 from backend.recipes import open_where_recipe
-from backend.specs import RunSpec, spec_to_yaml
+from backend.spec_files import spec_to_yaml
+from backend.specs import RunSpec
 from studio import auto
 from studio.address import Opened
 from studio.form import form_settings

@@ -12,7 +12,8 @@ from gradio.components import Component
 from backend.data.datasets import load_report
 from backend.errors import DatasetMissing, ModelNotNamed, SpecError, StudioError
 from backend.recipes import made_up_for, open_where_recipe
-from backend.specs import STARTER, Choices, RunSpec, spec_to_yaml
+from backend.spec_files import spec_to_yaml
+from backend.specs import STARTER, Choices, RunSpec
 from studio import auto
 from studio.address import Opened
 from studio.i18n import Words

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from backend.data.datasets import load_report
-from backend.specs import spec_from_yaml
+from backend.spec_files import spec_from_yaml
 from tests.cli.conftest import Studio, write_reviews
 
 STEPS = ("--step", "drop_blank", "--step", "strip_html", "--step", "resolve_conflicts")

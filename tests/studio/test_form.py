@@ -14,14 +14,13 @@ from backend.recipes import (
     with_recipe,
 )
 from backend.settings import Home
+from backend.spec_files import spec_from_yaml, spec_to_yaml
 from backend.specs import (
     ModelSpec,
     RunSpec,
     Setting,
     build_spec,
     settings,
-    spec_from_yaml,
-    spec_to_yaml,
     value_at,
 )
 from studio.address import Address, Opened
